@@ -79,6 +79,8 @@ void static_resolve(struct static_files *, struct slice path, struct slice accep
  * other methods with 405 and Allow. */
 void static_answer(struct static_files *, struct static_entry *, const struct http_request *,
                    struct static_answer *out);
+/* One more reference, for a send that outlives the request. */
+void static_retain(struct static_entry *);
 void static_release(struct static_files *, struct static_entry *);
 
 #endif

@@ -18,8 +18,7 @@
 #define NEVER INT64_MAX /* a deadline that does not come */
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
-#define CONTAINER_OF(pointer, type, member)                                                        \
-    ((type *)((char *)(pointer)-offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 

@@ -7,9 +7,9 @@
 #include "base/base.h"
 
 enum {
-    HTTP_FIELDS_MAX = 100,        /* nginx and Apache: 100; a browser sends about 15 */
-    HTTP_HEAD_SIZE_MAX = 32768,   /* request line and fields together; Node 16 KiB, nginx 32 KiB */
-    HTTP_TARGET_SIZE_MAX = 8192,  /* RFC 9112 section 3 asks for at least 8000 */
+    HTTP_FIELDS_MAX = 100,       /* nginx and Apache: 100; a browser sends about 15 */
+    HTTP_HEAD_SIZE_MAX = 32768,  /* request line and fields together; Node 16 KiB, nginx 32 KiB */
+    HTTP_TARGET_SIZE_MAX = 8192, /* RFC 9112 section 3 asks for at least 8000 */
 };
 
 enum http_method {
@@ -39,9 +39,9 @@ struct http_request {
     int64_t content_length; /* -1: no length given (no body, or chunked) */
     uint16_t version;       /* 1000 or 1001 */
     bool chunked;
-    bool keep_alive;        /* what the client asked for; HTTP/1.0 needs it spelled out */
+    bool keep_alive; /* what the client asked for; HTTP/1.0 needs it spelled out */
     bool expect_continue;
-    bool upgrade;           /* Connection: upgrade with an Upgrade field */
+    bool upgrade; /* Connection: upgrade with an Upgrade field */
     uint16_t field_count;
     struct http_field fields[HTTP_FIELDS_MAX];
 };

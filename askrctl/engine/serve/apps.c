@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ * Application processes: attaching, listening to them, losing them (apps.h). The queue and the
+ * choice of a process are in dispatch.c. */
+#include "serve/apps.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "serve/dispatch.h"
+#include "serve/exchange.h"
+#include "serve/worker.h"
+
+void apps_init(struct worker *worker)
+{
+    struct apps *apps = &worker->apps;
+    apps->count = worker->config->app_count;
+    apps->queue_last = &apps->queue;
+    for (uint32_t place = 0; place < apps->count; place++) {
+        struct app *app = &apps->app[place];
+        *app = (struct app){.worker = worker,
+                            .place = place,
+                            .memfd = -1,
+                            .bell_fd = -1,
+                            .pidfd = -1,
+                            .pace_ns = APP_BATCH_NS};
+    }
+    worker->status->app_count = apps->count;
+}
+
+static void show_state(struct app *app, enum askr_app_state state)
+{
+    struct askr_app_status *status = &app->worker->status->apps[app->place];
+    status->state = state;
+    status->since_ns = app->started_ns;
+}
+
+static void close_fds(int fds[static 3])
+{
+    for (int i = 0; i < 3; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+static void start(struct app *app, int32_t pid, int fds[static 3]);
+
+/* The pidfd's poll has ended: the place is free, and may be taken by whoever waits for it. */
+static void vacate(struct app *app)
+{
+    int fds[3] = {app->memfd, app->bell_fd, app->pidfd};
+    close_fds(fds);
+    app->memfd = app->bell_fd = app->pidfd = -1;
+    app->leaving = false;
+    if (app->next_pid == 0)
+        return;
+    int32_t pid = app->next_pid;
+    app->next_pid = 0;
+    start(app, pid, app->next_fds);
+}
+
+static void on_pidfd(struct io *io, struct io_op *op, struct io_event event)
+{
+    (void)io;
+    struct app *app = CONTAINER_OF(op, struct app, pidfd_op);
+    app->watched = event.more;
+    if (app->leaving) {
+        if (!event.more)
+            vacate(app);
+        return;
+    }
+    /* A pidfd becomes readable when its process ends: whatever it had said is still in the port. */
+    struct worker *worker = app->worker;
+    worker->status->app_deaths++;
+    control_send(worker, CONTROL_APP_DEAD, app->place, app->pid, 0);
+    app_drain(app, worker->io.now_ns);
+    if (app->port != NULL)
+        app_lost(app, 502, "the application process died while it served this request");
+}
+
+static void start(struct app *app, int32_t pid, int fds[static 3])
+{
+    struct worker *worker = app->worker;
+    askr_error error;
+    assert(app->port == NULL && !app->leaving);
+    if (port_open(&app->port, fds[0], fds[1], &error) < 0) {
+        close_fds(fds);
+        control_send(worker, CONTROL_APP_KILL, app->place, pid, 0);
+        return;
+    }
+    app->memfd = fds[0];
+    app->bell_fd = fds[1];
+    app->pidfd = fds[2];
+    app->pid = pid;
+    app->ready = app->failed = false;
+    app->handed_count = 0;
+    app->started_ns = 0;
+    app->pace_ns = APP_BATCH_NS; /* one at a time until it has shown to be quick */
+    memset(app->handed, 0, sizeof app->handed);
+    struct askr_app_status *status = &worker->status->apps[app->place];
+    status->restarts += status->pid != 0;
+    status->pid = pid;
+    show_state(app, ASKR_APP_BOOTING);
+    app->watched = true;
+    io_poll(&worker->io, &app->pidfd_op, app->pidfd, EPOLLIN, on_pidfd);
+}
+
+void apps_attach(struct worker *worker, uint32_t place, int32_t pid, int fds[static 3])
+{
+    struct app *app = place < worker->apps.count ? &worker->apps.app[place] : NULL;
+    if (app == NULL || app->next_pid != 0 || (app->port != NULL && !app->leaving)) {
+        close_fds(fds);
+        control_send(worker, CONTROL_APP_KILL, place, pid, 0);
+        return;
+    }
+    if (app->leaving) {
+        app->next_pid = pid;
+        memcpy(app->next_fds, fds, sizeof app->next_fds);
+        return;
+    }
+    start(app, pid, fds);
+}
+
+struct handed *app_handed(struct app *app, uint32_t tag)
+{
+    for (size_t i = 0; i < PORT_SLOTS; i++)
+        if (app->handed[i].busy && app->handed[i].tag == tag)
+            return &app->handed[i];
+    return NULL;
+}
+
+void app_release(struct app *app, struct handed *handed)
+{
+    assert(handed->busy && app->handed_count > 0);
+    if (handed->exchange != NULL)
+        handed->exchange->app = NULL;
+    *handed = (struct handed){0};
+    app->handed_count--;
+    app->worker->apps.handed_count--;
+}
+
+/* What was handed over and not finished: started requests fail with `status`, the others go back to
+ * the head of the queue in their order. */
+static void settle(struct app *app, int status, const char *detail)
+{
+    uint32_t tags[PORT_SLOTS];
+    bool started[PORT_SLOTS];
+    uint32_t count = port_outstanding(app->port, tags, started);
+    for (uint32_t i = count; i-- > 0;) {
+        struct handed *handed = app_handed(app, tags[i]);
+        if (handed == NULL)
+            continue;
+        struct exchange *exchange = handed->exchange;
+        bool was_started = started[i] || handed->started;
+        app_release(app, handed);
+        if (exchange == NULL)
+            continue;
+        exchange->state = EXCHANGE_RECEIVING; /* in no port and in no queue */
+        if (was_started)
+            exchange_fail(exchange, status, detail);
+        else
+            queue_push_first(app->worker, exchange);
+    }
+    assert(app->handed_count == 0);
+}
+
+void app_lost(struct app *app, int status, const char *detail)
+{
+    struct worker *worker = app->worker;
+    assert(app->port != NULL);
+    settle(app, status, detail);
+    port_close(app->port);
+    app->port = NULL;
+    app->ready = false;
+    app->started_ns = 0;
+    show_state(app, ASKR_APP_DEAD);
+    app->leaving = true;
+    if (app->watched)
+        io_cancel(&worker->io, &app->pidfd_op);
+    else
+        vacate(app);
+}
+
+void app_kill(struct app *app, int status, const char *detail)
+{
+    control_send(app->worker, CONTROL_APP_KILL, app->place, app->pid, 0);
+    app_lost(app, status, detail);
+}
+
+static void boot_failed(struct app *app, struct slice why)
+{
+    struct worker *worker = app->worker;
+    size_t size = size_min(why.size, sizeof worker->boot_error - 1);
+    memcpy(worker->boot_error, why.data, size);
+    worker->boot_error[size] = '\0';
+    memcpy(worker->status->boot_error, worker->boot_error, size + 1);
+    app->failed = true;
+    show_state(app, ASKR_APP_FAILED);
+    if (!apps_any_ready(worker))
+        queue_fail_all(worker);
+}
+
+static void became_ready(struct app *app)
+{
+    struct worker *worker = app->worker;
+    app->ready = true;
+    worker->boot_error[0] = '\0';
+    worker->status->boot_error[0] = '\0';
+    show_state(app, ASKR_APP_IDLE);
+}
+
+static void finished(struct app *app, struct handed *handed)
+{
+    app_release(app, handed);
+    app->started_ns = 0;
+    app->wave_count++;
+    app->worker->status->apps[app->place].requests++;
+}
+
+static void started(struct app *app, struct handed *handed, int64_t now_ns)
+{
+    handed->started = true;
+    app->started_ns = now_ns;
+}
+
+/* A message about one request. */
+static void hear(struct app *app, enum port_event event, const struct port_message *message,
+                 int64_t now_ns)
+{
+    struct handed *handed = app_handed(app, message->tag);
+    assert(handed != NULL); /* the port checks tags */
+    struct exchange *exchange = handed->exchange;
+    if (event == PORT_FINISHED) {
+        finished(app, handed);
+    } else if (event == PORT_STARTED) {
+        started(app, handed, now_ns);
+    } else if (exchange == NULL) {
+        return; /* the client has left */
+    } else if (event == PORT_END) {
+        handed->exchange = NULL;
+        exchange->app = NULL;
+        exchange->state = EXCHANGE_RECEIVING;
+        answer_end(exchange, message->failed);
+    } else if (event == PORT_HEAD) {
+        answer_head(exchange, message);
+    } else if (event == PORT_BODY) {
+        answer_body(exchange, message->text);
+    } else if (event == PORT_FLUSH) {
+        answer_flush(exchange);
+    } else if (event == PORT_INTERIM) {
+        answer_interim(exchange, message);
+    }
+}
+
+/* The request being served, if the application's next bytes would find no room. */
+static bool held_back(const struct app *app)
+{
+    for (size_t i = 0; i < PORT_SLOTS; i++) {
+        const struct handed *handed = &app->handed[i];
+        if (handed->busy && handed->started && handed->exchange != NULL)
+            return !answer_has_room(handed->exchange);
+    }
+    return false;
+}
+
+uint32_t app_drain(struct app *app, int64_t now_ns)
+{
+    uint32_t count = 0;
+    while (app->port != NULL && !held_back(app)) {
+        struct port_message message;
+        enum port_event event = port_next(app->port, &message);
+        if (event == PORT_NONE)
+            break;
+        count++;
+        if (event == PORT_READY)
+            became_ready(app);
+        else if (event == PORT_BOOT_FAILED)
+            boot_failed(app, message.text);
+        else if (event == PORT_BROKEN)
+            app_kill(app, 502, "the application broke the protocol of its port");
+        else
+            hear(app, event, &message, now_ns);
+    }
+    return count;
+}
+
+/* How long a request takes here, smoothed: decides how many are handed ahead. */
+static void measure_pace(struct app *app, int64_t now_ns)
+{
+    if (app->wave_count > 0) {
+        int64_t sample = (now_ns - app->wave_ns) / (int64_t)app->wave_count;
+        app->pace_ns += (sample - app->pace_ns) / 8;
+        app->wave_count = 0;
+        app->wave_ns = now_ns;
+    }
+    if (app->handed_count == 0)
+        app->wave_ns = 0;
+}
+
+static void feed_body(struct app *app)
+{
+    for (size_t i = 0; i < PORT_SLOTS; i++) {
+        struct handed *handed = &app->handed[i];
+        if (!handed->busy || !handed->started || handed->exchange == NULL)
+            continue;
+        struct body *body = &handed->exchange->body;
+        if (body->size <= PORT_INLINE_BODY_MAX || body->fed == body->size)
+            continue;
+        if (body_feed(body, app->port) < 0)
+            app_kill(app, 502, "the request body could not be read back");
+        return; /* only one request is being served */
+    }
+}
+
+uint32_t apps_drain(struct worker *worker, int64_t now_ns)
+{
+    uint32_t count = 0;
+    for (uint32_t place = 0; place < worker->apps.count; place++) {
+        struct app *app = &worker->apps.app[place];
+        if (app->port == NULL)
+            continue;
+        uint32_t heard = app_drain(app, now_ns);
+        count += heard;
+        if (app->port == NULL)
+            continue;
+        if (heard > 0) {
+            measure_pace(app, now_ns);
+            if (app->ready)
+                show_state(app, app->handed_count > 0 ? ASKR_APP_BUSY : ASKR_APP_IDLE);
+        }
+        if (app->handed_count > 0)
+            feed_body(app);
+    }
+    return count;
+}
+
+void apps_publish(struct worker *worker)
+{
+    for (uint32_t place = 0; place < worker->apps.count; place++)
+        if (worker->apps.app[place].port != NULL)
+            port_publish(worker->apps.app[place].port);
+}
+
+bool apps_arm(struct worker *worker)
+{
+    bool quiet = true;
+    for (uint32_t place = 0; place < worker->apps.count; place++) {
+        struct app *app = &worker->apps.app[place];
+        /* One that is held back is looked at again when its client has taken something. */
+        if (app->port != NULL && !held_back(app) && !port_arm(app->port))
+            quiet = false;
+    }
+    return quiet;
+}
+
+bool apps_any_ready(const struct worker *worker)
+{
+    for (uint32_t place = 0; place < worker->apps.count; place++)
+        if (worker->apps.app[place].ready)
+            return true;
+    return false;
+}
+
+void apps_stop(struct worker *worker)
+{
+    for (uint32_t place = 0; place < worker->apps.count; place++) {
+        struct app *app = &worker->apps.app[place];
+        if (app->port != NULL)
+            app_lost(app, 503, "the server is stopping");
+    }
+}

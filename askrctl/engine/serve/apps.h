@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ * The application processes of a worker and the queue in front of them.
+ *
+ * Dispatch is first-fit by place: an application that answers in microseconds is handed a batch, so
+ * that one wake-up carries many requests; one that is slow, or is busy right now, gets one at a
+ * time, so that nothing waits behind it while another is idle. What was handed ahead to an
+ * application that then turns out to be stuck is taken back. */
+#ifndef ASKR_APPS_H
+#define ASKR_APPS_H
+
+#include "app/port.h"
+#include "io/io.h"
+
+#define APP_BATCH_NS \
+    (200 * NS_PER_US) /* work handed ahead of one application: four wake-ups' worth */
+#define APP_STALL_NS (2 * NS_PER_MS) /* handed-ahead requests are taken back after this */
+
+struct worker;
+struct exchange;
+
+struct handed {                /* one request in the port */
+    struct exchange *exchange; /* NULL: the client left, the application does not know yet */
+    uint32_t tag;
+    bool busy, started;
+};
+
+struct app {
+    struct io_op pidfd_op;
+    struct worker *worker;
+    struct port *port; /* NULL: no process in this place */
+    int memfd, bell_fd, pidfd;
+    int32_t pid;
+    uint32_t place;
+    bool ready, failed; /* failed: it said that it cannot boot, and will exit */
+    bool watched;       /* pidfd_op is in flight */
+    bool leaving;       /* given up; the place is free once pidfd_op has ended */
+    int32_t next_pid;   /* who takes the place then; 0: nobody yet */
+    int next_fds[3];
+    struct handed handed[PORT_SLOTS];
+    uint32_t handed_count;
+    int64_t started_ns;  /* of the request being served; 0: none */
+    int64_t pace_ns;     /* smoothed time per request */
+    int64_t wave_ns;     /* when the current batch began */
+    uint64_t wave_count; /* requests finished since */
+};
+
+struct apps {
+    struct app app[ASKR_APPS_MAX];
+    uint32_t count;
+    struct exchange *queue, **queue_last;
+    uint32_t queue_depth;
+    uint32_t handed_count; /* in all ports */
+};
+
+void apps_init(struct worker *);
+/* A process for this place; takes over the fds. */
+void apps_attach(struct worker *, uint32_t place, int32_t pid, int fds[static 3]);
+/* A complete request: hand it over, queue it, or answer 503. */
+void apps_submit(struct worker *, struct exchange *);
+/* The client left while the request was queued or handed over. */
+void apps_forget(struct exchange *);
+/* Read what the applications said. Returns how many messages. */
+uint32_t apps_drain(struct worker *, int64_t now_ns);
+void apps_dispatch(struct worker *, int64_t now_ns);
+/* Ring those that sleep and have something to do. */
+void apps_publish(struct worker *);
+/* Ask to be rung. False: there are answers already. */
+bool apps_arm(struct worker *);
+/* Time-outs of the queue and of running requests; every heartbeat. */
+void apps_tick(struct worker *, int64_t now_ns);
+/* When handed-ahead requests must be looked at again; NEVER. */
+int64_t apps_next(const struct worker *, int64_t now_ns);
+void apps_stop(struct worker *);
+bool apps_any_ready(const struct worker *);
+
+#endif

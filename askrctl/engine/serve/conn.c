@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT
+ * The connection of conn.h: its life, its input, its end. Timers are in conn_timer.c. */
+#include "serve/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "serve/conn_timer.h"
+#include "serve/exchange.h"
+#include "serve/output.h"
+#include "serve/worker.h"
+
+static void on_recv(struct io *, struct io_op *, struct io_event);
+
+static struct address address_of(const struct sockaddr *name)
+{
+    struct address address = {.family = (uint8_t)name->sa_family};
+    if (name->sa_family == AF_INET) {
+        const struct sockaddr_in *inet = (const void *)name;
+        address.port = ntohs(inet->sin_port);
+        memcpy(address.bytes, &inet->sin_addr, sizeof inet->sin_addr);
+    } else if (name->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *inet6 = (const void *)name;
+        address.port = ntohs(inet6->sin6_port);
+        memcpy(address.bytes, &inet6->sin6_addr, sizeof inet6->sin6_addr);
+    }
+    return address;
+}
+
+static void start_reading(struct conn *conn)
+{
+    assert(!conn->reading && !conn->closing);
+    conn->reading = true;
+    conn->paused = false;
+    io_recv(&conn->worker->io, &conn->recv_op, conn->fd, on_recv);
+}
+
+struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *name)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL)
+        return NULL;
+    conn->worker = worker;
+    conn->fd = fd;
+    conn->peer = address_of(name);
+    h1_init(&conn->h1, &worker->limits);
+    conn->next = worker->conns;
+    conn->link = &worker->conns;
+    if (conn->next != NULL)
+        conn->next->link = &conn->next;
+    worker->conns = conn;
+    worker->conn_count++;
+    worker->status->connections = worker->conn_count;
+    worker->status->accepted++;
+    timer_init(&conn->timer, conn_timer_fire);
+    conn_timer_update(conn);
+    start_reading(conn);
+    return conn;
+}
+
+static void on_closed(struct io *io, struct io_op *op, struct io_event event)
+{
+    (void)io;
+    (void)event;
+    struct conn *conn = CONTAINER_OF(op, struct conn, recv_op);
+    struct worker *worker = conn->worker;
+    *conn->link = conn->next;
+    if (conn->next != NULL)
+        conn->next->link = conn->link;
+    worker->conn_count--;
+    worker->status->connections = worker->conn_count;
+    free(conn->held);
+    free(conn);
+}
+
+/* The fd may be closed once no op is in flight on it (contract rule 7 of io.h). */
+static void close_when_quiet(struct conn *conn)
+{
+    assert(conn->closing);
+    if (conn->closed || conn->reading || (conn->output != NULL && conn->output->sending > 0))
+        return;
+    conn->closed = true;
+    if (conn->output != NULL) {
+        output_free(conn->output);
+        conn->output = NULL;
+    }
+    io_close(&conn->worker->io, &conn->recv_op, conn->fd, on_closed);
+}
+
+void conn_close(struct conn *conn)
+{
+    if (conn->closing)
+        return;
+    conn->closing = true;
+    timer_clear(&conn->worker->timers, &conn->timer);
+    if (conn->exchange != NULL)
+        exchange_abandon(conn->exchange);
+    assert(conn->exchange == NULL);
+    if (conn->reading)
+        io_cancel(&conn->worker->io, &conn->recv_op);
+    if (conn->output != NULL && conn->output->sending > 0) {
+        shutdown(conn->fd, SHUT_RDWR);
+        io_cancel(&conn->worker->io, &conn->output->op);
+    }
+    close_when_quiet(conn);
+}
+
+struct output *conn_output(struct conn *conn)
+{
+    if (conn->output == NULL)
+        conn->output = output_new(conn);
+    return conn->output;
+}
+
+void conn_dirty(struct conn *conn)
+{
+    if (conn->dirty)
+        return;
+    conn->dirty = true;
+    conn->next_dirty = conn->worker->dirty;
+    conn->worker->dirty = conn;
+}
+
+/* May the next request, or the rest of this one, be parsed now? */
+static bool may_parse(const struct conn *conn)
+{
+    if (conn->closing || conn->close || conn->linger)
+        return false;
+    if (conn->exchange != NULL)
+        return !conn->exchange->received;
+    return conn->output == NULL || conn->output->memory < CONN_PIPELINE_OUTPUT;
+}
+
+static void parse(struct conn *conn, struct slice *input)
+{
+    struct worker *worker = conn->worker;
+    while (may_parse(conn)) {
+        const char *start = input->data;
+        struct slice body;
+        switch (h1_next(&conn->h1, input, &worker->request, &body)) {
+        case H1_NEED_DATA:
+            return;
+        case H1_REQUEST:
+            conn->received = 0;
+            if (exchange_begin(conn, (struct slice){start, (size_t)(input->data - start)}) < 0)
+                conn_close(conn);
+            break;
+        case H1_BODY:
+            conn->received += body.size;
+            exchange_body(conn->exchange, body);
+            break;
+        case H1_END:
+            exchange_received(conn->exchange);
+            break;
+        case H1_ERROR:
+            worker->status->errors++;
+            respond_protocol_error(conn, conn->h1.error_status, conn->h1.error_text);
+            return;
+        }
+    }
+}
+
+/* Keep input that cannot be parsed yet. What a well-behaved peer can make us hold is one head or
+ * CONN_INPUT_PAUSE of pipelined requests, and what was on its way when reading was paused. */
+static bool hold(struct conn *conn, struct slice bytes)
+{
+    size_t size = conn->held_size + bytes.size;
+    if (size > conn->held_capacity) {
+        size_t capacity = conn->held_capacity == 0 ? 1024 : conn->held_capacity;
+        while (capacity < size)
+            capacity *= 2;
+        char *held = capacity > CONN_INPUT_HELD_MAX ? NULL : realloc(conn->held, capacity);
+        if (held == NULL)
+            return false;
+        conn->held = held;
+        conn->held_capacity = (uint32_t)capacity;
+    }
+    memcpy(conn->held + conn->held_size, bytes.data, bytes.size);
+    conn->held_size = (uint32_t)size;
+    return true;
+}
+
+static void parse_held(struct conn *conn)
+{
+    if (conn->held_size == 0 || !may_parse(conn))
+        return;
+    struct slice input = {conn->held, conn->held_size};
+    parse(conn, &input);
+    conn->held_size = (uint32_t)input.size;
+    if (input.size > 0) {
+        memmove(conn->held, input.data, input.size);
+        return;
+    }
+    free(conn->held);
+    conn->held = NULL;
+    conn->held_capacity = 0;
+}
+
+static void pause_or_go_on(struct conn *conn)
+{
+    if (conn->closing)
+        return;
+    bool full = conn->held_size >= CONN_INPUT_PAUSE && !may_parse(conn);
+    if (full && conn->reading && !conn->paused) {
+        conn->paused = true;
+        io_cancel(&conn->worker->io, &conn->recv_op);
+    } else if (!full && !conn->reading && !conn->peer_closed) {
+        start_reading(conn);
+    }
+}
+
+static void take_bytes(struct conn *conn, struct slice bytes)
+{
+    conn->worker->status->bytes_in += bytes.size;
+    if (conn->linger) {
+        conn->received += bytes.size;
+        if (conn->received > CONN_LINGER_SIZE_MAX)
+            conn_close(conn);
+        return;
+    }
+    if (conn->held_size == 0)
+        parse(conn, &bytes);
+    if (bytes.size > 0 && !conn->closing && !conn->close && !hold(conn, bytes)) {
+        conn_close(conn);
+        return;
+    }
+    conn_dirty(conn);
+}
+
+static void peer_closed(struct conn *conn)
+{
+    conn->peer_closed = true;
+    struct exchange *exchange = conn->exchange;
+    bool answering = conn->output != NULL && !output_idle(conn->output);
+    /* As nginx does, the end of the stream is taken for the client's leaving: an application's time
+     * is not spent on an answer that nobody reads. Answers already made still go out. */
+    if (conn->linger || exchange != NULL || !answering)
+        conn_close(conn);
+    else
+        conn->close = true;
+}
+
+static void on_recv(struct io *io, struct io_op *op, struct io_event event)
+{
+    struct conn *conn = CONTAINER_OF(op, struct conn, recv_op);
+    conn->reading = event.more;
+    if (event.buf != NULL) {
+        if (!conn->closing)
+            take_bytes(conn, (struct slice){event.buf->data, event.buf->size});
+        io_buf_put(io, event.buf);
+    }
+    if (conn->closing) {
+        close_when_quiet(conn);
+        return;
+    }
+    if (event.result == 0)
+        peer_closed(conn);
+    else if (event.result < 0 && event.result != -ECANCELED)
+        conn_close(conn);
+    else if (!event.more)
+        pause_or_go_on(conn);
+}
+
+/* Everything that was to be said has been sent, or nothing was. */
+static void output_drained(struct conn *conn)
+{
+    if (!conn->close)
+        return;
+    if (!conn->linger) {
+        conn_close(conn);
+        return;
+    }
+    if (conn->wait == CONN_LINGER)
+        return;
+    /* Closing with unread input would reset the connection and could destroy the answer before the
+     * client has read it (RFC 9112 section 9.6). */
+    shutdown(conn->fd, SHUT_WR);
+    conn->received = 0;
+    conn_timer_update(conn);
+}
+
+void conn_sent(struct conn *conn, int64_t result)
+{
+    if (conn->closing) {
+        close_when_quiet(conn);
+        return;
+    }
+    if (result < 0) {
+        conn_close(conn);
+        return;
+    }
+    conn->worker->status->bytes_out += (uint64_t)result;
+    conn_dirty(conn);
+}
+
+static void flush(struct conn *conn)
+{
+    parse_held(conn);
+    if (conn->closing)
+        return;
+    struct output *output = conn->output;
+    if (output != NULL && output_idle(output)) {
+        output_free(output);
+        conn->output = output = NULL;
+    }
+    if (output != NULL)
+        output_flush(output);
+    else
+        output_drained(conn);
+    if (conn->closing)
+        return;
+    pause_or_go_on(conn);
+    conn_timer_update(conn);
+}
+
+void conn_flush_dirty(struct worker *worker)
+{
+    for (struct conn *conn; (conn = worker->dirty) != NULL;) {
+        worker->dirty = conn->next_dirty;
+        conn->dirty = false;
+        if (!conn->closing)
+            flush(conn);
+    }
+}
+
+void conns_drain(struct worker *worker, int64_t now_ns)
+{
+    bool grace_over = now_ns >= worker->idle_deadline_ns;
+    bool all_over = now_ns >= worker->drain_deadline_ns;
+    for (struct conn *conn = worker->conns, *next; conn != NULL; conn = next) {
+        next = conn->next;
+        if (all_over || (grace_over && conn->wait == CONN_IDLE))
+            conn_close(conn);
+    }
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ * One client connection: bytes in, the exchange that is being served, bytes out, and the one timer
+ * that says how long we wait for what the connection is waiting for.
+ *
+ * Happy path: conn_open(), bytes feed the protocol, an exchange answers, the answer is flushed at
+ * the end of the turn, the connection idles without any buffer. Failure modes: the peer leaves (the
+ * exchange is abandoned), breaks the protocol (an error answer, then a lingering close), or is too
+ * slow (408 while a request is half read, a reset while it does not take its answer). */
+#ifndef ASKR_CONN_H
+#define ASKR_CONN_H
+
+#include <sys/socket.h>
+
+#include "base/timer.h"
+#include "io/io.h"
+#include "proto/h1.h"
+
+enum {
+    CONN_INPUT_HELD_MAX = 1 << 20,  /* what was on its way when reading was paused, at most */
+    CONN_INPUT_PAUSE = 16384,       /* pipelined bytes held before reading is paused */
+    CONN_PIPELINE_OUTPUT = 65536,   /* answers queued before the next pipelined request is begun */
+    CONN_LINGER_SIZE_MAX = 1 << 20, /* bytes of a refused body that are read and dropped */
+};
+#define CONN_LINGER_NS (2 * NS_PER_S) /* how long a refused client may take to read why */
+
+struct worker;
+struct exchange;
+struct output;
+
+struct address {
+    uint8_t family; /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
+    uint16_t port;
+    uint8_t bytes[16];
+};
+
+enum conn_wait {
+    CONN_IDLE,   /* for the first byte of a request */
+    CONN_HEAD,   /* for the rest of a head */
+    CONN_BODY,   /* for the rest of a body */
+    CONN_ANSWER, /* for the application: no timer here */
+    CONN_WRITE,  /* for the peer to take bytes */
+    CONN_LINGER, /* for the peer to close after an error */
+};
+
+struct conn {
+    struct io_op recv_op;
+    struct timer timer;
+    struct worker *worker;
+    struct conn *next, **link; /* all connections */
+    struct conn *next_dirty;
+    struct h1 h1;
+    struct exchange *exchange;
+    struct output *output;
+    char *held; /* input not consumed yet */
+    uint32_t held_size, held_capacity;
+    int fd;
+    uint8_t wait; /* enum conn_wait */
+    bool dirty : 1;
+    bool reading : 1; /* recv_op is armed */
+    bool paused : 1;  /* recv_op was cancelled to hold the peer back */
+    bool close : 1;   /* once the output has been sent */
+    bool linger : 1;  /* ... and then wait for the peer */
+    bool closing : 1; /* ops are being ended */
+    bool closed : 1;  /* and the fd is being closed */
+    bool peer_closed : 1;
+    bool served : 1;   /* had an answer: an idle close is no error */
+    uint64_t progress; /* body bytes, or bytes acked by the peer, at the last timer */
+    uint64_t received; /* body bytes of this request */
+    struct address peer;
+};
+
+struct conn *conn_open(struct worker *, int fd, const struct sockaddr *);
+/* End it now; the exchange, if any, is abandoned. Safe to call twice. */
+void conn_close(struct conn *);
+/* There is output: it is flushed at the end of the turn. */
+void conn_dirty(struct conn *);
+void conn_flush_dirty(struct worker *);
+/* The exchange is complete on both sides, or the connection was told to close: go on. */
+void conn_resume(struct conn *);
+/* From output.c: a send has ended. */
+void conn_sent(struct conn *, int64_t result);
+/* The output chain, made on first use; NULL when memory is out. */
+struct output *conn_output(struct conn *);
+/* When the supervisor asked for a drain: idle connections are closed after their grace. */
+void conns_drain(struct worker *, int64_t now_ns);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ * Time-outs of a connection (conn_timer.h). A head has one deadline however its bytes trickle in; a
+ * body and an answer must make progress of at least body_rate_min in each period; an idle
+ * connection is closed without a word. */
+#include "serve/conn_timer.h"
+
+#include <netinet/in.h>
+#include <linux/tcp.h>
+#include <sys/socket.h>
+
+#include "serve/exchange.h"
+#include "serve/output.h"
+#include "serve/worker.h"
+
+static enum conn_wait wait_of(const struct conn *conn)
+{
+    if (conn->output != NULL && !output_idle(conn->output))
+        return CONN_WRITE;
+    if (conn->linger)
+        return CONN_LINGER;
+    if (conn->exchange != NULL)
+        return conn->exchange->received ? CONN_ANSWER : CONN_BODY;
+    return conn->held_size > 0 || h1_mid_request(&conn->h1) ? CONN_HEAD : CONN_IDLE;
+}
+
+static int64_t period_of(const struct conn *conn, enum conn_wait wait)
+{
+    const struct askr_worker_config *config = conn->worker->config;
+    switch (wait) {
+    case CONN_IDLE:
+        return conn->served ? config->keepalive_timeout_ns : config->head_timeout_ns;
+    case CONN_HEAD:
+        return config->head_timeout_ns;
+    case CONN_BODY:
+        return config->body_timeout_ns;
+    case CONN_WRITE:
+        return config->write_timeout_ns;
+    case CONN_LINGER:
+        return CONN_LINGER_NS;
+    case CONN_ANSWER:
+        break; /* apps_tick() watches the queue and the application */
+    }
+    return NEVER;
+}
+
+/* Bytes the peer's kernel has acknowledged: a send in flight shows nothing else of its progress. */
+static uint64_t bytes_acked(const struct conn *conn)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
+        size < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
+        return 0;
+    return info.tcpi_bytes_acked;
+}
+
+void conn_timer_update(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    enum conn_wait wait = wait_of(conn);
+    if (wait == conn->wait && conn->timer.link != NULL)
+        return;
+    conn->wait = (uint8_t)wait;
+    conn->progress = wait == CONN_BODY ? conn->received : 0;
+    int64_t period = period_of(conn, wait);
+    if (period != NEVER) /* else a timer already set is let run out: it does nothing then */
+        timer_set(&worker->timers, &conn->timer, worker->io.now_ns + period);
+}
+
+/* Has the peer kept up with the least rate over the last period? Then it gets another one. */
+static bool kept_up(struct conn *conn, int64_t now_ns)
+{
+    struct worker *worker = conn->worker;
+    int64_t period = period_of(conn, conn->wait);
+    uint64_t progress = conn->wait == CONN_WRITE ? bytes_acked(conn) : conn->received;
+    uint64_t least = (uint64_t)((double)worker->config->body_rate_min * (double)period / 1e9);
+    if (progress < conn->progress + (least > 0 ? least : 1))
+        return false;
+    conn->progress = progress;
+    timer_set(&worker->timers, &conn->timer, now_ns + period);
+    return true;
+}
+
+static void reset(struct conn *conn)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    conn_close(conn);
+}
+
+void conn_timer_fire(struct timer *timer, int64_t now_ns)
+{
+    struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
+    struct worker *worker = conn->worker;
+    switch ((enum conn_wait)conn->wait) {
+    case CONN_HEAD:
+        worker->status->timeouts++;
+        respond_protocol_error(conn, 408, "the request head took too long");
+        break;
+    case CONN_BODY:
+        if (kept_up(conn, now_ns))
+            break;
+        worker->status->timeouts++;
+        exchange_fail(conn->exchange, 408, "the request body came too slowly");
+        break;
+    case CONN_WRITE:
+        if (kept_up(conn, now_ns))
+            break;
+        worker->status->timeouts++;
+        reset(conn);
+        break;
+    case CONN_IDLE:
+    case CONN_LINGER:
+        conn_close(conn);
+        break;
+    case CONN_ANSWER:
+        break;
+    }
+}

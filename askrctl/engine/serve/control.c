@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ * The worker's end of the conversation with its supervisor (control.h). */
+#include "serve/control.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "serve/worker.h"
+
+enum { CONTROL_FDS = 3 }; /* of CONTROL_ATTACH: port memfd, app bell, pidfd */
+
+union ancillary {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(CONTROL_FDS * sizeof(int))];
+};
+
+/* The fds of a message; returns how many. */
+static size_t take_fds(struct msghdr *header, int fds[static CONTROL_FDS])
+{
+    size_t count = 0;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part != NULL;
+         part = CMSG_NXTHDR(header, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds, CMSG_DATA(part), size_min(count, CONTROL_FDS) * sizeof(int));
+    }
+    return size_min(count, CONTROL_FDS);
+}
+
+static void close_all(const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+static void obey(struct worker *worker, const struct control_message *message, int *fds,
+                 size_t fd_count)
+{
+    if (message->kind == CONTROL_ATTACH && fd_count == CONTROL_FDS) {
+        apps_attach(worker, message->place, message->pid, fds);
+        return;
+    }
+    close_all(fds, fd_count);
+    if (message->kind == CONTROL_DRAIN)
+        worker_drain(worker, worker->io.now_ns + (int64_t)message->value * NS_PER_MS);
+}
+
+/* One message. False: there are no more. */
+static bool receive(struct worker *worker)
+{
+    struct control_message message;
+    union ancillary ancillary;
+    int fds[CONTROL_FDS];
+    struct iovec iov = {&message, sizeof message};
+    struct msghdr header = {.msg_iov = &iov,
+                            .msg_iovlen = 1,
+                            .msg_control = &ancillary,
+                            .msg_controllen = sizeof ancillary};
+    ssize_t size = recvmsg(worker->config->control_fd, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (size < 0)
+        return errno == EINTR;
+    if (size == 0) { /* the supervisor is gone: finish what is here, then go as well */
+        worker_drain(worker, worker->io.now_ns + worker->config->drain_timeout_ns);
+        return false;
+    }
+    size_t count = take_fds(&header, fds);
+    if ((size_t)size == sizeof message && !(header.msg_flags & MSG_TRUNC))
+        obey(worker, &message, fds, count);
+    else
+        close_all(fds, count);
+    return true;
+}
+
+static void on_control(struct io *io, struct io_op *op, struct io_event event)
+{
+    (void)io;
+    struct worker *worker = CONTAINER_OF(op, struct worker, control_op);
+    while (event.result >= 0 && receive(worker))
+        ;
+}
+
+void control_open(struct worker *worker)
+{
+    io_poll(&worker->io, &worker->control_op, worker->config->control_fd, EPOLLIN | EPOLLRDHUP,
+            on_control);
+}
+
+void control_send(struct worker *worker, enum control_kind kind, uint32_t place, int32_t pid,
+                  uint32_t value)
+{
+    struct control_message message = {kind, place, pid, value};
+    /* A supervisor that does not read has other ways to learn of it: pidfds and the status page. */
+    send(worker->config->control_fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}

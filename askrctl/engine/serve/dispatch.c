@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT
+ * The queue in front of the applications, and who is handed what (apps.h). */
+#include "serve/dispatch.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "serve/conn.h"
+#include "serve/exchange.h"
+#include "serve/worker.h"
+
+static void queue_insert(struct worker *worker, struct exchange *exchange, struct exchange **at)
+{
+    struct apps *apps = &worker->apps;
+    assert(exchange->link == NULL);
+    exchange->state = EXCHANGE_QUEUED;
+    exchange->next = *at;
+    exchange->link = at;
+    if (exchange->next != NULL)
+        exchange->next->link = &exchange->next;
+    else
+        apps->queue_last = &exchange->next;
+    *at = exchange;
+    apps->queue_depth++;
+}
+
+static void queue_remove(struct worker *worker, struct exchange *exchange)
+{
+    struct apps *apps = &worker->apps;
+    assert(exchange->link != NULL && apps->queue_depth > 0);
+    *exchange->link = exchange->next;
+    if (exchange->next != NULL)
+        exchange->next->link = exchange->link;
+    else
+        apps->queue_last = exchange->link;
+    exchange->link = NULL;
+    exchange->state = EXCHANGE_RECEIVING;
+    apps->queue_depth--;
+}
+
+void queue_push_first(struct worker *worker, struct exchange *exchange)
+{
+    queue_insert(worker, exchange, &worker->apps.queue);
+}
+
+static void fail_first(struct worker *worker, const char *detail)
+{
+    struct exchange *exchange = worker->apps.queue;
+    queue_remove(worker, exchange);
+    exchange_fail(exchange, 503, detail);
+}
+
+void queue_fail_all(struct worker *worker)
+{
+    while (worker->apps.queue != NULL)
+        fail_first(worker, worker->boot_error);
+}
+
+static void format_address(const struct address *address, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (address->family == AF_INET || address->family == AF_INET6)
+        inet_ntop(address->family, address->bytes, out, (socklen_t)size);
+}
+
+/* Where the client reached us: asked for each hand-over, since a wildcard listener has no one
+ * address. getsockname(2) costs 0.1 µs. */
+static uint16_t server_address(const struct conn *conn, char *out, size_t size)
+{
+    struct sockaddr_storage name;
+    socklen_t name_size = sizeof name;
+    out[0] = '\0';
+    if (getsockname(conn->fd, (struct sockaddr *)&name, &name_size) < 0)
+        return 0;
+    if (name.ss_family == AF_INET) {
+        const struct sockaddr_in *inet = (const void *)&name;
+        inet_ntop(AF_INET, &inet->sin_addr, out, (socklen_t)size);
+        return ntohs(inet->sin_port);
+    }
+    if (name.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *inet6 = (const void *)&name;
+        inet_ntop(AF_INET6, &inet6->sin6_addr, out, (socklen_t)size);
+        return ntohs(inet6->sin6_port);
+    }
+    return 0;
+}
+
+static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
+{
+    struct worker *worker = app->worker;
+    char remote[INET6_ADDRSTRLEN], local[INET6_ADDRSTRLEN];
+    const struct body *body = &exchange->body;
+    format_address(&exchange->conn->peer, remote, sizeof remote);
+    uint16_t port = server_address(exchange->conn, local, sizeof local);
+    struct port_request request = {
+        .http = &worker->request,
+        .path = worker->target.path,
+        .script_filename = worker->target.script_filename,
+        .script_name = worker->target.script_name,
+        .path_info = worker->target.path_info,
+        .document_root = slice_of(worker->config->root),
+        .remote_address = slice_of(remote),
+        .server_address = slice_of(local),
+        .remote_port = exchange->conn->peer.port,
+        .server_port = port,
+        .body_size = body->size,
+    };
+    if (worker->config->worker_script != NULL)
+        request.script_filename = slice_of(worker->config->worker_script);
+    if (body->size > 0 && body->size <= PORT_INLINE_BODY_MAX)
+        request.body = (struct slice){body->memory, (size_t)body->size};
+    return port_put(app->port, &request, tag);
+}
+
+static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag)
+{
+    for (size_t i = 0; i < PORT_SLOTS; i++) {
+        struct handed *handed = &app->handed[i];
+        if (handed->busy)
+            continue;
+        *handed = (struct handed){.exchange = exchange, .tag = tag, .busy = true};
+        if (app->handed_count++ == 0)
+            app->wave_ns = app->worker->io.now_ns;
+        app->worker->apps.handed_count++;
+        exchange->app = app;
+        exchange->tag = tag;
+        exchange->body.fed = 0;
+        exchange->state = EXCHANGE_HANDED;
+        return;
+    }
+    assert(false); /* the port has PORT_SLOTS slots, and so have we */
+}
+
+static bool is_stalled(const struct app *app, int64_t now_ns)
+{
+    return app->started_ns != 0 && now_ns - app->started_ns > APP_STALL_NS;
+}
+
+/* How many requests this application may hold now. */
+static uint32_t depth_of(const struct app *app, int64_t now_ns)
+{
+    if (app->pace_ns >= APP_BATCH_NS || is_stalled(app, now_ns))
+        return 1;
+    int64_t depth = APP_BATCH_NS / (app->pace_ns > 0 ? app->pace_ns : 1);
+    return depth > PORT_SLOTS ? PORT_SLOTS : (uint32_t)depth;
+}
+
+static struct app *choose(struct worker *worker, int64_t now_ns)
+{
+    for (uint32_t place = 0; place < worker->apps.count; place++) {
+        struct app *app = &worker->apps.app[place];
+        if (app->ready && !app->failed && app->handed_count < depth_of(app, now_ns) &&
+            port_room(app->port) > 0)
+            return app;
+    }
+    return NULL;
+}
+
+/* True when the exchange is off our hands: handed over, or answered with an error. */
+static bool hand_over(struct worker *worker, struct exchange *exchange, int64_t now_ns)
+{
+    struct app *app = choose(worker, now_ns);
+    if (app == NULL)
+        return false;
+    exchange_parse(exchange);
+    if (worker->target.kind != STATIC_SCRIPT) { /* a deploy has taken the script away meanwhile */
+        exchange_fail(exchange, 404, NULL);
+        return true;
+    }
+    uint32_t tag;
+    int result = put(app, exchange, &tag);
+    if (result == -EAGAIN)
+        return false;
+    if (result < 0)
+        exchange_fail(exchange, 431, "the request head does not fit the application's port");
+    else
+        note_handed(app, exchange, tag);
+    return true;
+}
+
+void apps_submit(struct worker *worker, struct exchange *exchange)
+{
+    struct apps *apps = &worker->apps;
+    int64_t now_ns = worker->io.now_ns;
+    exchange->queued_ns = now_ns;
+    if (apps->queue == NULL && hand_over(worker, exchange, now_ns))
+        return;
+    if (worker->boot_error[0] != '\0' && !apps_any_ready(worker)) {
+        exchange_fail(exchange, 503, worker->boot_error);
+    } else if (apps->queue_depth >= worker->config->queue_max) {
+        worker->status->queue_full++;
+        exchange_fail(exchange, 503, "the queue is full");
+    } else {
+        queue_insert(worker, exchange, apps->queue_last);
+    }
+}
+
+void apps_dispatch(struct worker *worker, int64_t now_ns)
+{
+    struct apps *apps = &worker->apps;
+    while (apps->queue != NULL) {
+        struct exchange *exchange = apps->queue;
+        if (choose(worker, now_ns) == NULL)
+            break;
+        queue_remove(worker, exchange);
+        if (!hand_over(worker, exchange, now_ns)) {
+            queue_push_first(worker, exchange);
+            break;
+        }
+    }
+}
+
+void apps_forget(struct exchange *exchange)
+{
+    struct worker *worker = exchange->conn->worker;
+    if (exchange->state == EXCHANGE_QUEUED) {
+        queue_remove(worker, exchange);
+        return;
+    }
+    struct app *app = exchange->app;
+    struct handed *handed = app_handed(app, exchange->tag);
+    assert(handed != NULL && handed->exchange == exchange);
+    if (port_revoke(app->port, exchange->tag)) {
+        app_release(app, handed);
+    } else {
+        port_abort(app->port, exchange->tag);
+        handed->exchange = NULL;
+    }
+    exchange->app = NULL;
+    exchange->state = EXCHANGE_RECEIVING;
+}
+
+/* Take back what waits behind a request that turned out to be slow; the oldest ends up first. */
+static void take_back(struct app *app)
+{
+    uint32_t tags[PORT_SLOTS];
+    bool started[PORT_SLOTS];
+    for (uint32_t i = port_outstanding(app->port, tags, started); i-- > 0;) {
+        struct handed *handed = app_handed(app, tags[i]);
+        if (handed == NULL || handed->started || handed->exchange == NULL ||
+            !port_revoke(app->port, tags[i]))
+            continue;
+        struct exchange *exchange = handed->exchange;
+        app_release(app, handed);
+        queue_push_first(app->worker, exchange);
+    }
+}
+
+static void check_app(struct app *app, int64_t now_ns)
+{
+    struct worker *worker = app->worker;
+    if (app->handed_count > 1 && is_stalled(app, now_ns)) {
+        take_back(app);
+        app->pace_ns = APP_BATCH_NS;
+    }
+    if (app->started_ns == 0 || now_ns - app->started_ns < worker->config->request_timeout_ns)
+        return;
+    worker->status->timeouts++;
+    app_kill(app, 504, "the application took too long");
+}
+
+void apps_tick(struct worker *worker, int64_t now_ns)
+{
+    struct apps *apps = &worker->apps;
+    for (uint32_t place = 0; place < apps->count; place++)
+        if (apps->app[place].port != NULL)
+            check_app(&apps->app[place], now_ns);
+    while (apps->queue != NULL &&
+           now_ns - apps->queue->queued_ns > worker->config->queue_timeout_ns) {
+        worker->status->queue_expired++;
+        fail_first(worker, "no application was free in time");
+    }
+}
+
+int64_t apps_next(const struct worker *worker, int64_t now_ns)
+{
+    for (uint32_t place = 0; place < worker->apps.count; place++)
+        if (worker->apps.app[place].handed_count > 1)
+            return now_ns + APP_STALL_NS;
+    return NEVER;
+}

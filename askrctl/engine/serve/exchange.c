@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT
+ * The life of an exchange (exchange.h): begun by a head, routed, received, answered, freed. */
+#include "serve/exchange.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "serve/conn.h"
+#include "serve/output.h"
+#include "serve/worker.h"
+
+struct overflow {
+    struct overflow *next;
+    char data[];
+};
+
+void *exchange_allocate(struct exchange *exchange, size_t size)
+{
+    size = (size + 15) & ~(size_t)15;
+    if (size <= EXCHANGE_ARENA_SIZE - exchange->arena_used) {
+        void *memory = exchange->arena + exchange->arena_used;
+        exchange->arena_used += (uint32_t)size;
+        return memory;
+    }
+    struct overflow *block = malloc(sizeof *block + size);
+    if (block == NULL)
+        return NULL;
+    block->next = exchange->overflow;
+    exchange->overflow = block;
+    return block->data;
+}
+
+static struct exchange *exchange_new(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct exchange *exchange = worker->exchanges_free;
+    if (exchange != NULL) {
+        worker->exchanges_free = exchange->next;
+        worker->exchanges_free_count--;
+    } else if ((exchange = malloc(sizeof *exchange)) == NULL) {
+        return NULL;
+    }
+    memset(exchange, 0, offsetof(struct exchange, arena));
+    exchange->conn = conn;
+    exchange->held_last = &exchange->held;
+    exchange->content_length = -1;
+    body_init(&exchange->body);
+    conn->exchange = exchange;
+    return exchange;
+}
+
+void exchange_free(struct exchange *exchange)
+{
+    struct conn *conn = exchange->conn;
+    struct worker *worker = conn->worker;
+    assert(exchange->link == NULL && exchange->app == NULL);
+    if (conn->exchange == exchange)
+        conn->exchange = NULL;
+    if (worker->request_of == exchange)
+        worker->request_of = NULL;
+    body_free(&exchange->body);
+    for (struct piece *piece; (piece = exchange->held) != NULL;) {
+        exchange->held = piece->next;
+        piece_free(worker, piece);
+    }
+    for (struct overflow *block; (block = exchange->overflow) != NULL;) {
+        exchange->overflow = block->next;
+        free(block);
+    }
+    if (worker->exchanges_free_count >= EXCHANGES_FREE_MAX) {
+        free(exchange);
+        return;
+    }
+    exchange->next = worker->exchanges_free;
+    worker->exchanges_free = exchange;
+    worker->exchanges_free_count++;
+}
+
+static void resolve(struct exchange *exchange)
+{
+    struct worker *worker = exchange->conn->worker;
+    struct slice accept_encoding = SLICE("");
+    if (worker->config->precompressed)
+        for (size_t i = 0; i < worker->request.field_count; i++)
+            if (worker->request.fields[i].name.size == 15 &&
+                strncasecmp(worker->request.fields[i].name.data, "accept-encoding", 15) == 0)
+                accept_encoding = worker->request.fields[i].value;
+    static_resolve(worker->files, worker->request.path, accept_encoding, worker->io.now_ns,
+                   &worker->target);
+    worker->request_of = exchange;
+}
+
+void exchange_parse(struct exchange *exchange)
+{
+    struct worker *worker = exchange->conn->worker;
+    if (worker->request_of == exchange)
+        return;
+    struct h1 parser;
+    struct slice input = exchange->head, body;
+    h1_init(&parser, &worker->limits);
+    enum h1_event event = h1_next(&parser, &input, &worker->request, &body);
+    assert(event == H1_REQUEST); /* it was accepted once, and these are the same bytes */
+    (void)event;
+    resolve(exchange);
+    if (worker->target.kind == STATIC_FILE)
+        static_release(worker->files, worker->target.entry);
+}
+
+static int keep_head(struct exchange *exchange, struct slice head)
+{
+    char *copy = exchange_allocate(exchange, head.size);
+    if (copy == NULL)
+        return -ENOMEM;
+    memcpy(copy, head.data, head.size);
+    exchange->head = (struct slice){copy, head.size};
+    return 0;
+}
+
+/* The request is for an application: keep what is needed to hand it over later, or again. */
+static void begin_for_app(struct exchange *exchange, struct slice head)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct conn *conn = exchange->conn;
+    const struct http_request *request = &conn->worker->request;
+    exchange->for_app = true;
+    if (keep_head(exchange, head) < 0) {
+        exchange_fail(exchange, 503, NULL);
+        return;
+    }
+    if (!request->expect_continue)
+        return;
+    struct output *output = conn_output(conn);
+    if (output == NULL || output_append(output, SLICE(go_on)) < 0)
+        exchange_fail(exchange, 503, NULL);
+    else
+        conn_dirty(conn);
+}
+
+static void route_file(struct exchange *exchange, enum http_method method)
+{
+    struct worker *worker = exchange->conn->worker;
+    if (method == HTTP_GET || method == HTTP_HEAD) {
+        respond_file(exchange, &worker->target);
+        return;
+    }
+    static_release(worker->files, worker->target.entry);
+    if (method == HTTP_OPTIONS)
+        respond_options(exchange, "GET, HEAD, OPTIONS");
+    else
+        respond_error(exchange, 405, NULL);
+}
+
+static void route(struct exchange *exchange, struct slice head)
+{
+    struct worker *worker = exchange->conn->worker;
+    const struct http_request *request = &worker->request;
+    if (request->method == HTTP_OPTIONS && slice_equals(request->target, SLICE("*"))) {
+        respond_options(exchange, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        return;
+    }
+    if (request->method == HTTP_TRACE) {
+        respond_error(exchange, 405, NULL);
+        return;
+    }
+    resolve(exchange);
+    switch (worker->target.kind) {
+    case STATIC_FILE:
+        route_file(exchange, request->method);
+        break;
+    case STATIC_SCRIPT:
+        if (worker->config->app_count > 0)
+            begin_for_app(exchange, head);
+        else
+            respond_error(exchange, 404, NULL);
+        break;
+    case STATIC_REDIRECT:
+        respond_redirect(exchange, request);
+        break;
+    case STATIC_MISSING:
+        respond_error(exchange, 404, NULL);
+        break;
+    case STATIC_DENIED:
+        respond_error(exchange, 403, NULL);
+        break;
+    case STATIC_BAD:
+        respond_error(exchange, 400, "the path is not valid");
+        break;
+    }
+}
+
+int exchange_begin(struct conn *conn, struct slice head)
+{
+    struct exchange *exchange = exchange_new(conn);
+    if (exchange == NULL)
+        return -ENOMEM;
+    const struct http_request *request = &conn->worker->request;
+    exchange->head_request = request->method == HTTP_HEAD;
+    exchange->http10 = request->version < 1001;
+    exchange->keep_alive = request->keep_alive;
+    exchange->bodyless = !request->chunked && request->content_length <= 0;
+    route(exchange, head);
+    return 0;
+}
+
+void exchange_body(struct exchange *exchange, struct slice bytes)
+{
+    if (exchange == NULL || exchange->state != EXCHANGE_RECEIVING)
+        return;
+    struct worker *worker = exchange->conn->worker;
+    int result = body_append(&exchange->body, bytes, worker->config->temp_dir);
+    if (result == -ENOSPC || result == -EDQUOT)
+        exchange_fail(exchange, 507, "there is no room for the request body");
+    else if (result < 0)
+        exchange_fail(exchange, 503, "the request body could not be stored");
+}
+
+/* Both sides are complete: count it and let the connection go on. */
+static void exchange_finish(struct exchange *exchange)
+{
+    struct conn *conn = exchange->conn;
+    struct askr_worker_status *status = conn->worker->status;
+    status->requests++;
+    if (exchange->status >= 100 && exchange->status < 600)
+        status->responses[exchange->status / 100]++;
+    conn->served = true;
+    if (exchange->cut)
+        conn->close = true;
+    exchange_free(exchange);
+    conn_dirty(conn);
+}
+
+void exchange_received(struct exchange *exchange)
+{
+    if (exchange == NULL)
+        return;
+    assert(exchange->for_app && exchange->state == EXCHANGE_RECEIVING);
+    exchange->received = true;
+    apps_submit(exchange->conn->worker, exchange);
+}
+
+void exchange_answered(struct exchange *exchange)
+{
+    struct conn *conn = exchange->conn;
+    exchange->state = EXCHANGE_ANSWERED;
+    if (!exchange_complete(exchange)) {
+        /* The rest of the body would cost a download for nothing: the head said so, and closes. */
+        assert(conn->close);
+        conn->linger = true;
+    }
+    exchange_finish(exchange);
+}
+
+void exchange_abandon(struct exchange *exchange)
+{
+    if (exchange->state == EXCHANGE_QUEUED || exchange->state == EXCHANGE_HANDED)
+        apps_forget(exchange);
+    exchange_free(exchange);
+}
+
+void exchange_fail(struct exchange *exchange, int status, const char *detail)
+{
+    if (exchange->state == EXCHANGE_QUEUED || exchange->state == EXCHANGE_HANDED)
+        apps_forget(exchange);
+    if (!exchange->head_sent) {
+        respond_error(exchange, status, detail);
+        return;
+    }
+    exchange->cut = true;
+    exchange->conn->close = true;
+    exchange_answered(exchange);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ * One request and its answer. The seam between a protocol's connection and whatever answers: a
+ * file, an application process, or ourselves with an error page. HTTP/2 will have one for each
+ * stream.
+ *
+ * States: receiving (head parsed, body coming in) → queued (complete, no application free) → handed
+ * (in a port) → answered. An exchange whose client has left is revoked from its port, or abandoned
+ * there: the port's table then drops what the application still says. */
+#ifndef ASKR_EXCHANGE_H
+#define ASKR_EXCHANGE_H
+
+#include "app/port.h"
+#include "app/static.h"
+#include "base/http.h"
+
+enum {
+    EXCHANGE_ARENA_SIZE = 2048,   /* a browser's request head and an answer's fields fit */
+    BODY_MEMORY_MAX = 65536,      /* request body kept in memory; past it a temporary file */
+    ANSWER_HELD_MAX = 262144,     /* answer body held back to send it with its length */
+    ANSWER_HEAD_SIZE_MAX = 15360, /* an answer's head must fit one piece */
+};
+
+struct conn;
+struct worker;
+struct piece;
+struct app;
+
+enum exchange_state {
+    EXCHANGE_RECEIVING,
+    EXCHANGE_QUEUED,
+    EXCHANGE_HANDED,
+    EXCHANGE_ANSWERED, /* everything to say has been said to the output */
+};
+
+struct body { /* of the request */
+    char *memory;
+    int fd; /* -1, or the temporary file that holds all of it */
+    int64_t size;
+    int64_t fed; /* bytes the application has been given */
+};
+
+struct exchange {
+    struct conn *conn;
+    struct exchange *next, **link; /* the queue */
+    struct app *app;               /* handed to */
+    uint32_t tag;
+    uint8_t state; /* enum exchange_state */
+    bool for_app : 1;
+    bool bodyless : 1; /* no body was announced, or an empty one */
+    bool received : 1; /* the request is complete */
+    bool head_request : 1, http10 : 1, keep_alive : 1;
+    bool head_known : 1; /* the application gave status and fields */
+    bool head_sent : 1;
+    bool streaming : 1; /* flush() was called: no spooling */
+    bool spooling : 1;
+    bool cut : 1;    /* the answer ends early: the connection must not be reused */
+    uint8_t framing; /* enum h1_framing, once head_sent */
+    int status;
+    int64_t length_left; /* of a sized answer that is streamed */
+    int64_t queued_ns;
+    struct slice head; /* the request head's bytes, kept to be parsed again */
+    struct body body;
+
+    struct http_field *fields; /* the application's answer */
+    size_t field_count;
+    int64_t content_length;          /* what the application announced; -1 */
+    struct piece *held, **held_last; /* answer body before its framing is known */
+    size_t held_size;
+
+    void *overflow; /* arena blocks that did not fit */
+    uint32_t arena_used;
+    char arena[EXCHANGE_ARENA_SIZE];
+};
+
+/* The request head has been parsed into worker->request; `head` are its bytes. Answers at once what
+ * needs no application; 0, or -ENOMEM. */
+int exchange_begin(struct conn *, struct slice head);
+/* Request body bytes. */
+void exchange_body(struct exchange *, struct slice bytes);
+/* The request is complete. */
+void exchange_received(struct exchange *);
+/* The client has left, or must be cut off. Frees the exchange. */
+void exchange_abandon(struct exchange *);
+/* Answer with an error page of ours, if nothing has gone out yet; else cut the answer off.
+ * `detail` may be NULL. */
+void exchange_fail(struct exchange *, int status, const char *detail);
+/* Has the client sent all it announced? If not, an answer must close the connection. */
+static inline bool exchange_complete(const struct exchange *exchange)
+{
+    return exchange->received || exchange->bodyless;
+}
+/* Memory that lives as long as the exchange; NULL when out. */
+void *exchange_allocate(struct exchange *, size_t size);
+void exchange_free(struct exchange *);
+/* Put the head into worker->request again and resolve its path into worker->target. */
+void exchange_parse(struct exchange *);
+
+/* serve/answer.c: what an application says. Each may find the client gone: then nothing happens. */
+void answer_interim(struct exchange *, const struct port_message *);
+void answer_head(struct exchange *, const struct port_message *);
+void answer_body(struct exchange *, struct slice bytes);
+void answer_flush(struct exchange *);
+void answer_end(struct exchange *, bool failed);
+/* May the application's next bytes be taken? False holds the application back. */
+bool answer_has_room(const struct exchange *);
+
+/* serve/respond.c: what we say ourselves. */
+void respond_error(struct exchange *, int status, const char *detail);
+void respond_file(struct exchange *, struct static_target *);
+void respond_redirect(struct exchange *, const struct http_request *);
+void respond_options(struct exchange *, const char *allow);
+/* An error before there is a request to answer: 400, 408, 431 and the like. Then close. */
+void respond_protocol_error(struct conn *, int status, const char *detail);
+/* The answer's last byte has been handed to the output. */
+void exchange_answered(struct exchange *);
+
+/* serve/body.c */
+void body_init(struct body *);
+int body_append(struct body *, struct slice bytes, const char *temp_dir); /* 0 or -errno */
+void body_free(struct body *);
+/* Give the started application what there is room for. 0 or -errno when the spool cannot be read.
+ */
+int body_feed(struct body *, struct port *);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ * Accepting connections from listeners that all workers share.
+ *
+ * A poll tells of new connections, accept4() takes them until EAGAIN. Multishot ACCEPT is not used:
+ * on a shared listener it is exclusive and sticky (measured: one ring got 64 of 64 connections, and
+ * when its worker was stopped every new connection hung). So that an eager worker does not take
+ * them all, one that holds more than its share waits DEFER_NS before it takes more; by then another
+ * has had its chance, and if that one is stopped nothing waits longer than this.
+ *
+ * Failure modes: EMFILE and ENFILE and memory shortage back off for BACKOFF_NS; connections that
+ * are open live on. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "serve/conn.h"
+#include "serve/worker.h"
+
+#define DEFER_NS (5 * NS_PER_MS)
+#define BACKOFF_NS (200 * NS_PER_MS)
+#define PEER_STALE_NS (300 * NS_PER_MS) /* three missed heartbeats: it takes no connections */
+
+/* A lead of this many connections over the mean is not worth a delay. */
+enum { SHARE_SLACK = 1 };
+
+/* Do we hold more than our share? Only live workers of this generation count. */
+static bool over_share(const struct worker *worker)
+{
+    uint64_t total = worker->conn_count, count = 1;
+    int64_t now_ns = worker->io.now_ns;
+    for (uint32_t index = 0; index < worker->config->count; index++) {
+        const struct askr_worker_status *peer = status_page(worker, index);
+        if (peer == worker->status || peer->state != ASKR_WORKER_READY ||
+            now_ns - peer->heartbeat_ns > PEER_STALE_NS)
+            continue;
+        total += peer->connections;
+        count++;
+    }
+    return count > 1 && worker->conn_count * count > total + SHARE_SLACK * count;
+}
+
+static void try_later(struct listener *listener, int64_t delay_ns)
+{
+    listener->retry_ns = listener->worker->io.now_ns + delay_ns;
+}
+
+/* Take one connection. False: there is none, or none may be taken now. */
+static bool accept_one(struct listener *listener)
+{
+    struct worker *worker = listener->worker;
+    struct sockaddr_storage name = {0};
+    socklen_t size = sizeof name;
+    int fd = accept4(listener->fd, (struct sockaddr *)&name, &size, SOCK_CLOEXEC);
+    if (fd >= 0) {
+        if (conn_open(worker, fd, (struct sockaddr *)&name) == NULL) {
+            close(fd);
+            try_later(listener, BACKOFF_NS);
+            return false;
+        }
+        return true;
+    }
+    if (errno == EAGAIN)
+        return false;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        try_later(listener, BACKOFF_NS);
+        return false;
+    }
+    return true; /* ECONNABORTED, EPROTO, …: that connection's trouble, not the listener's */
+}
+
+static void accept_some(struct listener *listener)
+{
+    struct worker *worker = listener->worker;
+    bool patient = !listener->deferring; /* a deferral that has run out takes what is left */
+    listener->deferring = false;
+    listener->retry_ns = NEVER;
+    while (!worker->draining) {
+        if (worker->conn_count >= worker->config->connections_max) {
+            try_later(listener, BACKOFF_NS);
+            return;
+        }
+        if (patient && over_share(worker)) {
+            listener->deferring = true;
+            try_later(listener, DEFER_NS);
+            return;
+        }
+        if (!accept_one(listener))
+            return;
+    }
+}
+
+static void on_listener(struct io *io, struct io_op *op, struct io_event event)
+{
+    (void)io;
+    struct listener *listener = CONTAINER_OF(op, struct listener, op);
+    if (!event.more) {
+        listener->fd = -1;
+        listener->retry_ns = NEVER;
+        if (event.result != -ECANCELED)
+            listener->worker->failure = event.result;
+        return;
+    }
+    if (!listener->deferring)
+        accept_some(listener);
+}
+
+void listeners_retry(struct worker *worker, int64_t now_ns)
+{
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        if (worker->listeners[i].fd >= 0 && worker->listeners[i].retry_ns <= now_ns)
+            accept_some(&worker->listeners[i]);
+}
+
+int64_t listeners_next(const struct worker *worker)
+{
+    int64_t next = NEVER;
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        if (worker->listeners[i].fd >= 0 && worker->listeners[i].retry_ns < next)
+            next = worker->listeners[i].retry_ns;
+    return next;
+}
+
+bool listeners_idle(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        if (worker->listeners[i].fd >= 0)
+            return false;
+    return true;
+}
+
+int listeners_open(struct worker *worker, askr_error *error)
+{
+    const struct askr_worker_config *config = worker->config;
+    if (config->listener_count == 0 || config->listener_count > ASKR_LISTENERS_MAX)
+        return askr_fail(error, EINVAL, "a worker needs 1 to %d listeners", ASKR_LISTENERS_MAX);
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        struct listener *listener = &worker->listeners[i];
+        int on = 1;
+        *listener =
+            (struct listener){.worker = worker, .fd = config->listeners[i], .retry_ns = NEVER};
+        /* Inherited by what is accepted: one call here instead of one for each connection. */
+        setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        io_poll(&worker->io, &listener->op, listener->fd, EPOLLIN, on_listener);
+        /* What was queued before the poll may make no edge. */
+        try_later(listener, 0);
+    }
+    worker->listener_count = config->listener_count;
+    return 0;
+}
+
+void listeners_stop(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        if (worker->listeners[i].fd >= 0)
+            io_cancel(&worker->io, &worker->listeners[i].op);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ * One worker: the loop, and everything its parts share. A worker shares nothing with the others but
+ * the listeners and the pages of counters.
+ *
+ * One turn of the loop: wait for I/O and run what completed; take the applications' answers; hand
+ * over queued requests; ring each application at most once; take answers once more (an application
+ * on this core may already have run); start one send for each connection that has something to say.
+ */
+#ifndef ASKR_WORKER_H
+#define ASKR_WORKER_H
+
+#include "app/static.h"
+#include "base/timer.h"
+#include "io/io.h"
+#include "proto/h1.h"
+#include "serve/apps.h"
+#include "serve/control.h"
+
+enum {
+    HTTP_DATE_SIZE = 29,      /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+    EXCHANGES_FREE_MAX = 256, /* kept for reuse: about 1 MiB */
+};
+#define HEARTBEAT_NS \
+    (100 * NS_PER_MS) /* the supervisor replaces a worker after 1.2 s without one */
+
+struct conn;
+struct exchange;
+struct output;
+struct piece;
+
+struct listener {
+    struct io_op op;
+    struct worker *worker;
+    int fd;
+    int64_t retry_ns; /* when a deferred or failed accept is tried again; NEVER */
+    bool deferring;
+};
+
+struct worker {
+    struct io io;
+    const struct askr_worker_config *config;
+    struct askr_worker_status *status; /* our page */
+    char *status_map;                  /* all pages */
+    size_t status_size;
+    struct timer_wheel timers;
+    struct static_files *files;
+    struct h1_limits limits;
+    struct apps apps;
+
+    struct listener listeners[ASKR_LISTENERS_MAX];
+    uint32_t listener_count;
+    struct io_op control_op, bell_op;
+
+    struct conn *conns; /* all open ones, doubly linked */
+    uint32_t conn_count;
+    struct conn *dirty; /* those with output to flush this turn */
+    struct exchange *exchanges_free;
+    uint32_t exchanges_free_count;
+    struct output *outputs_free;
+    struct piece *pieces_free;
+    uint32_t pieces_free_count;
+
+    /* Scratch for the request that is being parsed; request_of says whose it is. */
+    struct http_request request;
+    struct static_target target;
+    struct exchange *request_of;
+
+    int64_t heartbeat_ns; /* the next one */
+    int64_t date_ns;      /* when the date text is next renewed */
+    char date[HTTP_DATE_SIZE + 1];
+    char boot_error[512]; /* why no application can serve, or "" */
+
+    bool draining;
+    int64_t drain_deadline_ns, idle_deadline_ns;
+    int failure; /* -errno that ends the loop */
+};
+
+/* serve/listener.c */
+int listeners_open(struct worker *, askr_error *);
+void listeners_stop(struct worker *);
+void listeners_retry(struct worker *, int64_t now_ns);
+int64_t listeners_next(const struct worker *);
+bool listeners_idle(const struct worker *);
+
+/* serve/control.c */
+void control_open(struct worker *);
+void control_send(struct worker *, enum control_kind, uint32_t place, int32_t pid, uint32_t value);
+
+/* serve/status.c */
+int status_open(struct worker *, askr_error *);
+void status_close(struct worker *);
+void status_beat(struct worker *, int64_t now_ns);
+/* The page of the worker with this index in our generation. */
+const struct askr_worker_status *status_page(const struct worker *, uint32_t index);
+
+void worker_drain(struct worker *, int64_t deadline_ns);
+struct slice worker_date(struct worker *);
+
+#endif
