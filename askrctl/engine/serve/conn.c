@@ -191,7 +191,8 @@ static void parse_held(struct conn *conn)
     parse(conn, &input);
     conn->held_size = (uint32_t)input.size;
     if (input.size > 0) {
-        memmove(conn->held, input.data, input.size);
+        if (input.data != conn->held)
+            memmove(conn->held, input.data, input.size);
         return;
     }
     free(conn->held);
@@ -236,11 +237,10 @@ static void peer_closed(struct conn *conn)
     struct exchange *exchange = conn->exchange;
     bool answering = conn->output != NULL && !output_idle(conn->output);
     /* As nginx does, the end of the stream is taken for the client's leaving: an application's time
-     * is not spent on an answer that nobody reads. Answers already made still go out. */
-    if (conn->linger || exchange != NULL || !answering)
+     * is not spent on an answer that nobody reads. What was answered, or was asked before, still
+     * goes out: flush() closes after it. */
+    if (conn->linger || exchange != NULL || (!answering && conn->held_size == 0))
         conn_close(conn);
-    else
-        conn->close = true;
 }
 
 static void on_recv(struct io *io, struct io_op *op, struct io_event event)
@@ -267,7 +267,9 @@ static void on_recv(struct io *io, struct io_op *op, struct io_event event)
 /* Everything that was to be said has been sent, or nothing was. */
 static void output_drained(struct conn *conn)
 {
-    if (!conn->close)
+    if (conn->peer_closed && conn->exchange == NULL)
+        conn_close(conn);
+    if (conn->closing || !conn->close)
         return;
     if (!conn->linger) {
         conn_close(conn);

@@ -18,27 +18,39 @@
 #include "serve/conn.h"
 #include "serve/worker.h"
 
-#define DEFER_NS (5 * NS_PER_MS)
+#define DEFER_NS (3 * NS_PER_MS)
 #define BACKOFF_NS (200 * NS_PER_MS)
 #define PEER_STALE_NS (300 * NS_PER_MS) /* three missed heartbeats: it takes no connections */
 
 /* A lead of this many connections over the mean is not worth a delay. */
 enum { SHARE_SLACK = 1 };
 
-/* Do we hold more than our share? Only live workers of this generation count. */
-static bool over_share(const struct worker *worker)
+struct share {
+    uint64_t connections; /* of all live workers of this generation, ours included */
+    uint64_t workers;
+    uint64_t accepted; /* by the others, ever: grows while they take part */
+};
+
+static struct share share_of(const struct worker *worker)
 {
-    uint64_t total = worker->conn_count, count = 1;
+    struct share share = {.connections = worker->conn_count, .workers = 1};
     int64_t now_ns = worker->io.now_ns;
     for (uint32_t index = 0; index < worker->config->count; index++) {
         const struct askr_worker_status *peer = status_page(worker, index);
         if (peer == worker->status || peer->state != ASKR_WORKER_READY ||
             now_ns - peer->heartbeat_ns > PEER_STALE_NS)
             continue;
-        total += peer->connections;
-        count++;
+        share.connections += peer->connections;
+        share.accepted += peer->accepted;
+        share.workers++;
     }
-    return count > 1 && worker->conn_count * count > total + SHARE_SLACK * count;
+    return share;
+}
+
+static bool over_share(const struct worker *worker, const struct share *share)
+{
+    return share->workers > 1 &&
+           worker->conn_count * share->workers > share->connections + SHARE_SLACK * share->workers;
 }
 
 static void try_later(struct listener *listener, int64_t delay_ns)
@@ -70,25 +82,38 @@ static bool accept_one(struct listener *listener)
     return true; /* ECONNABORTED, EPROTO, …: that connection's trouble, not the listener's */
 }
 
-static void accept_some(struct listener *listener)
+/* May another connection be taken now? If not, the listener is told when to look again. */
+static bool may_accept(struct listener *listener, bool patient)
 {
     struct worker *worker = listener->worker;
-    bool patient = !listener->deferring; /* a deferral that has run out takes what is left */
+    if (worker->draining)
+        return false;
+    if (worker->conn_count >= worker->config->connections_max) {
+        try_later(listener, BACKOFF_NS);
+        return false;
+    }
+    if (!patient)
+        return true;
+    struct share share = share_of(worker);
+    if (!over_share(worker, &share))
+        return true;
+    listener->deferring = true;
+    listener->others_accepted = share.accepted;
+    try_later(listener, DEFER_NS);
+    return false;
+}
+
+static void accept_some(struct listener *listener)
+{
+    bool patient = true;
+    if (listener->deferring) {
+        struct share share = share_of(listener->worker);
+        patient = share.accepted != listener->others_accepted;
+    }
     listener->deferring = false;
     listener->retry_ns = NEVER;
-    while (!worker->draining) {
-        if (worker->conn_count >= worker->config->connections_max) {
-            try_later(listener, BACKOFF_NS);
-            return;
-        }
-        if (patient && over_share(worker)) {
-            listener->deferring = true;
-            try_later(listener, DEFER_NS);
-            return;
-        }
-        if (!accept_one(listener))
-            return;
-    }
+    while (may_accept(listener, patient) && accept_one(listener))
+        ;
 }
 
 static void on_listener(struct io *io, struct io_op *op, struct io_event event)

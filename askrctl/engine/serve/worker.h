@@ -34,6 +34,7 @@ struct listener {
     int fd;
     int64_t retry_ns; /* when a deferred or failed accept is tried again; NEVER */
     bool deferring;
+    uint64_t others_accepted; /* when the deferral began */
 };
 
 struct worker {
