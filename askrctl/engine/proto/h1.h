@@ -5,7 +5,8 @@
  * Reading: call h1_next() with all unconsumed input until it says H1_NEED_DATA. A head is consumed as
  * one piece: until it is complete the same bytes must be offered again, with more behind them (only
  * the new ones are scanned). Body bytes are consumed as they come. The slices of a request live as
- * long as the input they point into.
+ * long as the input they point into; while a head is read *request is scratch space, so what it held
+ * before is lost even when the answer is H1_NEED_DATA.
  *
  * Whatever a request smuggler sends is H1_ERROR: the caller answers error_status and closes. */
 #ifndef ASKR_H1_H
@@ -40,11 +41,12 @@ struct h1 {
     const struct h1_limits *limits;
     int64_t body_left;        /* of a sized body, or of the chunk */
     int64_t body_size;        /* decoded so far */
-    uint32_t scanned;         /* head bytes already searched for their end */
-    uint32_t line_size;       /* of the chunk extension, or of the trailers, so far */
+    uint32_t scanned;         /* head bytes in complete lines, which need no second look */
+    uint32_t line_size;       /* so far, of the head's last line, the chunk extension or the trailers */
     uint16_t error_status;
     uint8_t state;
     uint8_t empty_lines;
+    uint8_t head_lines;       /* complete lines of a head that is not */
     const char *error_text;   /* a constant: an identity to compare and a sentence to log */
 };
 
@@ -56,7 +58,7 @@ enum h1_event h1_next(struct h1 *, struct slice *input, struct http_request *req
 
 /* How the end of a response body will be known (RFC 9112 section 6.3). */
 enum h1_framing {
-    H1_NO_BODY, /* HEAD, 1xx, 204, 304 */
+    H1_NO_BODY, /* HEAD, 1xx, 204, 205, 304 */
     H1_SIZED,   /* Content-Length */
     H1_CHUNKED,
     H1_CLOSE,   /* HTTP/1.0 without a length: the connection ends the body */
@@ -75,8 +77,9 @@ struct h1_response {
 };
 
 /* Write a status line and fields, framing included. Returns bytes written, 0 when `size` is too small,
- * -EINVAL when a field name or value is not valid (RFC 9110 section 5: token, no CR LF NUL). `framing`
- * says how the body must be sent. */
+ * -EINVAL when a field name or value is not valid (RFC 9110 section 5: token, no control bytes), for
+ * a status that has not three digits and past H1_RESPONSE_FIELDS_MAX. `framing` says how the body
+ * must be sent: H1_CLOSE overrules `close`. */
 int64_t h1_write_head(char *out, size_t size, const struct h1_response *, enum h1_framing *framing);
 /* "1f\r\n": returns its size. The chunk's bytes and "\r\n" follow; "0\r\n\r\n" ends the body. */
 size_t h1_write_chunk_prefix(char out[static H1_CHUNK_PREFIX_SIZE], size_t chunk_size);
