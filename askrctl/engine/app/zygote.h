@@ -2,10 +2,10 @@
  * What supervisor and zygote say to each other, over a SOCK_SEQPACKET pair: datagrams of one
  * struct zygote_message (Python: "=IIiI"), ZYGOTE_FAILED followed by a sentence.
  *
- * The zygote (the executable askr-zygote) loads an application module once, runs its start(), and then forks
- * an application process for each ZYGOTE_FORK, so that all of them share OPcache memory and start-up
- * costs one fork. It is the parent of them: it reaps, and reports. End of file: it kills its
- * processes and exits. */
+ * The zygote (the executable askr-zygote) loads an application module once, runs its start(), and
+ * then forks an application process for each ZYGOTE_FORK, so that all of them share OPcache memory
+ * and start-up costs one fork. It is the parent of them: it reaps, and reports. End of file: it
+ * kills its processes and exits. */
 #ifndef ASKR_ZYGOTE_H
 #define ASKR_ZYGOTE_H
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ * The parts of the zygote: its conversation with the supervisor (zygote_run.c) and what a freshly
+ * forked application process does (zygote_child.c). zygote_main.c has the command line. */
+#ifndef ASKR_ZYGOTE_RUN_H
+#define ASKR_ZYGOTE_RUN_H
+
+#include <signal.h>
+
+#include "app/zygote.h"
+#include "askr/module.h"
+#include "base/base.h"
+
+enum {
+    ZYGOTE_CHILDREN_MAX = 1024, /* ASKR_APPS_MAX for each of 16 workers */
+    ZYGOTE_FORK_FDS = 3,
+};
+
+/* What one application process is given. */
+struct zygote_child {
+    uint32_t id, cpu;
+    int memfd, app_bell_fd, worker_bell_fd;
+};
+
+/* Signals as the zygote and its children need them, before the module can install its own. Children
+ * keep what the zygote has, but for the mask. SIGTERM and SIGCHLD are blocked, for a signalfd. */
+void zygote_set_signals(void);
+
+/* Sends `sentence` with ZYGOTE_FAILED, or on stderr when there is no control_fd (-1). */
+void zygote_report_failure(int control_fd, const char *sentence);
+
+/* Serves the supervisor until it closes its end or SIGTERM comes; then kills what was forked.
+ * 0 or -errno. */
+int zygote_run(int control_fd, const struct askr_module *);
+
+/* In the forked process: serve the port. Returns the exit status; the caller must leave with it. */
+int zygote_child_serve(const struct zygote_child *, const struct askr_module *);
+
+#endif
