@@ -140,6 +140,8 @@ static void parse(struct conn *conn, struct slice *input)
     while (may_parse(conn)) {
         const char *start = input->data;
         struct slice body;
+        if (conn->exchange == NULL)
+            worker->request_of = NULL; /* the next head overwrites it, also an unfinished one */
         switch (h1_next(&conn->h1, input, &worker->request, &body)) {
         case H1_NEED_DATA:
             return;
