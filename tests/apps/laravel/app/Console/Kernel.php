@@ -1,0 +1,14 @@
+<?php
+
+// SPDX-License-Identifier: MIT
+// No commands of our own.
+
+declare(strict_types=1);
+
+namespace App\Console;
+
+use Illuminate\Foundation\Console\Kernel as ConsoleKernel;
+
+final class Kernel extends ConsoleKernel
+{
+}

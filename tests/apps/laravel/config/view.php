@@ -1,0 +1,8 @@
+<?php
+
+// SPDX-License-Identifier: MIT
+// Blade compiles into storage/.
+
+declare(strict_types=1);
+
+return ['paths' => [resource_path('views')], 'compiled' => storage_path('framework/views')];

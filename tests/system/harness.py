@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""Starts a real `askrctl serve` as a child process, and looks at it only as an operator could.
+
+Every server gets a control socket and a temporary folder of its own, so tests never meet each
+other's. The readiness signal is `askrctl status --json` naming every worker ready, not a pause.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from system.client import Connection, Deadline, Fields, Response, ask
+
+ROOT = Path(__file__).parents[2]
+APPS = ROOT / "tests/apps"
+COMMAND = str(Path(sys.executable).parent / "askrctl")
+POLL_S = 0.01
+STOP_S = 15.0
+
+
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Poll until the condition gives something true, and return that."""
+    deadline = Deadline(what, seconds)
+    while not (found := condition()):
+        time.sleep(min(POLL_S, deadline.left()))
+    return found
+
+
+def free_port() -> int:
+    """A port nobody listens on now. The server may lose the race for it, and then says so."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """One askrctl command, to its end."""
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def children(pid: int) -> list[int]:
+    """Direct children, from every thread of the process."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, task.read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def tree(pid: int) -> list[int]:
+    pids = [pid]
+    for parent in pids:
+        pids += children(parent)
+    return pids
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@dataclass(slots=True)
+class Server:
+    """One running server. `config` is askr.toml, `options` flags of `askrctl serve`."""
+
+    path: Path
+    folder: Path
+    options: Sequence[str | Path] = ()
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    wrapper: Sequence[str | Path] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    @property
+    def control(self) -> Path:
+        return self.folder / "control.sock"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "askr.toml").write_text(toml(self.config))
+        command = [*self.wrapper, COMMAND, "serve", self.path, "--listen", f"127.0.0.1:{self.port}"]
+        command += ["--config", self.folder / "askr.toml", "--control", self.control, *self.options]
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+
+    def wait_ready(self, state: str = "ready") -> None:
+        wait_until("the server is ready", lambda: self.is_ready(state))
+
+    def is_ready(self, state: str) -> bool:
+        assert self.process.poll() is None, f"the server ended by itself:\n{self.log}"
+        status = self.try_status()
+        return status is not None and all(worker["state"] == state for worker in status["workers"])
+
+    def try_status(self) -> dict[str, Any] | None:
+        done = run("status", "--json", "--control", self.control)
+        if done.returncode != 0:
+            return None
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status if status["workers"] else None
+
+    def status(self) -> dict[str, Any]:
+        status = self.try_status()
+        assert status is not None, self.log
+        return status
+
+    def workers(self) -> list[int]:
+        return [worker["pid"] for worker in self.status()["workers"]]
+
+    def applications(self) -> list[int]:
+        """Pids of application processes that can serve."""
+        return [
+            app["pid"]
+            for worker in self.status()["workers"]
+            for app in worker["apps"]
+            if app["pid"] and app["state"] in ("idle", "busy")
+        ]
+
+    def wait_applications(self, count: int) -> list[int]:
+        def enough() -> list[int]:
+            pids = self.applications()
+            return pids if len(pids) == count else []
+
+        found: list[int] = wait_until(f"{count} application processes serve", enough)
+        return found
+
+    def ask(
+        self, method: str, target: str, fields: Fields = (), body: bytes | None = None
+    ) -> Response:
+        return ask(self.address, method, target, fields, body)
+
+    def get(self, target: str) -> Response:
+        return self.ask("GET", target)
+
+    def connect(self) -> Connection:
+        return Connection(self.address)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait_log(self, text: str) -> None:
+        wait_until(f"the log says {text!r}", lambda: text in self.log)
+
+    def wait_end(self, seconds: float = STOP_S) -> int:
+        return self.process.wait(seconds)
+
+    def stop(self) -> None:
+        """End it, and insist that nothing it started is left."""
+        pids = tree(self.process.pid)
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        try:
+            self.wait_end()
+        finally:
+            left = [pid for pid in pids if alive(pid)]
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            self.process.wait(STOP_S)
+        assert not left, f"left running: {left}\n{self.log}"
+
+
+def toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Enough TOML for a configuration: tables of strings, numbers, booleans and lists of them."""
+    lines = []
+    for name, values in tables.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"

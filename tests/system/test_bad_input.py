@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""Mistakes of an operator: one clear sentence, the right exit code, nothing left running."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from system.conftest import copy_app
+from system.harness import children, free_port, run
+
+REFUSED, MISUSE = 1, 2
+
+
+def refused(code: int, *arguments: str | Path, **options: object) -> str:
+    """Run `askrctl serve`, insist that it ends with `code` and one sentence; return stderr."""
+    before = set(children(os.getpid()))
+    done = run("serve", *arguments, **options)
+    assert done.returncode == code, (done.returncode, done.stderr)
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert set(children(os.getpid())) <= before
+    return done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("hello")
+    return tmp_path / "site"
+
+
+def listen() -> str:
+    return f"--listen=127.0.0.1:{free_port()}"
+
+
+def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
+    assert "nowhere" in refused(MISUSE, tmp_path / "nowhere", listen())
+
+
+def test_a_path_that_is_a_file(folder: Path) -> None:
+    assert "index.html" in refused(MISUSE, folder / "index.html", listen())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's eyes")
+def test_a_folder_that_cannot_be_read(folder: Path) -> None:
+    folder.chmod(0o700)
+    for parent in (folder.parent, folder.parent.parent, folder.parent.parent.parent):
+        parent.chmod(0o755)
+    command = [sys.executable, "-m", "askrctl", "serve", str(folder), listen()]
+    done = subprocess.run(command, capture_output=True, text=True, user=65534, timeout=60)
+    assert done.returncode == MISUSE, done.stderr
+    assert str(folder) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(REFUSED, folder, f"--listen=127.0.0.1:{port}")
+    assert str(port) in said
+    assert "in use" in said
+
+
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("--workers=0", "workers"),
+        ("--workers=many", "workers"),
+        ("--io-backend=kqueue", "io-backend"),
+        ("--listen=nonsense", "nonsense"),
+        ("--listen=127.0.0.1:99999", "99999"),
+        ("--no-such-flag", "no-such-flag"),
+    ],
+)
+def test_a_bad_flag_value(folder: Path, flag: str, named: str) -> None:
+    assert named in refused(MISUSE, folder, flag)
+
+
+def test_broken_toml_names_the_line(folder: Path) -> None:
+    config = folder.parent / "askr.toml"
+    config.write_text("[server]\nlisten = [\n")
+    said = refused(MISUSE, folder, listen(), f"--config={config}")
+    assert "askr.toml" in said
+    assert "line" in said
+
+
+def test_an_unknown_key_gets_a_suggestion(folder: Path) -> None:
+    config = folder.parent / "askr.toml"
+    config.write_text("[server]\nworkerz = 2\n")
+    said = refused(MISUSE, folder, listen(), f"--config={config}")
+    assert "workerz" in said
+    assert "did you mean" in said
+    assert "workers" in said
+
+
+def test_a_value_of_the_wrong_kind_is_named(folder: Path) -> None:
+    config = folder.parent / "askr.toml"
+    config.write_text('[server]\nworkers = "two"\n')
+    assert "workers" in refused(MISUSE, folder, listen(), f"--config={config}")
+
+
+def test_a_configuration_file_that_does_not_exist(folder: Path) -> None:
+    assert "none.toml" in refused(MISUSE, folder, listen(), "--config=none.toml")
+
+
+def test_a_worker_script_that_does_not_exist(tmp_path: Path) -> None:
+    app = copy_app("matrix", tmp_path)
+    said = refused(MISUSE, app, listen(), "--worker-script=public/none.php")
+    assert "none.php" in said
+
+
+def test_a_syntax_error_in_the_worker_script(tmp_path: Path) -> None:
+    app = copy_app("matrix", tmp_path)
+    (app / "public/worker.php").write_text("<?php this is not php")
+    said = refused(REFUSED, app, listen(), "--worker-script=public/worker.php")
+    assert "worker.php" in said
+    assert "syntax error" in said
+
+
+def test_a_libphp_that_does_not_exist(tmp_path: Path) -> None:
+    app = copy_app("matrix", tmp_path)
+    config = tmp_path / "askr.toml"
+    config.write_text('[php]\nlibrary = "/nowhere/libphp.so"\n')
+    said = refused(REFUSED, app, listen(), f"--config={config}")
+    assert "/nowhere/libphp.so" in said
+
+
+def test_status_without_a_server_says_so(tmp_path: Path) -> None:
+    done = run("status", "--control", tmp_path / "none.sock")
+    assert done.returncode in (1, 3)
+    assert "none.sock" in done.stderr

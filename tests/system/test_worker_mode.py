@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""What only worker mode has: one boot for many requests, and what happens when the boot fails."""
+
+from pathlib import Path
+
+import pytest
+from system.client import Response
+from system.conftest import Serve, copy_app
+from system.harness import Server, wait_until
+
+TWO_REQUESTS = """<?php
+$count = 0;
+$answer = function () use (&$count) { header('X-Count: ' . ++$count); };
+while ($count < 2 && frankenphp_handle_request($answer)) {
+}
+"""
+ONE_PROCESS = {"php": {"processes": 1}}
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    return copy_app("matrix", tmp_path)
+
+
+def count(server: Server, target: str = "/hello") -> int:
+    return int(server.get(target).get("X-Count") or 0)
+
+
+def test_the_script_boots_once(serve: Serve, app: Path) -> None:
+    server = serve(app, "--worker-script", app / "public/worker.php", config=ONE_PROCESS)
+    assert [count(server) for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_exit_and_exceptions_do_not_cost_the_boot(serve: Serve, app: Path) -> None:
+    server = serve(app, "--worker-script", app / "public/worker.php", config=ONE_PROCESS)
+    assert count(server) == 1
+    assert server.get("/exit").status == 200
+    assert server.get("/throw").status == 500
+    assert count(server) == 4
+
+
+def test_askr_handle_request_is_the_same_function(serve: Serve, app: Path) -> None:
+    script = app / "public/worker.php"
+    script.write_text(script.read_text().replace("frankenphp_handle_", "askr_handle_"))
+    server = serve(app, "--worker-script", script, config=ONE_PROCESS)
+    assert [count(server) for _ in range(2)] == [1, 2]
+
+
+def test_a_script_that_returns_is_booted_again(serve: Serve, app: Path) -> None:
+    script = app / "public/worker.php"
+    script.write_text(TWO_REQUESTS)
+    server = serve(app, "--worker-script", script, config=ONE_PROCESS)
+    assert [count(server) for _ in range(5)] == [1, 2, 1, 2, 1]
+
+
+def test_a_failing_boot_is_503_with_the_reason_and_heals(serve: Serve, app: Path) -> None:
+    script = app / "public/worker.php"
+    good = script.read_text()
+    script.write_text("<?php throw new Exception('the database is missing');")
+    server = serve(app, "--worker-script", script, config=ONE_PROCESS, wait=False)
+    answer = wait_until("a 503 page", lambda: answered(server, 503))
+    assert b"the database is missing" in answer.body
+    assert answer.get("Retry-After")
+    script.write_text(good)
+    wait_until("the next attempt serves", lambda: answered(server, 200))
+
+
+def answered(server: Server, status: int) -> Response | None:
+    assert server.process.poll() is None, server.log
+    try:
+        answer = server.get("/hello")
+    except OSError:
+        return None
+    return answer if answer.status == status else None
