@@ -34,6 +34,7 @@ static struct host {
     struct askr_worker_config config;
     const char *zygote_exe, *module;
     int control_fd, zygote_fd, signal_fd;
+    bool stopping; /* the other ends may be gone already */
     pid_t zygote_pid;
     struct place places[ASKR_APPS_MAX];
 } host = {.zygote_fd = -1};
@@ -78,7 +79,7 @@ static void send_fds(int socket_fd, const void *data, size_t size, const int *fd
         part->cmsg_len = CMSG_LEN(count * sizeof(int));
         memcpy(CMSG_DATA(part), fds, count * sizeof(int));
     }
-    if (sendmsg(socket_fd, &header, MSG_NOSIGNAL) < 0)
+    if (sendmsg(socket_fd, &header, MSG_NOSIGNAL) < 0 && !host.stopping)
         die("sendmsg");
 }
 
@@ -121,6 +122,8 @@ static void hear_zygote(void)
                             .msg_controllen = sizeof ancillary};
     ssize_t size = recvmsg(host.zygote_fd, &header, MSG_CMSG_CLOEXEC);
     struct zygote_message message;
+    if (host.stopping)
+        return;
     if (size < (ssize_t)sizeof message)
         die("the zygote is gone");
     memcpy(&message, data, sizeof message);
@@ -166,6 +169,8 @@ static void *supervise(void *unused)
         if (fds[1].revents) {
             struct signalfd_siginfo info;
             struct control_message drain = {CONTROL_DRAIN, 0, 0, 3000};
+            host.stopping = true;
+            fds[2].fd = -1;
             if (read(host.signal_fd, &info, sizeof info) > 0)
                 send(host.control_fd, &drain, sizeof drain, MSG_NOSIGNAL);
         }

@@ -207,18 +207,30 @@ static void became_ready(struct app *app)
     show_state(app, ASKR_APP_IDLE);
 }
 
-static void finished(struct app *app, struct handed *handed)
+/* How long a request takes here, smoothed: decides how many are handed ahead. The times are the
+ * application's word, so nonsense is cut to what makes it wait for each request alone. */
+static void measure_pace(struct app *app, int64_t ended_ns)
 {
+    int64_t took_ns;
+    if (__builtin_sub_overflow(ended_ns, app->began_ns, &took_ns) || took_ns < 0 ||
+        took_ns > APP_BATCH_NS)
+        took_ns = APP_BATCH_NS;
+    app->pace_ns += (took_ns - app->pace_ns) / 8;
+}
+
+static void finished(struct app *app, struct handed *handed, int64_t ended_ns)
+{
+    measure_pace(app, ended_ns);
     app_release(app, handed);
     app->started_ns = 0;
-    app->wave_count++;
     app->worker->status->apps[app->place].requests++;
 }
 
-static void started(struct app *app, struct handed *handed, int64_t now_ns)
+static void started(struct app *app, struct handed *handed, int64_t began_ns, int64_t now_ns)
 {
     handed->started = true;
     app->started_ns = now_ns;
+    app->began_ns = began_ns;
 }
 
 /* A message about one request. */
@@ -229,9 +241,9 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
     assert(handed != NULL); /* the port checks tags */
     struct exchange *exchange = handed->exchange;
     if (event == PORT_FINISHED) {
-        finished(app, handed);
+        finished(app, handed, message->time_ns);
     } else if (event == PORT_STARTED) {
-        started(app, handed, now_ns);
+        started(app, handed, message->time_ns, now_ns);
     } else if (exchange == NULL) {
         return; /* the client has left */
     } else if (event == PORT_END) {
@@ -282,19 +294,6 @@ uint32_t app_drain(struct app *app, int64_t now_ns)
     return count;
 }
 
-/* How long a request takes here, smoothed: decides how many are handed ahead. */
-static void measure_pace(struct app *app, int64_t now_ns)
-{
-    if (app->wave_count > 0) {
-        int64_t sample = (now_ns - app->wave_ns) / (int64_t)app->wave_count;
-        app->pace_ns += (sample - app->pace_ns) / 8;
-        app->wave_count = 0;
-        app->wave_ns = now_ns;
-    }
-    if (app->handed_count == 0)
-        app->wave_ns = 0;
-}
-
 static void feed_body(struct app *app)
 {
     for (size_t i = 0; i < PORT_SLOTS; i++) {
@@ -321,11 +320,8 @@ uint32_t apps_drain(struct worker *worker, int64_t now_ns)
         count += heard;
         if (app->port == NULL)
             continue;
-        if (heard > 0) {
-            measure_pace(app, now_ns);
-            if (app->ready)
-                show_state(app, app->handed_count > 0 ? ASKR_APP_BUSY : ASKR_APP_IDLE);
-        }
+        if (heard > 0 && app->ready)
+            show_state(app, app->handed_count > 0 ? ASKR_APP_BUSY : ASKR_APP_IDLE);
         if (app->handed_count > 0)
             feed_body(app);
     }

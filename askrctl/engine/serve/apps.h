@@ -38,10 +38,9 @@ struct app {
     int next_fds[3];
     struct handed handed[PORT_SLOTS];
     uint32_t handed_count;
-    int64_t started_ns;  /* of the request being served; 0: none */
-    int64_t pace_ns;     /* smoothed time per request */
-    int64_t wave_ns;     /* when the current batch began */
-    uint64_t wave_count; /* requests finished since */
+    int64_t started_ns; /* of the request being served; 0: none */
+    int64_t pace_ns;    /* smoothed time per request */
+    int64_t began_ns;   /* the same by the application's clock */
 };
 
 struct apps {

@@ -76,11 +76,13 @@ static void on_closed(struct io *io, struct io_op *op, struct io_event event)
     free(conn);
 }
 
-/* The fd may be closed once no op is in flight on it (contract rule 7 of io.h). */
+/* The fd may be closed once no op is in flight on it (contract rule 7 of io.h), and the connection
+ * must not go while it is in the list of those to be flushed, which comes here again. */
 static void close_when_quiet(struct conn *conn)
 {
     assert(conn->closing);
-    if (conn->closed || conn->reading || (conn->output != NULL && conn->output->sending > 0))
+    if (conn->closed || conn->dirty || conn->reading ||
+        (conn->output != NULL && conn->output->sending > 0))
         return;
     conn->closed = true;
     if (conn->output != NULL) {
@@ -325,7 +327,9 @@ void conn_flush_dirty(struct worker *worker)
     for (struct conn *conn; (conn = worker->dirty) != NULL;) {
         worker->dirty = conn->next_dirty;
         conn->dirty = false;
-        if (!conn->closing)
+        if (conn->closing)
+            close_when_quiet(conn);
+        else
             flush(conn);
     }
 }

@@ -120,8 +120,7 @@ static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag
         if (handed->busy)
             continue;
         *handed = (struct handed){.exchange = exchange, .tag = tag, .busy = true};
-        if (app->handed_count++ == 0)
-            app->wave_ns = app->worker->io.now_ns;
+        app->handed_count++;
         app->worker->apps.handed_count++;
         exchange->app = app;
         exchange->tag = tag;
