@@ -74,7 +74,14 @@ C_BANNED = {
 }
 
 PYTHON_OWN = sorted(PACKAGE.rglob("*.py"))
-PYTHON_ALL = sorted([*PYTHON_OWN, *(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py")])
+PYTHON_ALL = sorted(
+    [
+        *PYTHON_OWN,
+        *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "bench").rglob("*.py"),
+        *(ROOT / "bench" / name for name in ("hello", "memory")),
+    ]
+)
 C_ENGINE = sorted(ENGINE.rglob("*.[ch]"))
 C_ALL = sorted(
     [*C_ENGINE, *(ROOT / "tests/engine").glob("*.[ch]"), *(ROOT / "fuzz").glob("*.[ch]")]
