@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * A port with both ends in one process: what is put on one side comes out on the other, at and
  * beyond every limit. Nothing here sleeps: each call comes when the other end has done its part. */
-#define _GNU_SOURCE
 #include <errno.h>
 
 #include "port_pair.h"

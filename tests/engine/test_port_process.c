@@ -5,7 +5,6 @@
  * A bell that does not come within 30 s ends the test: that is what a lost wake-up looks like.
  * Random numbers come from a fixed seed, so a failure can be repeated as far as two processes
  * allow. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

@@ -4,7 +4,6 @@
  *
  * Invariant: nothing here follows what the application wrote without comparing it with struct port
  * first; a position of the application's that makes no sense costs it room, never us memory. */
-#define _GNU_SOURCE
 #include "app/port.h"
 
 #include <errno.h>

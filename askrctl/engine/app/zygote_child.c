@@ -2,7 +2,6 @@
  * What an application process does between fork and the module's serve(). The caller has already
  * closed what is the zygote's own; descriptors the module opened in start() (OPcache's lock file)
  * are the module's and stay. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>

@@ -8,7 +8,6 @@
  *
  * Exit status: 0 after the supervisor's end of file or SIGTERM, 1 when the module does not start
  * (the sentence goes to the supervisor; with --describe to stderr), 2 for misuse. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>

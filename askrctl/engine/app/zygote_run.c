@@ -5,7 +5,6 @@
  * `children` from fork to reaping; every descriptor received is closed again in the parent before
  * the next message is read. Failure: a fork that fails is refused and costs only that process; an
  * end of file or SIGTERM kills all children at once, since without a supervisor nobody would. */
-#define _GNU_SOURCE
 #include "app/zygote_run.h"
 
 #include <errno.h>
