@@ -160,7 +160,8 @@ static enum progress read_lines(struct h1 *h1, const char *data, const char *end
 }
 
 /* CRLFs before a request line are dropped (RFC 9112 section 2.2), a few of them. False: there is
- * nothing behind them yet, or there are too many. */
+ * nothing behind them yet, or nothing good. The first byte is judged before its line is complete,
+ * because what speaks another protocol, such as TLS, may never send a LF. */
 static bool skip_empty_lines(struct h1 *h1, struct slice *input)
 {
     while (input->size >= 2 && input->data[0] == '\r' && input->data[1] == '\n') {
@@ -169,7 +170,10 @@ static bool skip_empty_lines(struct h1 *h1, struct slice *input)
         h1->empty_lines++;
         *input = (struct slice){input->data + 2, input->size - 2};
     }
-    return input->size > 1 || (input->size == 1 && input->data[0] != '\r');
+    if (input->size == 0 || (input->size == 1 && input->data[0] == '\r'))
+        return false;
+    return h1_is(input->data[0], H1_TOKEN) ||
+           h1_refuse(h1, 400, "the request line does not begin with a method");
 }
 
 static void forget_lines(struct h1 *h1)
