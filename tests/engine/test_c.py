@@ -1,56 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""Builds and runs the C tests and replays the fuzz corpora, as pytest cases.
+"""Runs the C tests and replays the fuzz corpora, as pytest cases, in every build.
 
-Every binary runs twice: with all backends under AddressSanitizer and UBSan, and in a build without
-liburing, which has to stay a complete server. Warnings are errors in both.
+A C test is a TAP binary. One without a plan died early, whatever its lines said.
 """
 
-import os
 import re
-import shutil
 import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from .conftest import BUILDS, ENVIRONMENT, ROOT
+
 TESTS = sorted(path.stem for path in (ROOT / "tests/engine").glob("test_*.c"))
 TARGETS = sorted(path.stem for path in (ROOT / "fuzz").glob("fuzz_*.c"))
-BUILDS = {
-    "asan": ["-Db_sanitize=address,undefined", "-Dc_args=-fno-sanitize-recover=undefined"],
-    "no-liburing": ["-Dliburing=off"],
-}
-COMMON = ["-Dwerror=true", "-Db_lundef=false", "-Dphp=disabled"]
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
-    "UBSAN_OPTIONS": "print_stacktrace=1",
-}
 RUN_TIMEOUT_S = 120
 
 
-def tool(name: str) -> str:
-    path = shutil.which(name, path=ENVIRONMENT["PATH"])
-    assert path is not None, f"{name} is missing: run ./dev test engine"
-    return path
-
-
-def must_run(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-8000:]}{done.stderr[-8000:]}"
-
-
-@pytest.fixture(scope="module", params=BUILDS)
-def build(request: pytest.FixtureRequest) -> Path:
-    """One build directory, configured once and kept, with every C test and fuzz target built."""
-    directory = ROOT / "build" / request.param
-    if not (directory / "build.ninja").exists():
-        must_run(tool("meson"), "setup", directory, *COMMON, *BUILDS[request.param])
-    binaries = [f"tests/engine/{name}" for name in TESTS] + [f"fuzz/{name}" for name in TARGETS]
-    must_run(tool("ninja"), "-C", directory, *binaries)
-    return directory
+@pytest.fixture(params=BUILDS)
+def build(request: pytest.FixtureRequest, builds: Mapping[str, Path]) -> Path:
+    return builds[request.param]
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
