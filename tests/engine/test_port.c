@@ -425,6 +425,29 @@ static void test_a_large_request_body_flows_through_its_ring(void)
     pair_close(&pair);
 }
 
+static void test_room_for_a_body_keeps_the_worker_awake_once(void)
+{
+    struct pair pair = ready_pair();
+    static char bytes[PORT_BODY_RING_SIZE];
+    struct port_request request = plain_request(&http, "/");
+    request.body_size = sizeof bytes + 1;
+    uint32_t tag;
+    must(port_put(pair.worker, &request, &tag) == 0, "put");
+    port_publish(pair.worker);
+    struct askr_exchange *exchange = take(&pair);
+    struct port_message message;
+    must(skip_to(&pair, PORT_STARTED, &message) == PORT_STARTED, "started");
+    must(port_next(pair.worker, &message) == PORT_NONE, "none");
+    port_body_write(pair.worker, (struct slice){bytes, port_body_room(pair.worker)});
+    port_publish(pair.worker);
+    OK(port_arm(pair.worker), "a full body ring lets the worker sleep");
+    must(host->read(exchange, bytes, 10) == 10, "read");
+    OK(!port_arm(pair.worker), "room in it does not");
+    OK(port_arm(pair.worker), "unless the worker has nothing to put there");
+    OK(port_body_room(pair.worker) == 1, "no more room than the body has left is offered");
+    pair_close(&pair);
+}
+
 static void test_an_unread_body_does_not_spoil_the_next_one(void)
 {
     struct pair pair = ready_pair();
@@ -513,6 +536,7 @@ int main(void)
     test_a_head_has_limits();
     test_body_bytes_wrap_around_the_ring();
     test_a_large_request_body_flows_through_its_ring();
+    test_room_for_a_body_keeps_the_worker_awake_once();
     test_an_unread_body_does_not_spoil_the_next_one();
     test_a_drained_port_serves_what_it_has();
     test_a_process_that_cannot_boot_says_why();

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "app/port_layout.h"
 #include "port_pair.h"
 #include "tap.h"
 
@@ -17,10 +18,12 @@ enum {
     STRESS_EXCHANGES = 200000,
     KILL_ROUNDS = 300,
     BODY_MAX = 2 * PORT_BODY_RING_SIZE,
+    OFFSETS = 251,     /* bodies begin at different places of the pattern, so that they differ */
+    SPINS_MAX = 20000, /* a few wake-ups' worth of doing nothing */
 };
 
 static const struct askr_host *const host = &port_host;
-static char pattern[BODY_MAX], received[BODY_MAX];
+static char pattern[BODY_MAX + OFFSETS], received[BODY_MAX];
 static struct http_request http;
 static uint64_t seed = 88172645463325252u;
 
@@ -30,6 +33,13 @@ static uint32_t random_below(uint32_t limit)
     seed ^= seed >> 7;
     seed ^= seed << 17;
     return (uint32_t)(seed >> 32) % limit;
+}
+
+/* Lets the other process get to any point of what it does. */
+static void spin(void)
+{
+    for (uint32_t spins = random_below(SPINS_MAX); spins > 0; spins--)
+        __asm__ volatile("");
 }
 
 /* Mostly small, sometimes around a limit, seldom larger than any ring. */
@@ -95,6 +105,7 @@ struct traffic {
     struct pair *pair;
     uint64_t put, finished, revoked;
     size_t sizes[PORT_SLOTS]; /* by slot */
+    const char *bodies[PORT_SLOTS];
     uint32_t tags[PORT_SLOTS];
     uint32_t current; /* slot of the started request */
     size_t fed, came;
@@ -107,12 +118,14 @@ static void put_some(struct traffic *traffic, uint32_t count)
         size_t size = random_size();
         struct port_request request = plain_request(&http, "/");
         request.body_size = (int64_t)size;
+        const char *body = pattern + random_below(OFFSETS);
         if (size <= PORT_INLINE_BODY_MAX)
-            request.body = (struct slice){pattern, size};
+            request.body = (struct slice){body, size};
         uint32_t tag;
         must(port_put(traffic->pair->worker, &request, &tag) == 0, "put");
         traffic->tags[tag & 0xff] = tag;
         traffic->sizes[tag & 0xff] = size;
+        traffic->bodies[tag & 0xff] = body;
         traffic->put++;
         if (random_below(50) == 0 && port_revoke(traffic->pair->worker, tag))
             traffic->revoked++;
@@ -125,7 +138,8 @@ static void feed(struct traffic *traffic)
     if (room == 0)
         return;
     size_t size = room > 1000 ? room - random_below(1000) : room;
-    port_body_write(traffic->pair->worker, (struct slice){pattern + traffic->fed, size});
+    port_body_write(traffic->pair->worker,
+                    (struct slice){traffic->bodies[traffic->current] + traffic->fed, size});
     traffic->fed += size;
 }
 
@@ -143,7 +157,7 @@ static void check(struct traffic *traffic, enum port_event event,
     } else if (event == PORT_END) {
         traffic->wrong = traffic->wrong || message->failed ||
                          traffic->came != traffic->sizes[slot] ||
-                         memcmp(received, pattern, traffic->came) != 0;
+                         memcmp(received, traffic->bodies[slot], traffic->came) != 0;
     } else if (event == PORT_FINISHED) {
         traffic->finished++;
     }
@@ -159,6 +173,8 @@ static bool turn(struct traffic *traffic)
         check(traffic, event, &message);
     feed(traffic);
     port_publish(traffic->pair->worker);
+    if (random_below(8) == 0)
+        spin();
     return traffic->put > traffic->finished + traffic->revoked;
 }
 
@@ -201,8 +217,7 @@ static bool kill_round(void)
     }
     put_some(&traffic, random_below(PORT_SLOTS));
     port_publish(pair.worker);
-    for (uint32_t spins = random_below(20000); spins > 0; spins--)
-        __asm__ volatile("");
+    spin();
     kill(pid, SIGKILL);
     must(waitpid(pid, NULL, 0) == pid, "wait");
     turn(&traffic);
@@ -272,6 +287,17 @@ static int read_a_body(struct askr_exchange *exchange)
     return size == -ECONNABORTED ? 42 : 1;
 }
 
+/* Until the application sleeps and wants to be woken by an abort. */
+static void await_sleep(const struct pair *pair)
+{
+    struct port_shared *shared = mmap(NULL, sizeof *shared, PROT_READ, MAP_SHARED, pair->memfd, 0);
+    must(shared != MAP_FAILED, "map");
+    int64_t deadline_ns = clock_now_ns() + 30 * NS_PER_S;
+    while (!(atomic_load(&shared->app_sleeps) & PORT_NEWS_ABORT))
+        must(clock_now_ns() < deadline_ns, "the application does not sleep");
+    munmap(shared, sizeof *shared);
+}
+
 /* An application that is done with its one request only by an abort says so with status 42. */
 static bool aborted_while_blocked(int (*act)(struct askr_exchange *), int64_t body_size)
 {
@@ -280,6 +306,7 @@ static bool aborted_while_blocked(int (*act)(struct askr_exchange *), int64_t bo
     uint32_t tag;
     pid_t pid = start_one(&pair, body_size, act, &tag);
     must(pair_next(&pair, &message) == PORT_STARTED && message.tag == tag, "started");
+    await_sleep(&pair);
     port_abort(pair.worker, tag);
     port_publish(pair.worker);
     while (pair_next(&pair, &message) != PORT_FINISHED)

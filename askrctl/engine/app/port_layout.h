@@ -21,7 +21,6 @@ enum {
     PORT_QUEUE_SIZE = 256,       /* tags; revoked ones stay until the application passes them */
     PORT_HEAD_SIZE_MAX = 65536,  /* response fields of one head; nginx takes 4 to 64 KiB */
     PORT_CHUNK_SIZE_MAX = 65536, /* of a BODY frame: the worker sends it while the next is made */
-    PORT_SLOT_STAGGER = 320,     /* keeps 16 slots from sharing the same sets of a cache */
     PORT_INDEX_BITS = 8,         /* of a tag; the other 24 are the slot's generation, never 0 */
     PORT_STATE_BITS = 2,
     CACHE_LINE_SIZE = 64,
@@ -92,7 +91,6 @@ struct port_slot {
     _Atomic uint32_t aborted_tag; /* the tag whose client left */
     struct port_slot_head head;
     char text[PORT_SLOT_TEXT_SIZE]; /* begins with a NUL: the absent string */
-    char stagger[PORT_SLOT_STAGGER];
 };
 
 struct port_shared {
@@ -117,7 +115,7 @@ struct port_shared {
     char responses[PORT_RESPONSE_RING_SIZE];
 };
 
-_Static_assert(sizeof(struct port_slot) == PORT_SLOT_SIZE + PORT_SLOT_STAGGER, "no padding");
+_Static_assert(sizeof(struct port_slot) == PORT_SLOT_SIZE, "no padding");
 _Static_assert(sizeof(struct port_frame) == 16, "a frame's header divides the ring");
 _Static_assert((PORT_QUEUE_SIZE & (PORT_QUEUE_SIZE - 1)) == 0, "a power of two");
 _Static_assert(PORT_HEAD_SIZE_MAX + sizeof(struct port_frame) <= PORT_RESPONSE_RING_SIZE / 2,
