@@ -62,11 +62,13 @@ struct port_message {
     bool failed;
     int64_t time_ns; /* STARTED, END, FINISHED: when, CLOCK_MONOTONIC, as the application says */
     struct slice text;
-    struct http_field *fields; /* the port's own array, valid until the next port_next() */
+    /* The port's own array and bytes, valid until the next port_next(). What the bytes are is the
+     * protocol's to check, as it composes the head. */
+    struct http_field *fields;
     size_t field_count;
 };
 
-/* Maps `memfd` (PORT_SHM_SIZE bytes, F_SEAL_SHRINK|F_SEAL_GROW set, else -EINVAL). Takes neither
+/* Maps `memfd` (port_shm_size() bytes, F_SEAL_SHRINK|F_SEAL_GROW set, else -EINVAL). Takes neither
  * fd's ownership: the caller closes them after port_close(). 0 or -errno. */
 int port_open(struct port **out, int memfd, int app_bell_fd, askr_error *);
 void port_close(struct port *);
