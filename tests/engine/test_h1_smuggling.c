@@ -169,6 +169,10 @@ static const struct payload names[] = {
 static const struct payload line_ends[] = {
     P("bare LF everywhere", "GET / HTTP/1.1\nHost: h\n\n"),
     P("bare LF behind the request line", "GET / HTTP/1.1\nHost: h\r\n\r\n"),
+    P("another byte for the CR", "GET / HTTP/1.1;\nHost: h\r\n\r\n"),
+    P("a control byte for the CR", "GET / HTTP/1.1\r\nHost: h\r\nX: a\x01\n\r\n"),
+    P("a control byte in a long value", "GET / HTTP/1.1\r\nHost: h\r\nX: 0123456\x1f"
+                                        "89abcdef\r\n\r\n"),
     P("bare LF behind a field", "GET / HTTP/1.1\r\nHost: h\n\r\n"),
     P("bare LF at the end", "GET / HTTP/1.1\r\nHost: h\r\n\n"),
     P("bare LF in front", "\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"),
@@ -316,9 +320,9 @@ static const struct payload chunks[] = {
 
 /* As above, but behind a good chunk "5 abcde" in which the bytes after its data are wrong. */
 static const struct payload chunk_ends[] = {
-    C("0\r\n\r\n"),       C("\n0\r\n\r\n"),     C("\r0\r\n\r\n"),
-    C("x\r\n0\r\n\r\n"),  C("\r\r\n0\r\n\r\n"), C(" \r\n0\r\n\r\n"),
-    C("\0\r\n0\r\n\r\n"), C("\n\r0\r\n\r\n"),   C("\r\n\r\n0\r\n\r\n"),
+    C("0\r\n\r\n"),      C("\n0\r\n\r\n"),       C("\rx0\r\n\r\n"),   C("\r0\r\n\r\n"),
+    C("x\r\n0\r\n\r\n"), C("\r\r\n0\r\n\r\n"),   C(" \r\n0\r\n\r\n"), C("\0\r\n0\r\n\r\n"),
+    C("\n\r0\r\n\r\n"),  C("\r\n\r\n0\r\n\r\n"),
 };
 
 static void refuse_chunks(const struct payload *payload, struct slice before, struct slice trace)
