@@ -66,14 +66,13 @@ enum h1_framing {
 
 struct h1_response {
     int status;
-    bool head_request;      /* answer to HEAD: fields as for GET, no body */
-    bool http10;            /* the client speaks 1.0: no chunks, keep-alive spelled out */
-    bool close;             /* Connection: close */
-    int64_t content_length; /* -1: unknown */
-    struct slice date;      /* IMF-fixdate, or empty: no Date */
-    struct slice server;    /* or empty: no Server */
-    const struct http_field
-        *fields; /* the application's; framing and hop-by-hop fields are dropped */
+    bool head_request;               /* answer to HEAD: fields as for GET, no body */
+    bool http10;                     /* the client speaks 1.0: no chunks, keep-alive spelled out */
+    bool close;                      /* Connection: close */
+    int64_t content_length;          /* -1: unknown */
+    struct slice date;               /* IMF-fixdate, or empty: no Date */
+    struct slice server;             /* or empty: no Server */
+    const struct http_field *fields; /* the application's, without those that are ours to write */
     size_t field_count;
 };
 
