@@ -233,7 +233,8 @@ void output_flush(struct output *output)
         /* A result is an int32: larger files go out in several rounds. */
         int64_t size = piece->left < INT32_MAX ? piece->left : INT32_MAX;
         output->sending = 1;
-        io_sendfile(io, &output->op, output->conn->fd, piece->fd, piece->offset, size, on_sent);
+        struct io_range range = {.file = piece->fd, .offset = piece->offset, .size = size};
+        io_sendfile(io, &output->op, output->conn->fd, range, on_sent);
         return;
     }
     uint32_t count = 0;
@@ -241,5 +242,6 @@ void output_flush(struct output *output)
         output->iov[count++] =
             (struct iovec){piece->data + piece->begin, piece->end - piece->begin};
     output->sending = count;
-    io_send(io, &output->op, output->conn->fd, output->iov, count, on_sent);
+    struct io_slices slices = {output->iov, count};
+    io_send(io, &output->op, output->conn->fd, slices, on_sent);
 }

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""The command line: the only layer that prints, prompts or exits.
+
+Answers go to stdout, messages to stderr. Commands are imported when they are called, so that
+`askrctl --help` does not pay for what it does not show.
+"""
+
+import sys
+
+from askrctl.model import AskrError
+
+
+def report(error: AskrError) -> int:
+    """One sentence, and what to type next. Returns the exit status."""
+    print(f"askrctl: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return error.code
+
+
+def main() -> None:
+    """The entry point of the `askrctl` command."""
+    from askrctl.cli.app import app
+
+    try:
+        code = app(standalone_mode=False)
+    except AskrError as error:
+        sys.exit(report(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_report_usage(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report_usage(error: Exception) -> int:
+    """Misuse that the parser found; anything else is a bug of ours and shows its traceback."""
+    format_message = getattr(error, "format_message", None)
+    code = getattr(error, "exit_code", None)
+    if code is None:
+        raise error
+    if format_message is not None:
+        print(f"askrctl: {format_message()}", file=sys.stderr)
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            print(f"hint: {context.command_path} --help", file=sys.stderr)
+    return int(code)

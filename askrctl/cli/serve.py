@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""`askrctl serve`: find out what is to be served and how, then supervise it."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from askrctl.model import Backend
+from askrctl.server.launch import Request, launch, prepare
+from askrctl.server.plan import Plan
+from askrctl.server.supervisor import Supervisor
+
+EPILOG = """
+**Examples**
+
+`askrctl serve .` — the application in this folder, on http://127.0.0.1:8000/
+
+`askrctl serve /srv/shop --listen :80 --workers 4` — on all addresses, four workers
+
+`askrctl serve . --worker-script public/worker.php` — booted once, kept warm (FrankenPHP's API)
+
+`askrctl serve . --io-backend io_uring` — falls back to epoll and says why when it must
+"""
+
+Listen = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="HOST:PORT, :PORT, [::1]:PORT or unix:/path,mode=660; may be given several times."
+    ),
+]
+
+
+def serve_command(
+    path: Annotated[
+        Path, typer.Argument(help="An application's folder, or one of files.")
+    ] = Path(),
+    listen: Listen = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=128, help="I/O processes. Default: one for each core.")
+    ] = None,
+    io_backend: Annotated[
+        Backend | None,
+        typer.Option(help="Default: auto, which is epoll until a bench here shows a win."),
+    ] = None,
+    worker_script: Annotated[
+        str | None, typer.Option(help="PHP script that boots once and then handles requests.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="PHP processes of each worker. Default: 4.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="An askr.toml.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Whom to become. Default: the owner of PATH.")
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="Where the control socket goes. [env: ASKR_CONTROL]")
+    ] = None,
+) -> None:
+    """Serve an application or a folder of files over HTTP."""
+    flags = {
+        "server.listen": listen or None,
+        "server.workers": workers,
+        "server.io_backend": io_backend,
+        "php.worker_script": worker_script,
+        "php.processes": processes,
+        "server.user": user,
+        "server.control": control,
+    }
+    _log_to_stderr()
+    request = Request(path, config, flags)
+    plan = prepare(request)
+    raise typer.Exit(launch(request, plan, _greet))
+
+
+serve_command.__doc__ = f"{serve_command.__doc__}\n{EPILOG}"
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s level=%(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
+    )
+    for level, name in (
+        (logging.INFO, "info"),
+        (logging.WARNING, "warn"),
+        (logging.ERROR, "error"),
+    ):
+        logging.addLevelName(level, name)
+    logger = logging.getLogger("askrctl")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+def _greet(supervisor: Supervisor) -> None:
+    """What somebody who has just started a server wants to know."""
+    plan = supervisor.plan
+    for line in _greeting(plan, [address.url for address in supervisor.addresses]):
+        print(line, flush=True)
+
+
+def _greeting(plan: Plan, urls: list[str]) -> list[str]:
+    choice = plan.choice
+    why = f" ({choice.reason}: {choice.detail})" if choice.detail else f" ({choice.reason})"
+    if choice.requested == choice.active:
+        why = f" ({choice.detail})" if choice.detail else ""
+    processes = f" × {plan.app_count} PHP processes" if plan.app_count else ""
+    lines = [
+        "",
+        f"  {'  '.join(urls)}",
+        "",
+        f"  serving   {plan.application.sentence}",
+        f"  mode      {_mode(plan)}",
+        f"  backend   {choice.active}{why}",
+        f"  workers   {len(plan.cpus)}{processes}",
+    ]
+    if choice.fix and choice.requested != choice.active:
+        lines.append(f"  fix       {choice.fix}")
+    return [*lines, "", *(f"  next: {line}" for line in _next(plan, urls)), ""]
+
+
+def _mode(plan: Plan) -> str:
+    if plan.mode == "worker":
+        return f"worker: {plan.worker_script} is booted once"
+    return "classic: each request runs its script" if plan.mode == "classic" else "static files"
+
+
+def _next(plan: Plan, urls: list[str]) -> list[str]:
+    found = plan.application.worker_script
+    lines = ["askrctl status", "askrctl doctor"]
+    if plan.mode == "classic" and found is not None:
+        lines.insert(0, f"boot it once: --worker-script {found}")
+    if urls and urls[0].startswith("http"):
+        lines.append(f"curl -i {urls[0]}")
+    return lines

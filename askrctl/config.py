@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: MIT
+"""Configuration: askr.toml < environment < flags. Every default and limit is named here, once.
+
+A key that is not known, or a value that is not of its kind, is an error that names the file and the
+key: a setting that is silently ignored is found in production, by its absence.
+"""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from askrctl.model import AskrError, Backend
+
+KIB = 1024
+MIB = 1024 * KIB
+WORKERS_MAX = 128  # half of the status pages: two generations live side by side during a reload
+APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
+ENVIRONMENT_PREFIX = "ASKR_"
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    listen: tuple[str, ...] = ("127.0.0.1:8000",)
+    workers: int = 0  # 0: one for each usable core
+    user: str = ""  # "": the owner of the served path
+    group: str = ""
+    io_backend: Backend = Backend.AUTO
+    server_header: str = "askrctl"  # "": no Server field
+    control: str = ""  # "": /run/askr/control.sock or below XDG_RUNTIME_DIR
+    temp_dir: str = "/tmp"  # where large bodies and answers wait
+    pin: bool = True  # each worker to its core
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    head_size: int = 16 * KIB  # bytes; more is 431
+    target_size: int = 8 * KIB  # bytes; RFC 9112 section 3 asks for 8000; more is 414
+    fields: int = 100  # more is 431
+    body_size: int = 64 * MIB  # bytes; more is 413
+    queue: int = 1024  # requests of one worker waiting for an application; more is 503
+    connections: int = 16384  # of one worker; more wait in the kernel's backlog
+    body_rate: int = 240  # bytes per second that a body, or a reader, must keep up with
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutsConfig:
+    """Seconds."""
+
+    head: float = 15.0  # from the first byte, or the connect, to the end of the head
+    body: float = 30.0  # a period in which a body must make progress
+    keepalive: float = 75.0
+    write: float = 60.0  # a period in which the client must take something
+    queue: float = 30.0  # in the queue; then 503
+    request: float = 60.0  # in the application; then 504, and the process is replaced
+    drain: float = 30.0  # for what runs at a stop or a reload
+    boot: float = 30.0  # for a new generation to be ready
+
+
+@dataclass(frozen=True, slots=True)
+class PhpConfig:
+    worker_script: str = ""  # "": classic mode
+    processes: int = 4  # of each worker
+    library: str = ""  # "": the libphp that askr_php.so was built for
+    php_ini: str = ""
+    ini: tuple[str, ...] = ()  # further lines, as in php.ini
+    sapi_name: str = "frankenphp"
+    max_requests: int = 0  # after which a process is replaced; 0: never
+
+
+@dataclass(frozen=True, slots=True)
+class StaticConfig:
+    index: tuple[str, ...] = ("index.php", "index.html")
+    precompressed: bool = True  # serve x.br, x.zst and x.gz beside x
+    symlinks: str = "beneath"  # "beneath": never out of the root; "follow": anywhere
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    server: ServerConfig = field(default_factory=ServerConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
+    php: PhpConfig = field(default_factory=PhpConfig)
+    static: StaticConfig = field(default_factory=StaticConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRecord:
+    """What `askrctl bench --gate` found on this machine."""
+
+    winner: Backend
+    sentence: str
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+_SIZE = re.compile(r"(\d{1,15})\s*([kKmMgG]?)(?:i?[bB])?")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h)")
+_SIZE_UNITS = {"": 1, "k": KIB, "m": MIB, "g": 1024 * MIB}
+_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_size(value: object) -> int:
+    """Bytes: 65536, "64K", "16M", "1GiB"."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('a size such as 65536, "64K" or "16M"')
+    return int(match[1]) * _SIZE_UNITS[match[2].lower()]
+
+
+def parse_seconds(value: object) -> float:
+    """Seconds: 30, 0.5, "500ms", "30s", "2m"."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('a time such as 30, "500ms" or "2m"')
+    return float(match[1]) * _DURATION_UNITS[match[2]]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("a string")
+    return value
+
+
+def _number(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("a whole number")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)) or not items:
+        raise ValueError("a string or a list of strings")
+    return tuple(_text(item) for item in items)
+
+
+def _one_of(*names: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in names:
+            raise ValueError(" or ".join(f'"{name}"' for name in names))
+        return str(value)
+
+    return parse
+
+
+def _backend(value: object) -> Backend:
+    return Backend(_one_of(*Backend)(value))
+
+
+def _between(
+    parse: Callable[[object], Number], low: Number, high: Number
+) -> Callable[[object], Number]:
+    def checked(value: object) -> Number:
+        number = parse(value)
+        if not low <= number <= high:
+            raise ValueError(f"between {low} and {high}")
+        return number
+
+    return checked
+
+
+_period = _between(parse_seconds, 0.01, 86400.0)
+
+# Kinds of the keys; a key that is missing here is a string.
+_KINDS: dict[str, Callable[[object], Any]] = {
+    "server.listen": _texts,
+    "server.workers": _between(_number, 0, WORKERS_MAX),
+    "server.io_backend": _backend,
+    "server.pin": _flag,
+    "limits.head_size": _between(parse_size, 256, 32 * KIB),
+    "limits.target_size": _between(parse_size, 64, 8 * KIB),
+    "limits.fields": _between(_number, 1, 100),
+    "limits.body_size": _between(parse_size, 0, 1 << 50),
+    "limits.queue": _between(_number, 0, 1 << 20),
+    "limits.connections": _between(_number, 1, 1 << 20),
+    "limits.body_rate": _between(_number, 0, 1 << 30),
+    **{f"timeouts.{item.name}": _period for item in fields(TimeoutsConfig)},
+    "php.processes": _between(_number, 1, APPS_MAX),
+    "php.ini": _texts,
+    "php.max_requests": _between(_number, 0, 1 << 31),
+    "static.index": _texts,
+    "static.precompressed": _flag,
+    "static.symlinks": _one_of("beneath", "follow"),
+}
+
+
+# --- files, environment, flags --------------------------------------------------------------------
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else "known ones: " + ", ".join(sorted(known))
+
+
+def _line_of(text: str, section: str, key: str | None) -> str:
+    """Where the key stands, as far as a line-wise look can tell."""
+    inside = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            inside = stripped.strip("[] ")
+            if key is None and inside == section:
+                return f", line {number}"
+        elif (
+            key is not None
+            and inside == section
+            and re.match(rf'"?{re.escape(key)}"?\s*=', stripped)
+        ):
+            return f", line {number}"
+    return ""
+
+
+def _apply(config: Config, section: str, key: str, value: object, where: str) -> Config:
+    part = getattr(config, section)
+    parse = _KINDS.get(f"{section}.{key}", _text)
+    try:
+        parsed = parse(value)
+    except ValueError as error:
+        raise AskrError(
+            f"{where}: {section}.{key} must be {error}, not {value!r}", code=2
+        ) from None
+    changed: Config = replace(config, **{section: replace(part, **{key: parsed})})
+    return changed
+
+
+def _apply_table(config: Config, section: str, table: object, path: Path, text: str) -> Config:
+    sections = [item.name for item in fields(Config)]
+    if section not in sections:
+        where = f"{path}{_line_of(text, section, None)}"
+        raise AskrError(
+            f"{where}: unknown section [{section}]", _suggest(section, sections), code=2
+        )
+    if not isinstance(table, dict):
+        raise AskrError(f"{path}: {section} must be a table: [{section}]", code=2)
+    keys = [item.name for item in fields(getattr(config, section))]
+    for key, value in table.items():
+        where = f"{path}{_line_of(text, section, key)}"
+        if key not in keys:
+            raise AskrError(f"{where}: unknown key {section}.{key}", _suggest(key, keys), code=2)
+        config = _apply(config, section, key, value, where)
+    return config
+
+
+def read_text(text: str, path: Path, config: Config | None = None) -> Config:
+    """Parse the text of an askr.toml; `path` is for messages."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise AskrError(
+            f"{path} is not valid TOML: {error}", "askrctl serve --help", code=2
+        ) from None
+    config = config or Config()
+    for section, table in tables.items():
+        config = _apply_table(config, section, table, path, text)
+    return config
+
+
+def read_file(path: Path) -> Config:
+    """Parse an askr.toml."""
+    try:
+        return read_text(path.read_bytes().decode(), path)
+    except UnicodeDecodeError as error:
+        raise AskrError(f"{path} is not valid UTF-8 at byte {error.start}", code=2) from None
+    except OSError as error:
+        raise AskrError(
+            f"{path} cannot be read: {error.strerror}", f"ls -l {path}", code=2
+        ) from None
+
+
+def with_environment(config: Config, environment: Mapping[str, str]) -> Config:
+    """ASKR_SERVER_WORKERS=2 and the like. Lists are separated by spaces."""
+    for section in fields(Config):
+        for key in fields(getattr(config, section.name)):
+            name = f"{ENVIRONMENT_PREFIX}{section.name}_{key.name}".upper()
+            if name in environment:
+                value = _from_text(
+                    environment[name], getattr(getattr(config, section.name), key.name)
+                )
+                config = _apply(config, section.name, key.name, value, f"environment, {name}")
+    return config
+
+
+def _from_text(text: str, like: object) -> object:
+    """A value of the environment, as TOML would have given it."""
+    if isinstance(like, tuple):
+        return text.split()
+    if isinstance(like, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if isinstance(like, int) and re.fullmatch(r"-?\d{1,18}", text):
+        return int(text)
+    if isinstance(like, float) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        return float(text)
+    return text
+
+
+def with_flags(config: Config, flags: Mapping[str, object]) -> Config:
+    """`flags` maps "section.key" to a value; None and empty lists were not given."""
+    for name, value in flags.items():
+        if value is None or value == [] or value == ():
+            continue
+        section, key = name.split(".")
+        config = _apply(config, section, key, value, f"--{key.replace('_', '-')}")
+    return config
+
+
+def load(path: Path | None, flags: Mapping[str, object]) -> Config:
+    """The configuration that counts."""
+    config = read_file(path) if path is not None else Config()
+    return with_flags(with_environment(config, os.environ), flags)
+
+
+# --- the record of a bench ------------------------------------------------------------------------
+
+
+def bench_record_path() -> Path:
+    """Where `askrctl bench --gate` leaves its verdict for `auto`."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/askr/bench.json")
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Path(state) / "askr/bench.json"
+
+
+def read_bench_record(path: Path) -> BenchRecord | None:
+    """None when there is none, or one that cannot be understood: then `auto` stays with epoll."""
+    try:
+        record = json.loads(path.read_bytes())
+        return BenchRecord(Backend(record["winner"]), str(record["sentence"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

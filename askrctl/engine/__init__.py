@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""The data plane, compiled. The only module that imports _engine; everything else uses this."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from askrctl.engine._engine import ffi, lib
+from askrctl.model import AskrError, Backend
+
+WORKERS_MAX: int = lib.ASKR_WORKERS_MAX
+STATUS_STRIDE: int = lib.askr_status_stride()
+STATUS_SIZE: int = WORKERS_MAX * STATUS_STRIDE
+PORT_SIZE: int = lib.askr_port_size()
+
+_BACKENDS = {Backend.IO_URING: lib.ASKR_IO_URING, Backend.EPOLL: lib.ASKR_IO_EPOLL}
+WORKER_STATES = {
+    lib.ASKR_WORKER_NONE: "none",
+    lib.ASKR_WORKER_STARTING: "starting",
+    lib.ASKR_WORKER_READY: "ready",
+    lib.ASKR_WORKER_DRAINING: "draining",
+    lib.ASKR_WORKER_FAILED: "failed",
+}
+APP_STATES = {
+    lib.ASKR_APP_NONE: "none",
+    lib.ASKR_APP_BOOTING: "booting",
+    lib.ASKR_APP_IDLE: "idle",
+    lib.ASKR_APP_BUSY: "busy",
+    lib.ASKR_APP_FAILED: "failed",
+    lib.ASKR_APP_DEAD: "dead",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AppStatus:
+    """One application process. `since_ns` is CLOCK_MONOTONIC, 0 when it is idle."""
+
+    place: int
+    pid: int
+    state: str
+    requests: int
+    restarts: int
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A worker's counters, as its page of the status memory shows them now."""
+
+    pid: int
+    state: str
+    generation: int
+    backend: str
+    heartbeat_ns: int
+    connections: int
+    queue_depth: int
+    inflight: int
+    accepted: int
+    requests: int
+    responses: dict[str, int]
+    bytes_in: int
+    bytes_out: int
+    errors: int
+    timeouts: int
+    queue_full: int
+    queue_expired: int
+    app_deaths: int
+    boot_error: str
+    apps: tuple[AppStatus, ...]
+
+
+def version() -> str:
+    """Of the compiled part."""
+    text: bytes = ffi.string(lib.askr_version())
+    return text.decode()
+
+
+def built(backend: Backend) -> bool:
+    """Was this backend compiled in?"""
+    return bool(lib.askr_io_built(_BACKENDS[backend]))
+
+
+def try_backend(backend: Backend) -> tuple[int, str]:
+    """Open and close a ring (or epoll set) as a worker would: (0, "") or (errno, a sentence)."""
+    error = ffi.new("askr_error *")
+    result: int = lib.askr_io_try(_BACKENDS[backend], error)
+    return (0, "") if result == 0 else (-result, _text(error.text))
+
+
+def companion(name: str) -> Path:
+    """An executable or module installed beside the extension: askr-zygote, askr_php.so."""
+    return Path(str(files("askrctl.engine") / name))
+
+
+def _text(field: Any) -> str:
+    raw: bytes = ffi.string(field)
+    return raw.decode(errors="replace")
+
+
+def read_status(memory: memoryview, slot: int) -> WorkerStatus:
+    """The page of one worker. Counters move while they are read; each one is whole."""
+    page = memory[slot * STATUS_STRIDE : (slot + 1) * STATUS_STRIDE]
+    status = ffi.cast("struct askr_worker_status *", ffi.from_buffer(page))
+    apps = tuple(
+        AppStatus(
+            place,
+            app.pid,
+            APP_STATES.get(app.state, "unknown"),
+            app.requests,
+            app.restarts,
+            app.since_ns,
+        )
+        for place, app in enumerate(status.apps[0 : min(status.app_count, lib.ASKR_APPS_MAX)])
+    )
+    names = {value: str(key) for key, value in _BACKENDS.items()}
+    return WorkerStatus(
+        pid=status.pid,
+        state=WORKER_STATES.get(status.state, "unknown"),
+        generation=status.generation,
+        backend=names.get(status.backend, ""),
+        heartbeat_ns=status.heartbeat_ns,
+        connections=status.connections,
+        queue_depth=status.queue_depth,
+        inflight=status.inflight,
+        accepted=status.accepted,
+        requests=status.requests,
+        responses={f"{digit}xx": status.responses[digit] for digit in range(1, 6)},
+        bytes_in=status.bytes_in,
+        bytes_out=status.bytes_out,
+        errors=status.errors,
+        timeouts=status.timeouts,
+        queue_full=status.queue_full,
+        queue_expired=status.queue_expired,
+        app_deaths=status.app_deaths,
+        boot_error=_text(status.boot_error),
+        apps=apps,
+    )
+
+
+def heartbeat_ns(memory: memoryview, slot: int) -> int:
+    """CLOCK_MONOTONIC of the worker's last sign of life."""
+    page = memory[slot * STATUS_STRIDE : slot * STATUS_STRIDE + 8]
+    return int.from_bytes(page, "little", signed=True)
+
+
+def run_worker(settings: Mapping[str, Any]) -> None:
+    """Run a worker until it has drained. Keys are the fields of struct askr_worker_config."""
+    config = ffi.new("struct askr_worker_config *")
+    keep = []  # C strings must outlive the call
+    for name, value in settings.items():
+        if isinstance(value, str):
+            keep.append(ffi.new("char[]", value.encode()))
+            setattr(config, name, keep[-1])
+        elif isinstance(value, list):
+            target = getattr(config, name)
+            for index, item in enumerate(value):
+                if isinstance(item, str):
+                    keep.append(ffi.new("char[]", item.encode()))
+                    item = keep[-1]
+                target[index] = item
+        elif value is not None:
+            setattr(config, name, value)
+    error = ffi.new("askr_error *")
+    result: int = lib.askr_worker_run(config, error)
+    if result < 0:
+        raise AskrError(_text(error.text), "askrctl doctor", code=1)
+
+
+def backend_id(backend: Backend) -> int:
+    """enum askr_io_id of a backend."""
+    ident: int = _BACKENDS[backend]
+    return ident
+
+
+def backend_of(ident: int) -> Backend | None:
+    """The backend of an enum askr_io_id."""
+    return next((name for name, value in _BACKENDS.items() if value == ident), None)

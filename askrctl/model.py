@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Values that all layers share. Imports none of ours, decides nothing."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class AskrError(Exception):
+    """What went wrong, in one sentence, and what to type next.
+
+    `code` is the exit status: 1 the answer is no, 2 misuse, 3 could not find out.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+
+
+class Backend(StrEnum):
+    """I/O backends by the names operators use."""
+
+    AUTO = "auto"
+    IO_URING = "io_uring"
+    EPOLL = "epoll"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who a process runs as. Groups are the supplementary ones."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One functional probe: what was tried and what came of it."""
+
+    ok: bool
+    minimum: str = ""  # the first kernel that has it
+    tier: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeVerdict:
+    """What io_uring can do here. `cause` is None when it is usable, else a reason code."""
+
+    verdict: Literal["usable", "unusable"]
+    tier: str = "T0"
+    cause: str | None = None
+    detail: str = ""
+    fix: str = ""
+    probes: dict[str, ProbeResult] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        return self.verdict == "usable"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """Which backend runs, and why: the same words in the log, the status and the metrics."""
+
+    requested: Backend
+    active: Backend
+    reason: str
+    detail: str = ""
+    fix: str = ""
+
+    def log_line(self) -> str:
+        text = f"io_backend={self.active} wanted={self.requested} reason={self.reason}"
+        if self.detail:
+            text += f' detail="{self.detail}"'
+        if self.fix:
+            text += f' fix="{self.fix}"'
+        return text
+
+
+class Status(StrEnum):
+    """Outcome of a check. `unknown`: it applies, but the facts could not be read."""
+
+    OK = "ok"
+    INFO = "info"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIP = "skip"
+    UNKNOWN = "unknown"
+
+
+Value = str | int | float | bool | None | tuple["Value", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    source: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A remedy as data: nothing here is ever executed by the code that found the fault."""
+
+    commands: tuple[str, ...] = ()
+    manual: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    tunable: bool = False
+    reversible: bool = True
+    risk: str = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found, with everything needed to understand it alone."""
+
+    id: str
+    group: str
+    title: str
+    status: Status
+    because: str = ""
+    current: Value = None
+    wanted: Value = None
+    unit: str = ""
+    scope: str = "host"
+    instance: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    fix: Fix | None = None
+    refs: tuple[str, ...] = ()
+    context: str = "self"
+    reason: str | None = None  # a code for programs, such as seccomp_eperm
+    time_ms: float = 0.0

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Who workers and applications run as, and how a process becomes them.
+
+The default is the owner of what is served. Rings are created after the change: io_uring keeps the
+credentials of the process that made the ring.
+"""
+
+import grp
+import os
+import pwd
+from pathlib import Path
+
+from askrctl.config import ServerConfig
+from askrctl.model import AskrError, Credentials
+
+
+def _of_user(entry: pwd.struct_passwd, gid: int) -> Credentials:
+    groups = tuple(os.getgrouplist(entry.pw_name, gid))
+    return Credentials(entry.pw_uid, gid, groups, entry.pw_name)
+
+
+def _find_user(name: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+    except KeyError:
+        raise AskrError(f"there is no user {name!r}", f"useradd --system {name}", code=2) from None
+
+
+def _find_group(name: str) -> int:
+    try:
+        return grp.getgrgid(int(name)).gr_gid if name.isdigit() else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise AskrError(f"there is no group {name!r}", f"groupadd {name}", code=2) from None
+
+
+def _owner(path: Path) -> Credentials:
+    found = path.stat()
+    try:
+        return _of_user(pwd.getpwuid(found.st_uid), found.st_gid)
+    except KeyError:  # a file of a user this machine does not know: containers, NFS
+        return Credentials(found.st_uid, found.st_gid, (found.st_gid,), str(found.st_uid))
+
+
+def choose(config: ServerConfig, path: Path) -> Credentials | None:
+    """Whom to become; None: stay who we are."""
+    if os.geteuid() != 0:
+        if config.user and _find_user(config.user).pw_uid != os.geteuid():
+            raise AskrError(f"only root can serve as {config.user!r}", "sudo askrctl serve", code=2)
+        return None
+    if config.user:
+        entry = _find_user(config.user)
+        gid = _find_group(config.group) if config.group else entry.pw_gid
+        wanted = _of_user(entry, gid)
+    else:
+        wanted = _owner(path)
+    return None if wanted.uid == 0 else wanted
+
+
+def become(wanted: Credentials) -> None:
+    """Give up root for good; raises if anything of it is left."""
+    os.setgroups(wanted.groups)
+    os.setresgid(wanted.gid, wanted.gid, wanted.gid)
+    os.setresuid(wanted.uid, wanted.uid, wanted.uid)
+    if os.getresuid() != (wanted.uid,) * 3:
+        raise AskrError("the privileges could not be given up")

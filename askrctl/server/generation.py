@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: MIT
+"""A generation: one zygote, N workers, their application processes. Started, proven ready, watched,
+drained. Whatever dies is started again, with growing pauses, and never given up.
+
+Happy path: start() → workers and zygote say READY → applications are forked and attached → ready.
+Failure modes: no application can boot (failed: the supervisor decides), a worker dies or stops
+(replaced), a ring does not open in a worker (all workers change to epoll together).
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from askrctl import engine
+from askrctl.config import APPS_MAX
+from askrctl.model import Backend
+from askrctl.server.backend import after_failure
+from askrctl.server.plan import Plan
+from askrctl.server.ports import Port
+from askrctl.server.workers import Place, Surroundings, WorkerProcess
+from askrctl.server.zygote import ZygoteProcess, describe_exit
+
+log = logging.getLogger("askrctl")
+
+HEARTBEAT_AGE_MAX_S = 1.2  # a worker beats every 0.1 s
+STARTING_MAX_S = 15.0  # for a worker's first beat: imports on a loaded machine
+HEALTHY_S = 1.0  # a process that lived this long failed by accident, not by its nature
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 10.0
+READY_POLL_S = 0.02
+
+
+def backoff_s(failures: int) -> float:
+    """At once after the first failure, then longer and longer."""
+    return 0.0 if failures <= 1 else min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (failures - 2))
+
+
+class Generation:
+    """Calls `on_change` whenever ready, failed or gone may have become true."""
+
+    def __init__(
+        self, plan: Plan, around: Surroundings, memory: memoryview, on_change: Callable[[], None]
+    ) -> None:
+        self.plan = plan
+        self.number = around.generation
+        self.ready = False
+        self.failed = ""  # why it cannot serve, one sentence
+        self.draining = False
+        self.workers: dict[int, WorkerProcess] = {}  # by index
+        self._around = around
+        self._memory = memory
+        self._on_change = on_change
+        self._zygote: ZygoteProcess | None = None
+        self._zygote_ready = False
+        self._idents = 0
+        self._failures: dict[int, int] = {}  # of workers, by index
+
+    # --- life -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if self.plan.php is not None:
+            self._zygote = ZygoteProcess(self.plan, self._around.loop, self)
+        for index in range(len(self.plan.cpus)):
+            self._start_worker(index)
+        self._around.loop.call_later(READY_POLL_S, self._check_ready)
+
+    def drain(self, deadline_s: float) -> None:
+        """Stop accepting, finish, go; whoever is left after the deadline is killed."""
+        self.draining = True
+        for worker in self.workers.values():
+            worker.drain(deadline_s)
+        self._around.loop.call_later(deadline_s + 1.0, self.kill)
+
+    def kill(self) -> None:
+        self.draining = True
+        for worker in self.workers.values():
+            worker.kill()
+
+    @property
+    def gone(self) -> bool:
+        return self.draining and not self.workers
+
+    def close(self) -> None:
+        """After the last worker: end the zygote."""
+        if self._zygote is not None:
+            self._zygote.close()
+            self._zygote.wait(2.0)
+
+    @property
+    def slots(self) -> range:
+        base = self._around.slot_base
+        return range(base, base + len(self.plan.cpus))
+
+    # --- workers ----------------------------------------------------------------------------------
+
+    def _start_worker(self, index: int) -> None:
+        if self.draining or index in self.workers:
+            return
+        self._idents += 1
+        worker = WorkerProcess(self.plan, index, self._idents, self._around, self)
+        self.workers[index] = worker
+        log.info("event=worker_started worker=%d pid=%d", index, worker.pid)
+        if self._zygote_ready:
+            for place in worker.places:
+                self._fork(worker, place)
+
+    def worker_ready(self, worker: WorkerProcess) -> None:
+        log.info("event=worker_ready worker=%d pid=%d", worker.index, worker.pid)
+        if self.draining:
+            worker.kill()
+
+    def worker_exited(self, worker: WorkerProcess, code: int) -> None:
+        del self.workers[worker.index]
+        if self.draining:
+            self._on_change()
+            return
+        lived = time.monotonic() - worker.born
+        failures = 1 if lived > HEALTHY_S else self._failures.get(worker.index, 0) + 1
+        self._failures[worker.index] = failures
+        wait = backoff_s(failures)
+        log.warning(
+            "event=worker_exited worker=%d pid=%d status=%d restart_s=%.1f",
+            worker.index,
+            worker.pid,
+            code,
+            wait,
+        )
+        if not self.ready and failures > 3:
+            self._fail(f"worker {worker.index} cannot start: exit status {code}")
+            return
+        self._around.loop.call_later(wait, lambda: self._start_worker(worker.index))
+
+    def worker_backend_failed(self, errnum: int) -> None:
+        """A worker's ring did not open. All or nothing: a mixed fleet would hide it."""
+        if self.plan.choice.active is Backend.EPOLL:
+            return
+        choice = after_failure(self.plan.choice, errnum)
+        log.warning("%s", choice.log_line())
+        self.plan = replace(self.plan, choice=choice)
+        for other in self.workers.values():
+            other.kill()
+
+    def watch(self) -> None:
+        """Replace workers that are stopped or loop. The caller knows it was not stopped itself."""
+        for worker in list(self.workers.values()):
+            age = worker.heartbeat_age_s(self._memory)
+            alive_s = time.monotonic() - worker.born
+            limit = HEARTBEAT_AGE_MAX_S if worker.ready else STARTING_MAX_S
+            if min(age, alive_s) > limit:
+                log.warning(
+                    "event=worker_stuck worker=%d pid=%d silent_s=%.1f",
+                    worker.index,
+                    worker.pid,
+                    age,
+                )
+                worker.kill()
+
+    # --- applications -----------------------------------------------------------------------------
+
+    def zygote_ready(self) -> None:
+        self._zygote_ready = True
+        for worker in self.workers.values():
+            for place in worker.places:
+                self._fork(worker, place)
+
+    def zygote_failed(self, sentence: str) -> None:
+        self._zygote, self._zygote_ready = None, False
+        if self.draining:
+            return
+        if not self.ready:
+            self._fail(sentence)
+            return
+        log.error('event=zygote_died detail="%s"', sentence)
+        for worker in self.workers.values():
+            for place in worker.places:
+                place.forget()
+        self._zygote = ZygoteProcess(self.plan, self._around.loop, self)
+
+    def _fork(self, worker: WorkerProcess, place: Place) -> None:
+        if self._zygote is None or not self._zygote_ready or place.pid or place.port is not None:
+            return
+        if self.workers.get(worker.index) is not worker:
+            return
+        place.port = Port.make()
+        fds = (place.port.memory, place.port.bell, worker.bell)
+        ident = worker.ident * APPS_MAX + place.index
+        self._zygote.fork(ident, self.plan.cpus[worker.index], fds)
+
+    def _find(self, ident: int) -> tuple[WorkerProcess, Place] | None:
+        for worker in self.workers.values():
+            if worker.ident == ident // APPS_MAX:
+                return worker, worker.places[ident % APPS_MAX]
+        return None
+
+    def app_forked(self, ident: int, pid: int, pidfd: int) -> None:
+        found = self._find(ident)
+        if found is None or found[1].port is None:  # its worker has died meanwhile
+            stray = Place(0, pid, pidfd)
+            stray.kill()
+            stray.forget()
+            return
+        worker, place = found
+        place.pid, place.pidfd, place.born = pid, pidfd, time.monotonic()
+        worker.attach(place)
+
+    def app_exited(self, ident: int, pid: int, wait_status: int) -> None:
+        found = self._find(ident)
+        if found is None or found[1].pid != pid:
+            return
+        worker, place = found
+        lived = time.monotonic() - place.born
+        place.failures = 1 if lived > HEALTHY_S else place.failures + 1
+        place.forget()
+        wait = backoff_s(place.failures)
+        if not self.draining:
+            log.warning(
+                "event=app_exited worker=%d pid=%d status=%r restart_s=%.1f",
+                worker.index,
+                pid,
+                describe_exit(wait_status),
+                wait,
+            )
+        self._around.loop.call_later(wait, lambda: self._fork(worker, place))
+
+    def app_refused(self, ident: int, errnum: int) -> None:
+        found = self._find(ident)
+        if found is None:
+            return
+        worker, place = found
+        place.failures += 1
+        place.forget()
+        log.error('event=app_not_forked worker=%d detail="%s"', worker.index, os.strerror(errnum))
+        wait = max(1.0, backoff_s(place.failures))
+        self._around.loop.call_later(wait, lambda: self._fork(worker, place))
+
+    # --- readiness --------------------------------------------------------------------------------
+
+    def _fail(self, sentence: str) -> None:
+        self.failed = sentence
+        self._on_change()
+
+    def _check_ready(self) -> None:
+        if self.draining or self.failed or self.ready:
+            return
+        pages = [engine.read_status(self._memory, slot) for slot in self.slots]
+        mine = [page for page in pages if page.generation == self.number]
+        boot_errors = [page.boot_error for page in mine if page.boot_error]
+        serving = len(mine) == len(pages) and all(page.state == "ready" for page in mine)
+        apps_up = self.plan.php is None or all(
+            any(app.state in ("idle", "busy") for app in page.apps) for page in mine
+        )
+        if serving and apps_up:
+            self.ready = True
+            self._on_change()
+        elif boot_errors and not any(
+            app.state in ("idle", "busy") for page in mine for app in page.apps
+        ):
+            self._fail(boot_errors[0])
+        else:
+            self._around.loop.call_later(READY_POLL_S, self._check_ready)

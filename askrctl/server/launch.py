@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""From what the operator asked to a running supervisor.
+
+prepare() is everything that can be refused before a socket is opened or a process started; a reload
+runs it again.
+"""
+
+import logging
+import os
+import resource
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from askrctl import config as configuration
+from askrctl import engine
+from askrctl.config import Config
+from askrctl.model import Backend, BackendChoice, Credentials
+from askrctl.probes import php as php_probe
+from askrctl.probes import uring
+from askrctl.server import backend, credentials, sockets
+from askrctl.server.control import ControlServer, choose_path
+from askrctl.server.detect import Application, detect
+from askrctl.server.plan import Php, Plan, find_worker_script, place_workers
+from askrctl.server.supervisor import Supervisor
+
+log = logging.getLogger("askrctl")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The words of the command line."""
+
+    path: Path
+    config_path: Path | None
+    flags: Mapping[str, object]
+
+
+def _choose_backend(config: Config, who: Credentials | None) -> BackendChoice:
+    requested = config.server.io_backend
+    record = configuration.read_bench_record(configuration.bench_record_path())
+    asks_probe = requested is Backend.IO_URING or (
+        requested is Backend.AUTO and record is not None and record.winner is Backend.IO_URING
+    )
+    verdict = None
+    if asks_probe:
+        verdict = uring.merge_build(uring.probe_verdict(user=who), engine.built(Backend.IO_URING))
+    return backend.choose(requested, verdict, record)
+
+
+def _find_php(config: Config, application: Application) -> Php | None:
+    if not application.php and not config.php.worker_script:
+        return None
+    module = php_probe.module_path()
+    library = php_probe.find_libphp(config.php.library)
+    return Php(library, module, engine.companion("askr-zygote"))
+
+
+def prepare(request: Request) -> Plan:
+    """Work out a plan, or refuse with the reason."""
+    config = configuration.load(request.config_path, request.flags)
+    for text in config.server.listen:
+        sockets.parse(text)
+    application = detect(request.path)
+    script = find_worker_script(config, application)
+    who = credentials.choose(config.server, application.path)
+    return Plan(
+        config=config,
+        application=application,
+        choice=_choose_backend(config, who),
+        credentials=who,
+        cpus=place_workers(config),
+        php=_find_php(config, application),
+        worker_script=script,
+    )
+
+
+def _open_listeners(config: Config) -> list[tuple[socket.socket, sockets.Address]]:
+    found = sockets.inherited()
+    if found:
+        return found
+    return [sockets.open_listener(sockets.parse(text)) for text in config.server.listen]
+
+
+def _raise_file_limit() -> None:
+    """Each connection is a descriptor: take what the hard limit gives (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _warn_of_root(plan: Plan) -> None:
+    if os.geteuid() == 0 and plan.credentials is None:
+        log.warning(
+            'event=serving_as_root detail="%s belongs to root, so it is served as root" '
+            'fix="--user NAME"',
+            plan.application.path,
+        )
+
+
+def launch(request: Request, plan: Plan, on_ready: Callable[[Supervisor], None]) -> int:
+    """Serve until told to stop; the exit status."""
+    listeners = _open_listeners(plan.config)
+    control = ControlServer(choose_path(plan.config.server.control))
+    _raise_file_limit()
+    _warn_of_root(plan)
+    supervisor = Supervisor(plan, lambda: prepare(request), listeners, control, on_ready)
+    return supervisor.run()

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""The supervisor's event loop: readable fds, calls in the future, signals. Small on purpose."""
+
+import heapq
+import itertools
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable
+
+Callback = Callable[[], None]
+
+
+class Loop:
+    """Callbacks run one at a time; none may block."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._calls: list[tuple[float, int, Callback]] = []
+        self._order = itertools.count()
+        self._signals: dict[int, Callback] = {}
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._running = False
+        self.add(self._wake_read, self._on_signals)
+
+    def add(self, fd: int, callback: Callback) -> None:
+        """Call when `fd` is readable, or its peer is gone."""
+        self._selector.register(fd, selectors.EVENT_READ, callback)
+
+    def remove(self, fd: int) -> None:
+        """Before the fd is closed. One that is not there is fine."""
+        try:
+            self._selector.unregister(fd)
+        except (KeyError, ValueError):
+            return
+
+    def call_later(self, seconds: float, callback: Callback) -> None:
+        """Once. There is no cancelling: the callback looks whether it still applies."""
+        when = time.monotonic() + seconds
+        heapq.heappush(self._calls, (when, next(self._order), callback))
+
+    def on_signal(self, number: signal.Signals, callback: Callback) -> None:
+        """Run in the loop, not in the handler."""
+        self._signals[number] = callback
+        signal.signal(number, lambda *_: None)
+
+    def _on_signals(self) -> None:
+        for number in os.read(self._wake_read, 256):
+            if number in self._signals:
+                self._signals[number]()
+
+    def stop(self) -> None:
+        self._running = False
+
+    def run(self) -> None:
+        """Until stop()."""
+        self._running = True
+        previous = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        try:
+            while self._running:
+                self._turn()
+        finally:
+            signal.set_wakeup_fd(previous)
+
+    def _turn(self) -> None:
+        wait = max(0.0, self._calls[0][0] - time.monotonic()) if self._calls else None
+        for key, _ in self._selector.select(wait):
+            if key.fileobj in self._selector.get_map():  # an earlier callback may have removed it
+                key.data()
+        while self._calls and self._calls[0][0] <= time.monotonic():
+            heapq.heappop(self._calls)[2]()

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""What a generation will run, worked out before anything is started.
+
+The one place where the configuration becomes the engine's settings and the zygote's command line.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from askrctl import engine
+from askrctl.config import Config
+from askrctl.model import AskrError, BackendChoice, Credentials
+from askrctl.server.detect import Application
+
+_NS = 1_000_000_000
+# Polling before sleeping pays for static files at low concurrency; with an application on the same
+# core it takes the time the application needs (docs/decisions/0005).
+_SPIN_STATIC_NS = 50_000
+_INDEX_MAX = 3  # struct askr_worker_config has four places, the last one NULL
+
+
+@dataclass(frozen=True, slots=True)
+class Php:
+    """Where PHP comes from."""
+
+    library: Path
+    module: Path
+    zygote: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    config: Config
+    application: Application
+    choice: BackendChoice
+    credentials: Credentials | None
+    cpus: tuple[int | None, ...]  # one entry for each worker; None: not pinned
+    php: Php | None
+    worker_script: Path | None
+
+    @property
+    def mode(self) -> str:
+        if self.php is None:
+            return "static"
+        return "classic" if self.worker_script is None else "worker"
+
+    @property
+    def app_count(self) -> int:
+        return self.config.php.processes if self.php is not None else 0
+
+
+def usable_cpus() -> list[int]:
+    """Cores this process may run on, as many as the cgroup's quota pays for."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return cpus[: max(1, min(len(cpus), _quota(len(cpus))))]
+
+
+def _quota(default: int) -> int:
+    for path, period_path in (
+        ("/sys/fs/cgroup/cpu.max", None),
+        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    ):
+        try:
+            words = Path(path).read_text().split()
+            period = words[1] if period_path is None else Path(period_path).read_text()
+            quota, length = int(words[0]), int(period)
+        except (OSError, ValueError, IndexError):  # no limit is "max" in v2
+            continue
+        if quota > 0 and length > 0:
+            return -(-quota // length)
+    return default
+
+
+def place_workers(config: Config) -> tuple[int | None, ...]:
+    """A core for each worker; more workers than cores share them round robin."""
+    cpus = usable_cpus()
+    count = config.server.workers or len(cpus)
+    return tuple(cpus[i % len(cpus)] if config.server.pin else None for i in range(count))
+
+
+def find_worker_script(config: Config, application: Application) -> Path | None:
+    """The configured script, absolute; relative ones are looked for below the application."""
+    if not config.php.worker_script:
+        return None
+    given = Path(config.php.worker_script)
+    for candidate in (given if given.is_absolute() else application.path / given, given.absolute()):
+        if candidate.is_file():
+            return candidate
+    hint = "askrctl serve PATH --worker-script public/worker.php"
+    raise AskrError(f"the worker script {given} does not exist", hint, code=2)
+
+
+def zygote_command(plan: Plan, control_fd: int) -> list[str]:
+    """argv of the zygote."""
+    assert plan.php is not None
+    config = plan.config
+    settings = {
+        "mode": plan.mode,
+        "document_root": str(plan.application.root),
+        "sapi_name": config.php.sapi_name,
+        "request_timeout_s": str(max(1, round(config.timeouts.request))),
+    }
+    if plan.worker_script is not None:
+        settings["script"] = str(plan.worker_script)
+    if config.php.php_ini:
+        settings["php_ini"] = config.php.php_ini
+    if config.php.ini:
+        settings["ini"] = "\n".join(config.php.ini)
+    if config.php.max_requests:
+        settings["max_requests"] = str(config.php.max_requests)
+    command = [str(plan.php.zygote), "--control-fd", str(control_fd)]
+    command += ["--module", str(plan.php.module), "--preload", str(plan.php.library)]
+    for key, value in settings.items():
+        command += ["--set", f"{key}={value}"]
+    return command
+
+
+def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
+    """What askrctl.server.worker is told; `fds` are the fields that differ for each worker."""
+    config, limits, times = plan.config, plan.config.limits, plan.config.timeouts
+    settings = {
+        "index": index,
+        "count": len(plan.cpus),
+        "backend": engine.backend_id(plan.choice.active),
+        "app_count": plan.app_count,
+        "root": str(plan.application.root),
+        "front": _front(plan),
+        "worker_script": str(plan.worker_script) if plan.worker_script else None,
+        "index_files": list(config.static.index[:_INDEX_MAX]),
+        "server_header": config.server.server_header,
+        "temp_dir": config.server.temp_dir,
+        "follow_symlinks": int(config.static.symlinks == "follow"),
+        "precompressed": int(config.static.precompressed),
+        "scripts": int(plan.php is not None),
+        "head_size_max": limits.head_size,
+        "target_size_max": limits.target_size,
+        "fields_max": limits.fields,
+        "body_size_max": limits.body_size,
+        "queue_max": limits.queue,
+        "connections_max": limits.connections,
+        "body_rate_min": limits.body_rate,
+        "head_timeout_ns": round(times.head * _NS),
+        "body_timeout_ns": round(times.body * _NS),
+        "keepalive_timeout_ns": round(times.keepalive * _NS),
+        "write_timeout_ns": round(times.write * _NS),
+        "queue_timeout_ns": round(times.queue * _NS),
+        "request_timeout_ns": round(times.request * _NS),
+        "drain_timeout_ns": round(times.drain * _NS),
+        "spin_ns": 0 if plan.php is not None else _SPIN_STATIC_NS,
+        **fds,
+    }
+    credentials = asdict(plan.credentials) if plan.credentials is not None else None
+    return {"cpu": plan.cpus[index], "credentials": credentials, "engine": settings}
+
+
+def _front(plan: Plan) -> str | None:
+    if plan.worker_script is not None and not plan.application.front:
+        return "index.php"  # a name for SCRIPT_NAME; the worker script answers
+    return plan.application.front or None

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""What `askrctl status` shows, as values; text and JSON are made from the same."""
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from askrctl import engine
+from askrctl.server.plan import Plan
+
+if TYPE_CHECKING:
+    from askrctl.server.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class AppReport:
+    place: int
+    pid: int
+    state: str
+    requests: int
+    restarts: int
+    since_ms: float | None  # how long the running request has been running
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    index: int
+    pid: int
+    state: str
+    generation: int
+    cpu: int | None
+    connections: int
+    queue_depth: int
+    inflight: int
+    accepted: int
+    requests: int
+    responses: dict[str, int]
+    bytes_in: int
+    bytes_out: int
+    errors: int
+    timeouts: int
+    queue_full: int
+    queue_expired: int
+    app_deaths: int
+    boot_error: str
+    apps: tuple[AppReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """schema askr.status/1; changes only add."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    generation: int
+    draining_generations: int
+    mode: str
+    application: dict[str, str]
+    listeners: tuple[str, ...]
+    control: str
+    user: str
+    io_backend: dict[str, str]
+    workers: tuple[WorkerReport, ...]
+    totals: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"schema": "askr.status/1", **asdict(self)}
+
+
+def _app(status: engine.AppStatus, now_ns: int) -> AppReport:
+    since = None if status.since_ns == 0 else max(0.0, (now_ns - status.since_ns) / 1e6)
+    return AppReport(
+        status.place, status.pid, status.state, status.requests, status.restarts, since
+    )
+
+
+def _worker(index: int, cpu: int | None, page: engine.WorkerStatus) -> WorkerReport:
+    now_ns = time.monotonic_ns()
+    same = {
+        name: getattr(page, name)
+        for name in WorkerReport.__dataclass_fields__
+        if name not in ("index", "cpu", "apps")
+    }
+    return WorkerReport(
+        index=index, cpu=cpu, apps=tuple(_app(app, now_ns) for app in page.apps), **same
+    )
+
+
+def make_report(
+    supervisor: "Supervisor",
+    plan: Plan,
+    generation: int,
+    pages: list[engine.WorkerStatus],
+    draining: int,
+) -> Report:
+    """From the pages of one generation's workers."""
+    workers = tuple(_worker(i, plan.cpus[i], page) for i, page in enumerate(pages))
+    summed = ("connections", "accepted", "requests", "queue_depth", "inflight", "errors")
+    choice = plan.choice
+    return Report(
+        version=engine.version(),
+        pid=os.getpid(),
+        uptime_s=round(time.time() - supervisor.started, 3),
+        generation=generation,
+        draining_generations=draining,
+        mode=plan.mode,
+        application={"kind": plan.application.kind, "root": str(plan.application.root)},
+        listeners=tuple(address.url for address in supervisor.addresses),
+        control=str(supervisor.control.path),
+        user=plan.credentials.name if plan.credentials else str(os.geteuid()),
+        io_backend={
+            "requested": str(choice.requested),
+            "active": str(choice.active),
+            "reason": choice.reason,
+            "detail": choice.detail,
+            "fix": choice.fix,
+        },
+        workers=workers,
+        totals={name: sum(getattr(worker, name) for worker in workers) for name in summed},
+    )

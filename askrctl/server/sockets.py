@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""Listeners: parsed, opened once by the supervisor, inherited by every worker.
+
+A worker can then die and be replaced without a refused connection.
+"""
+
+import os
+import socket
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from askrctl.model import AskrError
+
+BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
+SYSTEMD_FIRST_FD = 3  # sd_listen_fds(3)
+UNIX_MODE = 0o660
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: TCP with host and port, or a unix socket with its path and mode."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    mode: int = UNIX_MODE
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        if self.path:
+            return str(self)
+        host = {"": "localhost", "0.0.0.0": "localhost", "::": "localhost"}.get(
+            self.host, self.host
+        )
+        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+
+
+def _bad(text: str, why: str) -> AskrError:
+    return AskrError(
+        f"--listen {text}: {why}", "--listen 127.0.0.1:8000, :8000, [::1]:8000, unix:/path", code=2
+    )
+
+
+def _parse_unix(text: str) -> Address:
+    path, _, option = text.removeprefix("unix:").partition(",")
+    if not path.startswith("/"):
+        raise _bad(text, "the path of a unix socket must be absolute")
+    if len(os.fsencode(path)) > 107:  # sockaddr_un, unix(7)
+        raise _bad(text, "the path of a unix socket can have 107 bytes")
+    if not option:
+        return Address(path=path)
+    try:
+        mode = int(option.removeprefix("mode="), 8)
+    except ValueError:
+        raise _bad(text, f"{option!r} is not mode=660") from None
+    return Address(path=path, mode=mode)
+
+
+def parse(text: str) -> Address:
+    """An address as operators write it."""
+    if text.startswith("unix:"):
+        return _parse_unix(text)
+    host, colon, port_text = text.rpartition(":")
+    if not colon and text.isdigit():
+        host, port_text = "", text
+    elif not colon:
+        raise _bad(text, "there is no port in it")
+    if not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65535:
+        raise _bad(text, f"{port_text!r} is not a port from 0 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise _bad(text, "write an IPv6 address in brackets")
+    return Address(host, int(port_text))
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
+def _open_unix(address: Address) -> socket.socket:
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(address.path).st_mode):
+            if _answers(address.path):
+                raise AskrError(f"{address} is in use: another server answers there")
+            os.unlink(address.path)  # left behind by a server that is gone
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(address.path)
+    except OSError as error:
+        listener.close()
+        raise AskrError(f"cannot listen on {address}: {error.strerror}") from None
+    os.chmod(address.path, address.mode)
+    return listener
+
+
+def _tcp_family(address: Address) -> tuple[socket.AddressFamily, tuple[str, int], bool]:
+    """Family, name to bind, and whether IPv4 clients are served as well."""
+    if not address.host:
+        return socket.AF_INET6, ("::", address.port), True
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror:
+        raise _bad(str(address), f"{address.host!r} is not an address of this machine") from None
+    return found[0][0], (str(found[0][4][0]), address.port), False
+
+
+def _open_tcp(address: Address) -> socket.socket:
+    family, name, dual = _tcp_family(address)
+    if dual and not socket.has_dualstack_ipv6():
+        family, name, dual = socket.AF_INET, ("0.0.0.0", address.port), False
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family is socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
+    try:
+        listener.bind(name)
+    except OSError as error:
+        listener.close()
+        if error.errno == 98:  # EADDRINUSE
+            hint = f"ss -ltnp 'sport = :{address.port}'"
+            raise AskrError(f"port {address.port} is in use ({address})", hint) from None
+        if error.errno == 13:  # EACCES
+            hint = "sudo askrctl serve, or a port from 1024 up"
+            raise AskrError(f"port {address.port} needs root", hint) from None
+        raise AskrError(f"cannot listen on {address}: {error.strerror}") from None
+    return listener
+
+
+def open_listener(address: Address) -> tuple[socket.socket, Address]:
+    """A non-blocking listener, and its address with the port the kernel chose."""
+    listener = _open_unix(address) if address.path else _open_tcp(address)
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    if not address.path:
+        address = Address(address.host, listener.getsockname()[1])
+    return listener, address
+
+
+def inherited() -> list[tuple[socket.socket, Address]]:
+    """Listeners passed by systemd socket activation (sd_listen_fds(3)); none without it."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    found = []
+    for fd in range(SYSTEMD_FIRST_FD, SYSTEMD_FIRST_FD + int(os.environ.get("LISTEN_FDS", "0"))):
+        listener = socket.socket(fileno=fd)
+        listener.setblocking(False)
+        os.set_inheritable(fd, False)
+        name = listener.getsockname()
+        address = Address(path=str(name)) if isinstance(name, str) else Address(name[0], name[1])
+        found.append((listener, address))
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    return found
+
+
+def remove(address: Address) -> None:
+    """Take the file of a unix socket away."""
+    if address.path:
+        with suppress(OSError):
+            Path(address.path).unlink()

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+"""The supervisor: holds the listeners, runs generations, answers the control socket.
+
+A reload starts a new generation beside the old one and lets the old one drain only when the new one
+has proven that it serves; one that cannot is discarded, and the old one serves on.
+"""
+
+import logging
+import mmap
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from askrctl import engine
+from askrctl.model import AskrError, BackendChoice
+from askrctl.server import notify, sockets
+from askrctl.server.control import ControlServer
+from askrctl.server.generation import Generation
+from askrctl.server.loop import Loop
+from askrctl.server.plan import Plan
+from askrctl.server.ports import make_status_memory
+from askrctl.server.report import Report, make_report
+from askrctl.server.workers import Surroundings
+
+log = logging.getLogger("askrctl")
+
+WATCH_PERIOD_S = 0.2
+STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get a fresh chance
+
+Replan = Callable[[], Plan]
+
+
+class Supervisor:
+    """One server. run() returns the exit status."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        replan: Replan,
+        listeners: list[tuple[Any, sockets.Address]],
+        control: ControlServer,
+        on_ready: Callable[["Supervisor"], None],
+    ) -> None:
+        self.plan = plan
+        self.addresses = [address for _, address in listeners]
+        self.started = time.time()
+        self.control = control
+        self._replan = replan
+        self._on_ready = on_ready
+        self._listeners = [listener for listener, _ in listeners]
+        self._loop = Loop()
+        self._status_fd = make_status_memory()
+        self._map = mmap.mmap(self._status_fd, engine.STATUS_SIZE, prot=mmap.PROT_READ)
+        self._memory = memoryview(self._map)
+        self._current: Generation | None = None
+        self._next: Generation | None = None
+        self._old: list[Generation] = []
+        self._number = 0
+        self._reload_again = False
+        self._stopping = False
+        self._exit_code = 0
+        self.failure: AskrError | None = None
+        self._last_watch = time.monotonic()
+
+    # --- life -------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until told to stop."""
+        self._loop.on_signal(signal.SIGTERM, self.stop)
+        self._loop.on_signal(signal.SIGINT, self.stop)
+        self._loop.on_signal(signal.SIGHUP, self.reload)
+        self.control.open(self._loop, self._answer)
+        self._loop.call_later(WATCH_PERIOD_S, self._watch)
+        try:
+            self._begin(self.plan)
+            self._loop.run()
+        finally:
+            self._clean_up()
+        if self.failure is not None:
+            raise self.failure
+        return self._exit_code
+
+    def _begin(self, plan: Plan) -> None:
+        self._number += 1
+        base = self._free_slots(len(plan.cpus))
+        fds = tuple(listener.fileno() for listener in self._listeners)
+        around = Surroundings(self._loop, fds, self._status_fd, self._number, base)
+        self._next = Generation(plan, around, self._memory, self._changed)
+        self._loop.call_later(plan.config.timeouts.boot, self._give_up(self._next))
+        log.info("event=generation_started generation=%d", self._number)
+        self._next.start()
+
+    def _free_slots(self, count: int) -> int:
+        """The first run of status pages that no live generation uses."""
+        used = sorted((item.slots.start, item.slots.stop) for item in self._alive())
+        base = 0
+        for start, stop in used:
+            if start - base >= count:
+                break
+            base = stop
+        if base + count > engine.WORKERS_MAX:
+            raise AskrError("too many generations are draining", "askrctl status")
+        return base
+
+    def _alive(self) -> list[Generation]:
+        return [item for item in (self._current, self._next, *self._old) if item is not None]
+
+    def _give_up(self, generation: Generation) -> Callable[[], None]:
+        def check() -> None:
+            if generation is self._next and not generation.ready:
+                generation.failed = generation.failed or "it was not ready in time"
+                self._changed()
+
+        return check
+
+    def _changed(self) -> None:
+        coming = self._next
+        if coming is not None and coming.failed:
+            self._discard(coming)
+        elif coming is not None and coming.ready and not self._stopping:
+            self._promote(coming)
+        self._old = [item for item in self._old if not self._finished(item)]
+        if self._stopping and not self._old and self._current is None and self._next is None:
+            self._loop.stop()
+
+    def _finished(self, generation: Generation) -> bool:
+        if not generation.gone:
+            return False
+        generation.close()
+        log.info("event=generation_gone generation=%d", generation.number)
+        return True
+
+    def _discard(self, coming: Generation) -> None:
+        log.error('event=generation_failed generation=%d detail="%s"', coming.number, coming.failed)
+        self._next = None
+        self._old.append(coming)
+        coming.kill()
+        if self._current is None:
+            self.failure = AskrError(coming.failed, "askrctl doctor")
+            self._stopping = True
+
+    def _promote(self, coming: Generation) -> None:
+        before, self._current, self._next = self._current, coming, None
+        self.plan = coming.plan
+        log.info("event=generation_ready generation=%d", coming.number)
+        notify.ready()
+        if before is None:
+            log.log(*_backend_line(coming.plan.choice))
+            self._on_ready(self)
+        else:
+            self._old.append(before)
+            before.drain(before.plan.config.timeouts.drain)
+        if self._reload_again:
+            self._reload_again = False
+            self.reload()
+
+    def reload(self) -> None:
+        """A new generation from the configuration as it is now."""
+        if self._stopping:
+            return
+        if self._next is not None:
+            self._reload_again = True
+            return
+        notify.reloading()
+        try:
+            self._begin(self._replan())
+        except AskrError as error:
+            log.error('event=reload_refused detail="%s" fix="%s"', error.message, error.hint)
+            notify.ready()
+
+    def stop(self) -> None:
+        """Drain and end; asked a second time, end now."""
+        notify.stopping()
+        if self._stopping:
+            for generation in self._alive():
+                generation.kill()
+            return
+        self._stopping = True
+        log.info("event=stopping")
+        for serving in (self._current, self._next):
+            if serving is not None:
+                serving.drain(serving.plan.config.timeouts.drain)
+                self._old.append(serving)
+        self._current = self._next = None
+        for listener in self._listeners:
+            listener.close()
+        self._loop.call_later(0, self._changed)
+
+    def _clean_up(self) -> None:
+        for generation in self._alive():
+            generation.kill()
+            for worker in generation.workers.values():
+                worker.process.wait()
+            generation.close()
+        self.control.close()
+        for address in self.addresses:
+            sockets.remove(address)
+
+    def _watch(self) -> None:
+        self._loop.call_later(WATCH_PERIOD_S, self._watch)
+        now = time.monotonic()
+        stalled = now - self._last_watch > WATCH_PERIOD_S + STALL_S
+        self._last_watch = now
+        notify.watchdog()
+        if not stalled:
+            for generation in self._alive():
+                generation.watch()
+
+    # --- control ----------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """Everything `askrctl status` shows."""
+        shown = self._current or self._next or (self._old[-1] if self._old else None)
+        pages = (
+            []
+            if shown is None
+            else [engine.read_status(self._memory, slot) for slot in shown.slots]
+        )
+        plan = self.plan if shown is None else shown.plan
+        number = self._number if shown is None else shown.number
+        return make_report(self, plan, number, pages, draining=len(self._old))
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        command = request.get("command")
+        if command == "status":
+            return self.report().as_dict()
+        if command == "reload":
+            self._loop.call_later(0, self.reload)
+            return {"ok": True, "generation": self._number}
+        if command == "stop":
+            self._loop.call_later(0, self.stop)
+            return {"ok": True}
+        return {"error": f"unknown command {command!r}"}
+
+
+def _backend_line(choice: BackendChoice) -> tuple[int, str]:
+    fell_back = choice.requested == "io_uring" and choice.active == "epoll"
+    return (logging.WARNING if fell_back else logging.INFO, choice.log_line())

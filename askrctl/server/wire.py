@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Datagrams between supervisor, workers and zygote: engine/serve/control.h, engine/app/zygote.h.
+
+Both conversations use SOCK_SEQPACKET pairs and messages of four 32-bit words, with fds as
+SCM_RIGHTS. A peer that dies shows as an empty read.
+"""
+
+import array
+import socket
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+_FORMAT = struct.Struct("=IIiI")
+_TEXT_SIZE_MAX = 1024  # ZYGOTE_FAILED carries a sentence behind the message
+_FDS_MAX = 4
+NO_CPU = 0xFFFFFFFF
+
+
+class Control(IntEnum):
+    """Messages on a worker's control socket."""
+
+    ATTACH = 1
+    DRAIN = 2
+    READY = 16
+    APP_KILL = 17
+    APP_DEAD = 18
+    BACKEND_FAILED = 19
+
+
+class Zygote(IntEnum):
+    """Messages on a zygote's control socket."""
+
+    FORK = 1
+    READY = 16
+    FAILED = 17
+    FORKED = 18
+    EXITED = 19
+    REFUSED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`place` is the application's place in a worker, or the id given to a zygote."""
+
+    kind: int
+    place: int = 0
+    pid: int = 0
+    value: int = 0
+    text: str = ""
+    fds: tuple[int, ...] = ()
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Our end, non-blocking, and the child's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs
+
+
+def send(end: socket.socket, message: Message) -> bool:
+    """False when the peer is gone or does not read: its death is noticed elsewhere."""
+    data = _FORMAT.pack(message.kind, message.place, message.pid, message.value)
+    rights = array.array("i", message.fds)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if message.fds else []
+    try:
+        end.sendmsg([data], ancillary)
+    except OSError:
+        return False
+    return True
+
+
+def receive(end: socket.socket) -> Message | None:
+    """The next message; None when there is none now. EOFError when the peer is gone."""
+    try:
+        data, ancillary, _, _ = end.recvmsg(
+            _FORMAT.size + _TEXT_SIZE_MAX, socket.CMSG_SPACE(_FDS_MAX * array.array("i").itemsize)
+        )
+    except BlockingIOError:
+        return None
+    except ConnectionResetError:
+        raise EOFError from None
+    if not data:
+        raise EOFError
+    fds = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+    words = _FORMAT.unpack_from(data.ljust(_FORMAT.size, b"\0"))
+    text = data[_FORMAT.size :].decode(errors="replace").rstrip("\0")
+    return Message(words[0], words[1], words[2], words[3], text, tuple(fds))

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""One worker process and the places for its application processes, as the supervisor sees them."""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from askrctl import engine
+from askrctl.server import wire
+from askrctl.server.loop import Loop
+from askrctl.server.plan import Plan, worker_settings
+from askrctl.server.ports import Port, make_bell
+
+log = logging.getLogger("askrctl")
+
+
+class WorkerListener(Protocol):
+    """Who hears of a worker."""
+
+    def worker_ready(self, worker: "WorkerProcess") -> None: ...
+    def worker_backend_failed(self, errnum: int) -> None: ...
+    def worker_exited(self, worker: "WorkerProcess", code: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Place:
+    """Room for one application process."""
+
+    index: int
+    pid: int = 0
+    pidfd: int = -1
+    port: Port | None = None  # between the request for a process and its attachment
+    born: float = 0.0
+    failures: int = 0  # in a row, each soon after the start
+
+    def kill(self) -> None:
+        """SIGKILL, by pidfd: never to somebody who got the pid afterwards."""
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def forget(self) -> None:
+        """The process is gone."""
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        if self.port is not None:
+            self.port.close()
+        self.pid, self.pidfd, self.port = 0, -1, None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every worker of a generation inherits."""
+
+    loop: Loop
+    listeners: tuple[int, ...]
+    status_fd: int
+    generation: int
+    slot_base: int
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """An exec'd `python -m askrctl.server.worker`."""
+
+    plan: Plan
+    index: int
+    ident: int  # never used twice; application ids are ident * APPS_MAX + place
+    around: Surroundings
+    listener: WorkerListener
+    bell: int = field(default_factory=make_bell)
+    ready: bool = False
+    draining: bool = False
+    born: float = field(default_factory=time.monotonic)
+    places: list[Place] = field(init=False)
+    process: subprocess.Popen[bytes] = field(init=False)
+    _pidfd: int = field(init=False)
+    _socket: socket.socket = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = [Place(index) for index in range(self.plan.app_count)]
+        self._socket, theirs = wire.pair()
+        with theirs:
+            self.process = self._spawn(theirs.fileno())
+        self._pidfd = os.pidfd_open(self.process.pid)
+        self.around.loop.add(self._socket.fileno(), self._on_message)
+        self.around.loop.add(self._pidfd, self._on_exit)
+
+    @property
+    def slot(self) -> int:
+        return self.around.slot_base + self.index
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def _spawn(self, control_fd: int) -> subprocess.Popen[bytes]:
+        around = self.around
+        settings = worker_settings(
+            self.plan,
+            self.index,
+            generation=around.generation,
+            listeners=list(around.listeners),
+            listener_count=len(around.listeners),
+            bell_fd=self.bell,
+            control_fd=control_fd,
+            status_fd=around.status_fd,
+            status_slot=self.slot,
+        )
+        return subprocess.Popen(
+            [sys.executable, "-m", "askrctl.server.worker", json.dumps(settings)],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[control_fd, self.bell, around.status_fd, *around.listeners],
+        )
+
+    def attach(self, place: Place) -> None:
+        """Hand the forked process's port over; our copies of its fds are closed."""
+        assert place.port is not None
+        fds = (place.port.memory, place.port.bell, place.pidfd)
+        wire.send(self._socket, wire.Message(wire.Control.ATTACH, place.index, place.pid, fds=fds))
+        place.port.close()
+        place.port = None
+
+    def drain(self, deadline_s: float) -> None:
+        """Finish what is there and exit."""
+        self.draining = True
+        message = wire.Message(wire.Control.DRAIN, value=max(1, round(deadline_s * 1000)))
+        wire.send(self._socket, message)
+
+    def kill(self) -> None:
+        """SIGKILL; worker_exited() follows."""
+        self.process.kill()
+
+    def _on_message(self) -> None:
+        try:
+            while (message := wire.receive(self._socket)) is not None:
+                self._hear(message)
+        except EOFError:
+            self.around.loop.remove(self._socket.fileno())
+
+    def _hear(self, message: wire.Message) -> None:
+        if message.kind == wire.Control.READY:
+            self.ready = True
+            self.listener.worker_ready(self)
+        elif message.kind == wire.Control.BACKEND_FAILED:
+            self.listener.worker_backend_failed(message.value)
+        elif message.kind == wire.Control.APP_KILL and message.place < len(self.places):
+            place = self.places[message.place]
+            if place.pid == message.pid:
+                log.warning("event=app_killed worker=%d pid=%d", self.index, place.pid)
+                place.kill()
+
+    def _on_exit(self) -> None:
+        code = self.process.wait()
+        self.close()
+        self.listener.worker_exited(self, code)
+
+    def close(self) -> None:
+        """Let go of everything of a worker that has exited, its application processes included."""
+        loop = self.around.loop
+        loop.remove(self._pidfd)
+        loop.remove(self._socket.fileno())
+        os.close(self._pidfd)
+        self._socket.close()
+        os.close(self.bell)
+        for place in self.places:
+            place.kill()
+            place.forget()
+
+    def heartbeat_age_s(self, memory: memoryview) -> float:
+        """Seconds since the worker's last sign of life."""
+        return time.monotonic() - engine.heartbeat_ns(memory, self.slot) / 1e9
