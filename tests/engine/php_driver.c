@@ -383,11 +383,23 @@ static struct scripted *new_request(void)
     struct askr_text empty = {"", 0};
     assert(request);
     request->head = (struct askr_request){
-        .method = keep("GET"), .target = keep("/"), .path = keep("/"), .query = empty,
-        .host = empty, .script_filename = empty, .script_name = empty, .path_info = empty,
-        .document_root = empty, .remote_address = keep("127.0.0.1"),
-        .server_address = keep("127.0.0.1"), .content_type = empty, .cookie = empty,
-        .authorization = empty, .remote_port = 40000, .server_port = 8080, .protocol = 1001,
+        .method = keep("GET"),
+        .target = keep("/"),
+        .path = keep("/"),
+        .query = empty,
+        .host = empty,
+        .script_filename = empty,
+        .script_name = empty,
+        .path_info = empty,
+        .document_root = empty,
+        .remote_address = keep("127.0.0.1"),
+        .server_address = keep("127.0.0.1"),
+        .content_type = empty,
+        .cookie = empty,
+        .authorization = empty,
+        .remote_port = 40000,
+        .server_port = 8080,
+        .protocol = 1001,
         .fields = request->fields,
     };
     request->abort_after = -1;
@@ -424,12 +436,18 @@ static bool set_text(struct askr_request *head, const char *key, const char *val
         const char *key;
         struct askr_text *text;
     } texts[] = {
-        {"method", &head->method},           {"target", &head->target},
-        {"path", &head->path},               {"query", &head->query},
-        {"host", &head->host},               {"script", &head->script_filename},
-        {"script_name", &head->script_name}, {"path_info", &head->path_info},
-        {"root", &head->document_root},      {"content_type", &head->content_type},
-        {"cookie", &head->cookie},           {"authorization", &head->authorization},
+        {"method", &head->method},
+        {"target", &head->target},
+        {"path", &head->path},
+        {"query", &head->query},
+        {"host", &head->host},
+        {"script", &head->script_filename},
+        {"script_name", &head->script_name},
+        {"path_info", &head->path_info},
+        {"root", &head->document_root},
+        {"content_type", &head->content_type},
+        {"cookie", &head->cookie},
+        {"authorization", &head->authorization},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (strcmp(key, texts[i].key) == 0) {
@@ -502,8 +520,8 @@ static void start(int count, char **texts)
     for (int i = 0; i < count; i++) {
         char *equals = strchr(texts[i], '=');
         assert(equals);
-        settings[i] = (struct askr_setting){strndup(texts[i], (size_t)(equals - texts[i])),
-                                            equals + 1};
+        settings[i] =
+            (struct askr_setting){strndup(texts[i], (size_t)(equals - texts[i])), equals + 1};
     }
     if (module->start(&host, settings, (size_t)count, error, sizeof error)) {
         print_event("start_failed", "text", error);

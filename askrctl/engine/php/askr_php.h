@@ -119,10 +119,13 @@ void cycle_close(void);
 void cycle_idle_open(void);
 void cycle_idle_close(void);
 
-/* reset.c, reset_ini.c, session.c: what the boot of a worker script set up is what stays. */
+/* reset*.c, session.c: what the boot of a worker script set up is what stays. */
 void reset_baseline(void);
 void reset_after_request(void);
 void reset_undo_baseline(void);
+void reset_handlers_baseline(void);
+void reset_handlers_after_request(void);
+void reset_handlers_undo_baseline(void);
 void reset_ini_baseline(void);
 void reset_ini_after_request(void);
 void reset_ini_undo_baseline(void);

@@ -124,8 +124,8 @@ int facts_collect(char *error, size_t size)
     }
     *json++ = '\0';
     if (text[0]) {
-        snprintf(error, size, "php: OPcache is off: %s; fix it, or accept it with ini "
-                              "\"opcache.enable=0\"", text);
+        snprintf(error, size, "php: OPcache is off: %s; accept that with ini \"opcache.enable=0\"",
+                 text);
         return -1;
     }
     snprintf(php.facts, sizeof php.facts, "%s", json);

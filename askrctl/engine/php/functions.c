@@ -24,8 +24,8 @@ static PHP_FUNCTION(headers_send)
 {
     zend_long status = 200;
     ZEND_PARSE_PARAMETERS_START(0, 1)
-        Z_PARAM_OPTIONAL
-        Z_PARAM_LONG(status)
+    Z_PARAM_OPTIONAL
+    Z_PARAM_LONG(status)
     ZEND_PARSE_PARAMETERS_END();
     int final_status = SG(sapi_headers).http_response_code;
     if (status < 100 || status > 599) {
@@ -116,16 +116,16 @@ static PHP_FUNCTION(askr_log)
     zval *context = NULL;
     smart_str line = {0};
     ZEND_PARSE_PARAMETERS_START(1, 3)
-        Z_PARAM_STR(message)
-        Z_PARAM_OPTIONAL
-        Z_PARAM_LONG(level)
-        Z_PARAM_ARRAY(context)
+    Z_PARAM_STR(message)
+    Z_PARAM_OPTIONAL
+    Z_PARAM_LONG(level)
+    Z_PARAM_ARRAY(context)
     ZEND_PARSE_PARAMETERS_END();
     smart_str_append(&line, message);
     if (context && zend_hash_num_elements(Z_ARRVAL_P(context)) > 0) {
         smart_str_appendc(&line, ' ');
-        php_json_encode(&line, context, PHP_JSON_PARTIAL_OUTPUT_ON_ERROR |
-                                            PHP_JSON_UNESCAPED_SLASHES);
+        php_json_encode(&line, context,
+                        PHP_JSON_PARTIAL_OUTPUT_ON_ERROR | PHP_JSON_UNESCAPED_SLASHES);
     }
     smart_str_0(&line);
     if (line.s)
@@ -150,6 +150,9 @@ void functions_replace(void)
         reset->internal_function.handler = ZEND_FN(opcache_reset_refused);
     filter_input_wrap();
 }
+
+/* PHP's table macros bring their own commas and braces. */
+/* clang-format off */
 
 ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(handle_request_arguments, 0, 1, _IS_BOOL, 0)
     ZEND_ARG_TYPE_INFO(0, callback, IS_CALLABLE, 0)
@@ -195,6 +198,8 @@ static zend_module_entry frankenphp_module = {
     STANDARD_MODULE_PROPERTIES,
 };
 
+/* clang-format on */
+
 static PHP_MINIT_FUNCTION(askr)
 {
     const int flags = CONST_CS | CONST_PERSISTENT;
@@ -223,6 +228,7 @@ static PHP_MINFO_FUNCTION(askr)
     php_info_print_table_end();
 }
 
+/* clang-format off */
 zend_module_entry askr_php_module = {
     STANDARD_MODULE_HEADER, "askr", functions, PHP_MINIT(askr), NULL, NULL, PHP_RSHUTDOWN(askr),
     PHP_MINFO(askr), ASKR_VERSION, STANDARD_MODULE_PROPERTIES,

@@ -21,6 +21,10 @@
 #include <zend_ini.h>
 #include <zend_signal.h>
 
+/* PHP's headers switch assert() off; ours stay on in release. */
+#undef NDEBUG
+#include <assert.h>
+
 #ifdef ZTS
 #error "askr_php needs a non-thread-safe PHP (php-config without ZTS)"
 #endif

@@ -17,6 +17,7 @@ static bool limit_reached(void)
 static void request_start(struct askr_exchange *exchange)
 {
     struct php_request *request = &php.request;
+    assert(!request->exchange);
     memset(request, 0, offsetof(struct php_request, gather));
     request->exchange = exchange;
     request->head = php.host->request(exchange);
@@ -73,6 +74,7 @@ void request_complete(enum askr_outcome outcome)
     struct php_request *request = &php.request;
     if (php.is_copy)
         _exit(EG(exit_status));
+    assert(request->exchange);
     output_drain(request);
     if (request->failed || !request->head_sent)
         outcome = ASKR_FAILED;

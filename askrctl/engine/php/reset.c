@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * What a request may change in a worker script's process, and is put back after it: shutdown
- * functions, error and exception handlers, putenv(), the working directory, umask, locale, strtok,
- * the default stream context, time zone, mbstring's encoding, the last error.
+ * What a request may change in a worker script's process, and is put back after it: putenv(), the
+ * working directory, umask, locale, strtok, the default stream context, time zone, mbstring's
+ * encoding, the last error; with reset_ini.c for ini_set() and reset_handlers.c for handlers.
  *
  * The baseline is what the script's boot left behind. Globals, statics, class statics and $_ENV are
  * the application's own state and stay: keeping them is what worker mode is for.
@@ -16,15 +16,7 @@
 
 #include "askr_php.h"
 
-/* set_error_handler() and set_exception_handler(): the current one, and how many lie below it. */
-struct saved_handler {
-    zval handler;
-    int depth, mask;
-};
-
 static struct {
-    HashTable *shutdown_functions;
-    struct saved_handler error, exception;
     zval environment; /* what the boot putenv()ed, as a list of "NAME=value" */
     char directory[PATH_MAX];
     char *locale;
@@ -70,47 +62,6 @@ static void restore_setting(zval *wanted, zend_function *get, zend_function *set
         zval_ptr_dtor(&ignored);
     }
     zval_ptr_dtor(&current);
-}
-
-static bool same_handler(const zval *a, const zval *b)
-{
-    if (Z_TYPE_P(a) != Z_TYPE_P(b))
-        return false;
-    return Z_TYPE_P(a) == IS_UNDEF || Z_PTR_P(a) == Z_PTR_P(b);
-}
-
-static void save_handlers(void)
-{
-    ZVAL_COPY(&baseline.error.handler, &EG(user_error_handler));
-    baseline.error.depth = EG(user_error_handlers).top;
-    baseline.error.mask = EG(user_error_handler_error_reporting);
-    ZVAL_COPY(&baseline.exception.handler, &EG(user_exception_handler));
-    baseline.exception.depth = EG(user_exception_handlers).top;
-}
-
-/* Drops what was pushed above the baseline. A request that popped more than it pushed has thrown
- * away the handlers below; the current one is put back all the same. */
-static void restore_handler(zval *current, zend_stack *pushed, const struct saved_handler *saved)
-{
-    while (pushed->top > saved->depth) {
-        zval *below = zend_stack_top(pushed);
-        zval_ptr_dtor(current);
-        ZVAL_COPY_VALUE(current, below);
-        zend_stack_del_top(pushed);
-    }
-    if (!same_handler(current, &saved->handler)) {
-        zval_ptr_dtor(current);
-        ZVAL_COPY(current, &saved->handler);
-    }
-}
-
-static void restore_handlers(void)
-{
-    while (EG(user_error_handlers_error_reporting).top > baseline.error.depth)
-        zend_stack_del_top(&EG(user_error_handlers_error_reporting));
-    restore_handler(&EG(user_error_handler), &EG(user_error_handlers), &baseline.error);
-    EG(user_error_handler_error_reporting) = baseline.error.mask;
-    restore_handler(&EG(user_exception_handler), &EG(user_exception_handlers), &baseline.exception);
 }
 
 static void save_environment(void)
@@ -226,9 +177,7 @@ static void forget_last_error(void)
 void reset_baseline(void)
 {
     find_functions();
-    baseline.shutdown_functions = BG(user_shutdown_function_names);
-    BG(user_shutdown_function_names) = NULL;
-    save_handlers();
+    reset_handlers_baseline();
     save_environment();
     save_process_state();
     call_function(functions.get_time_zone, 0, NULL, &baseline.time_zone);
@@ -239,7 +188,7 @@ void reset_baseline(void)
 void reset_after_request(void)
 {
     reset_ini_after_request();
-    restore_handlers();
+    reset_handlers_after_request();
     restore_environment();
     restore_locale();
     restore_directory();
@@ -252,18 +201,11 @@ void reset_after_request(void)
     zend_set_memory_limit((size_t)PG(memory_limit));
 }
 
-/* The script ends: what a fatal error left of the last request's shutdown functions runs first,
- * then PHP gets back what it restores itself. */
+/* The script ends: PHP gets back what it restores itself. */
 void reset_undo_baseline(void)
 {
-    if (BG(user_shutdown_function_names)) {
-        php_call_shutdown_functions();
-        php_free_shutdown_functions();
-    }
-    BG(user_shutdown_function_names) = baseline.shutdown_functions;
+    reset_handlers_undo_baseline();
     BG(locale_changed) = BG(locale_changed) || baseline.locale_changed;
-    zval_ptr_dtor(&baseline.error.handler);
-    zval_ptr_dtor(&baseline.exception.handler);
     zval_ptr_dtor(&baseline.environment);
     zval_ptr_dtor(&baseline.time_zone);
     zval_ptr_dtor(&baseline.encoding);

@@ -32,18 +32,18 @@ static void ini_defaults(HashTable *configuration)
 
 static sapi_module_struct askr_sapi = {
     .pretty_name = "askrctl",
-    .startup = startup,                       /* module startup, called by us */
-    .shutdown = php_module_shutdown_wrapper,  /* never: the process just ends */
-    .ub_write = output_write,                 /* bytes that left all output buffers */
-    .flush = output_flush,                    /* flush(): to the client, now */
-    .getenv = input_getenv,                   /* getenv() asks here first */
-    .sapi_error = php_error,                  /* errors that the SAPI layer itself raises */
-    .send_headers = output_send_head,         /* the head, all of it at once */
-    .read_post = input_read,                  /* body bytes */
-    .read_cookies = input_cookies,            /* the Cookie field; parsed into $_COOKIE */
+    .startup = startup,                               /* module startup, called by us */
+    .shutdown = php_module_shutdown_wrapper,          /* never: the process just ends */
+    .ub_write = output_write,                         /* bytes that left all output buffers */
+    .flush = output_flush,                            /* flush(): to the client, now */
+    .getenv = input_getenv,                           /* getenv() asks here first */
+    .sapi_error = php_error,                          /* errors that the SAPI layer itself raises */
+    .send_headers = output_send_head,                 /* the head, all of it at once */
+    .read_post = input_read,                          /* body bytes */
+    .read_cookies = input_cookies,                    /* the Cookie field; parsed into $_COOKIE */
     .register_server_variables = superglobals_server, /* fills $_SERVER */
-    .log_message = log_message,               /* error_log() and logged errors */
-    .ini_defaults = ini_defaults,             /* before php.ini is read */
+    .log_message = log_message,                       /* error_log() and logged errors */
+    .ini_defaults = ini_defaults,                     /* before php.ini is read */
 };
 
 /* The structures of another PHP would be misread. A mismatch can crash before this sees it, but the
@@ -52,8 +52,7 @@ static int check_library(char *error, size_t size)
 {
     zend_module_entry *standard = zend_hash_str_find_ptr(&module_registry, ZEND_STRL("standard"));
     if (!standard || standard->zts) {
-        snprintf(error, size,
-                 "php: the PHP library is thread-safe (ZTS); this module needs %s NTS",
+        snprintf(error, size, "php: the PHP library is thread-safe (ZTS); this module needs %s NTS",
                  PHP_VERSION);
         return -1;
     }

@@ -12,10 +12,11 @@ enum {
     FIELD_NAME_MAX = 256, /* longer ones do not reach $_SERVER; the longest registered has 44 */
 };
 
+/* clang-format off */
 static const char *const usual_names[] = {
     "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Authorization",
-    "Cache-Control", "Connection", "Cookie", "Date", "Dnt", "Expect", "Forwarded", "From", "Host",
-    "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since",
+    "Cache-Control", "Connection", "Cookie", "Date", "Dnt", "Expect", "Forwarded", "From",
+    "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since",
     "Keep-Alive", "Origin", "Pragma", "Priority", "Range", "Referer", "Sec-Ch-Ua",
     "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode",
     "Sec-Fetch-Site", "Sec-Fetch-User", "Te", "Upgrade", "Upgrade-Insecure-Requests",
@@ -23,6 +24,7 @@ static const char *const usual_names[] = {
     "X-Forwarded-Port", "X-Forwarded-Proto", "X-Inertia", "X-Livewire", "X-Real-Ip",
     "X-Request-Id", "X-Requested-With", "X-Xsrf-Token",
 };
+/* clang-format on */
 
 /* Client's spelling → interned zend_string. Filled before the fork, only read afterwards. */
 static HashTable known_names;

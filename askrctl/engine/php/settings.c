@@ -5,6 +5,7 @@
  * sentence, because a setting that is silently ignored is found by its absence in production. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,16 +34,14 @@ static int read_number(const char *text, uint64_t max, uint64_t *out)
 }
 
 /* Later lines win over earlier ones, so the caller's order is kept. */
-static void ini_append(const char *directive, const char *value)
+static void ini_append(const char *line)
 {
-    struct php_settings *settings = &php.settings;
     char *joined;
-    int size = asprintf(&joined, "%s%s%s%s%s\n", settings->ini ? settings->ini : "",
-                        directive ? directive : "", directive ? "=\"" : "", value,
-                        directive ? "\"" : "");
-    ZEND_ASSERT(size >= 0);
-    free(settings->ini);
-    settings->ini = joined;
+    const char *before = php.settings.ini ? php.settings.ini : "";
+    int size = asprintf(&joined, "%s%s\n", before, line);
+    assert(size >= 0);
+    free(php.settings.ini);
+    php.settings.ini = joined;
 }
 
 static int set_mode(const char *value, char *error, size_t size)
@@ -73,14 +72,17 @@ static int set_number(const struct askr_setting *setting, char *error, size_t si
     return 0;
 }
 
-/* Directives that are not quoted could smuggle further ones in. */
+/* A quote or a line break in the value could smuggle further directives in. */
 static int set_shorthand(const char *directive, const char *value, char *error, size_t size)
 {
-    if (strpbrk(value, "\"\n\r")) {
-        snprintf(error, size, "php: the value of %s has a quote or a line break in it", directive);
+    char line[PATH_MAX + 64];
+    if (strpbrk(value, "\"\n\r") || strlen(value) > PATH_MAX) {
+        snprintf(error, size, "php: the value of %s is too long or has a quote or line break in it",
+                 directive);
         return -1;
     }
-    ini_append(directive, value);
+    snprintf(line, sizeof line, "%s=\"%s\"", directive, value);
+    ini_append(line);
     return 0;
 }
 
@@ -110,7 +112,7 @@ static int set_one(const struct askr_setting *setting, char *error, size_t size)
     if (strcmp(setting->key, "max_requests") == 0 || strcmp(setting->key, "request_timeout_s") == 0)
         return set_number(setting, error, size);
     if (strcmp(setting->key, "ini") == 0) {
-        ini_append(NULL, setting->value);
+        ini_append(setting->value);
         return 0;
     }
     snprintf(error, size, "php: unknown setting \"%s\"", setting->key);
@@ -120,22 +122,22 @@ static int set_one(const struct askr_setting *setting, char *error, size_t size)
 /* What has to hold before any line of the operator, and what worker mode cannot live without. */
 static void ini_begin(void)
 {
-    ini_append(NULL, "opcache.enable=1\n"
-                     /* -1: the time limit is armed once per request, not twice. */
-                     "max_input_time=-1");
+    ini_append("opcache.enable=1\n"
+               /* -1: the time limit is armed once per request, not twice. */
+               "max_input_time=-1");
 }
 
 static void ini_begin_worker(void)
 {
-    ini_append(NULL,
-               /* Else a client that leaves ends the worker script, not just its request. */
-               "ignore_user_abort=1\n"
-               /* OPcache takes the time at script boot for ever, so with the default of 2 s it
-                * would never cache a file written later, such as a compiled template. */
-               "opcache.file_update_protection=0\n"
-               /* A worker script holds OPcache's lock for life: after this many seconds a restart
-                * would kill it. 0: nobody is killed. */
-               "opcache.force_restart_timeout=0");
+    ini_append(
+        /* Else a client that leaves ends the worker script, not just its request. */
+        "ignore_user_abort=1\n"
+        /* OPcache takes the time at script boot for ever, so with the default of 2 s it
+         * would never cache a file written later, such as a compiled template. */
+        "opcache.file_update_protection=0\n"
+        /* A worker script holds OPcache's lock for life: after this many seconds a restart
+         * would kill it. 0: nobody is killed. */
+        "opcache.force_restart_timeout=0");
 }
 
 static int check(char *error, size_t size)

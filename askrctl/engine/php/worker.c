@@ -16,8 +16,8 @@
 
 enum {
     EXIT_BOOT_FAILED = 3, /* tells the supervisor to back off; after 0 it replaces at once */
-    FATAL_ERRORS = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR |
-                   E_RECOVERABLE_ERROR,
+    FATAL_ERRORS =
+        E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR,
 };
 
 static void announce_ready(void)
@@ -70,9 +70,12 @@ static void call_callback(zend_fcall_info *info, zend_fcall_info_cache *cache)
     EG(exit_status) = 0;
     zend_call_function(info, cache);
     /* Since 8.2.36 running out of memory arrives here like exit() does, but with the engine already
-     * given up: going on would answer every later request with nothing. */
-    if (CG(unclean_shutdown))
+     * given up: going on would answer every later request with nothing. And with the exception
+     * still pending no shutdown function would run. */
+    if (CG(unclean_shutdown)) {
+        zend_clear_exception();
         zend_bailout();
+    }
     if (EG(exception))
         settle_exception();
     zval_ptr_dtor(&result);
@@ -108,7 +111,7 @@ PHP_FUNCTION(askr_handle_request)
     zend_fcall_info info;
     zend_fcall_info_cache cache;
     ZEND_PARSE_PARAMETERS_START(1, 1)
-        Z_PARAM_FUNC(info, cache)
+    Z_PARAM_FUNC(info, cache)
     ZEND_PARSE_PARAMETERS_END();
     if (refuse_call())
         RETURN_THROWS();
@@ -161,6 +164,11 @@ static void describe_fatal_error(char *text, size_t size)
 static void note_boot_failure(void)
 {
     struct php_worker *worker = &php.worker;
+    zend_try
+    {
+        php_output_end_all();
+    }
+    zend_end_try();
     char reason[400] = "it ended before it called frankenphp_handle_request()";
     worker->output[strcspn(worker->output, "\r\n")] = '\0';
     if (PG(last_error_message) && (PG(last_error_type) & FATAL_ERRORS))
