@@ -70,6 +70,8 @@ static const struct askr_module *module;
 
 static void append(struct buffer *buffer, const char *data, size_t size)
 {
+    if (size == 0)
+        return; /* from a buffer that was never filled: no address to copy from */
     if (buffer->size + size > buffer->capacity) {
         buffer->capacity = (buffer->size + size) * 2;
         buffer->data = realloc(buffer->data, buffer->capacity);
