@@ -15,6 +15,7 @@ from typing import Self
 DEADLINE_S = 20.0  # far more than any answer takes; reached only by a failing test
 
 Fields = Iterable[tuple[str, str]]
+Address = tuple[str, int] | str  # host and port, or the path of a unix socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,18 @@ def build(method: str, target: str, fields: Fields = (), body: bytes | None = No
 class Connection:
     """One connection. `buffer` holds bytes that arrived and belong to no response yet."""
 
-    address: tuple[str, int]
+    address: Address
     stream: socket.socket = field(init=False)
     buffer: bytes = b""
 
     def __post_init__(self) -> None:
-        self.stream = socket.create_connection(self.address, timeout=DEADLINE_S)
-        self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(self.address, str):
+            self.stream = socket.socket(socket.AF_UNIX)
+            self.stream.settimeout(DEADLINE_S)
+            self.stream.connect(self.address)
+        else:
+            self.stream = socket.create_connection(self.address, timeout=DEADLINE_S)
+            self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +173,7 @@ class Connection:
 
 
 def ask(
-    address: tuple[str, int],
+    address: Address,
     method: str,
     target: str,
     fields: Fields = (),

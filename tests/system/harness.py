@@ -8,7 +8,6 @@ other's. The readiness signal is `askrctl status --json` naming every worker rea
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -32,14 +31,6 @@ def wait_until(what: str, condition: Callable[[], Any], seconds: float = 20.0) -
     while not (found := condition()):
         time.sleep(min(POLL_S, deadline.left()))
     return found
-
-
-def free_port() -> int:
-    """A port nobody listens on now. The server may lose the race for it, and then says so."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -85,7 +76,9 @@ class Server:
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     wrapper: Sequence[str | Path] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=free_port)
+    listen: Sequence[str] = ("127.0.0.1:0",)
+    keep_fds: Sequence[int] = ()
+    port: int = 0  # what the kernel chose; known when the server is ready
     process: subprocess.Popen[bytes] = field(init=False)
 
     @property
@@ -98,25 +91,36 @@ class Server:
 
     @property
     def log(self) -> str:
+        """What it said on stderr."""
         return (self.folder / "log").read_text(errors="replace")
+
+    @property
+    def output(self) -> str:
+        """What it said on stdout: the greeting."""
+        return (self.folder / "output").read_text(errors="replace")
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "askr.toml").write_text(toml(self.config))
-        command = [*self.wrapper, COMMAND, "serve", self.path, "--listen", f"127.0.0.1:{self.port}"]
+        command = [*self.wrapper, COMMAND, "serve", self.path]
+        command += [f"--listen={address}" for address in self.listen]
         command += ["--config", self.folder / "askr.toml", "--control", self.control, *self.options]
-        with (self.folder / "log").open("wb") as log:
+        with (self.folder / "log").open("wb") as log, (self.folder / "output").open("wb") as output:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=log,
                 env={**os.environ, **self.environment},
+                pass_fds=self.keep_fds,
                 start_new_session=True,
             )
 
     def wait_ready(self, state: str = "ready") -> None:
         wait_until("the server is ready", lambda: self.is_ready(state))
+        for listener in self.status()["listeners"]:
+            if listener.startswith("http://"):
+                self.port = self.port or int(listener.rstrip("/").rpartition(":")[2])
 
     def is_ready(self, state: str) -> bool:
         assert self.process.poll() is None, f"the server ended by itself:\n{self.log}"
@@ -176,10 +180,11 @@ class Server:
         return self.process.wait(seconds)
 
     def stop(self) -> None:
-        """End it, and insist that nothing it started is left."""
+        """End it, unless it has ended, and insist that nothing it started is left."""
+        if self.process.poll() is not None:
+            return
         pids = tree(self.process.pid)
-        if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         try:
             self.wait_end()
         finally:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from system.client import ClosedError, Connection
+from system.client import Address, ClosedError, Connection
 
 CONNECTIONS = 8
 
@@ -18,7 +18,7 @@ CONNECTIONS = 8
 class Steady:
     """Keep-alive connections that ask as fast as they are answered, until stop()."""
 
-    address: tuple[str, int]
+    address: Address
     target: str
     pause_s: float = 0.002  # so that idle connections exist, which a drain has to treat well
     count: int = CONNECTIONS

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from system.conftest import copy_app
-from system.harness import children, free_port, run
+from system.harness import children, run
 
 REFUSED, MISUSE = 1, 2
+LISTEN = "--listen=127.0.0.1:0"
 
 
 def refused(code: int, *arguments: str | Path, **options: object) -> str:
@@ -32,16 +33,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "site"
 
 
-def listen() -> str:
-    return f"--listen=127.0.0.1:{free_port()}"
-
-
 def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
-    assert "nowhere" in refused(MISUSE, tmp_path / "nowhere", listen())
+    assert "nowhere" in refused(MISUSE, tmp_path / "nowhere", LISTEN)
 
 
 def test_a_path_that_is_a_file(folder: Path) -> None:
-    assert "index.html" in refused(MISUSE, folder / "index.html", listen())
+    assert "index.html" in refused(MISUSE, folder / "index.html", LISTEN)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user's eyes")
@@ -49,7 +46,7 @@ def test_a_folder_that_cannot_be_read(folder: Path) -> None:
     folder.chmod(0o700)
     for parent in (folder.parent, folder.parent.parent, folder.parent.parent.parent):
         parent.chmod(0o755)
-    command = [sys.executable, "-m", "askrctl", "serve", str(folder), listen()]
+    command = [sys.executable, "-m", "askrctl", "serve", str(folder), LISTEN]
     done = subprocess.run(command, capture_output=True, text=True, user=65534, timeout=60)
     assert done.returncode == MISUSE, done.stderr
     assert str(folder) in done.stderr
@@ -82,7 +79,7 @@ def test_a_bad_flag_value(folder: Path, flag: str, named: str) -> None:
 def test_broken_toml_names_the_line(folder: Path) -> None:
     config = folder.parent / "askr.toml"
     config.write_text("[server]\nlisten = [\n")
-    said = refused(MISUSE, folder, listen(), f"--config={config}")
+    said = refused(MISUSE, folder, LISTEN, f"--config={config}")
     assert "askr.toml" in said
     assert "line" in said
 
@@ -90,7 +87,7 @@ def test_broken_toml_names_the_line(folder: Path) -> None:
 def test_an_unknown_key_gets_a_suggestion(folder: Path) -> None:
     config = folder.parent / "askr.toml"
     config.write_text("[server]\nworkerz = 2\n")
-    said = refused(MISUSE, folder, listen(), f"--config={config}")
+    said = refused(MISUSE, folder, LISTEN, f"--config={config}")
     assert "workerz" in said
     assert "did you mean" in said
     assert "workers" in said
@@ -99,32 +96,39 @@ def test_an_unknown_key_gets_a_suggestion(folder: Path) -> None:
 def test_a_value_of_the_wrong_kind_is_named(folder: Path) -> None:
     config = folder.parent / "askr.toml"
     config.write_text('[server]\nworkers = "two"\n')
-    assert "workers" in refused(MISUSE, folder, listen(), f"--config={config}")
+    assert "workers" in refused(MISUSE, folder, LISTEN, f"--config={config}")
 
 
 def test_a_configuration_file_that_does_not_exist(folder: Path) -> None:
-    assert "none.toml" in refused(MISUSE, folder, listen(), "--config=none.toml")
+    assert "none.toml" in refused(MISUSE, folder, LISTEN, "--config=none.toml")
 
 
 def test_a_worker_script_that_does_not_exist(tmp_path: Path) -> None:
     app = copy_app("matrix", tmp_path)
-    said = refused(MISUSE, app, listen(), "--worker-script=public/none.php")
+    said = refused(MISUSE, app, LISTEN, "--worker-script=public/none.php")
     assert "none.php" in said
 
 
 def test_a_syntax_error_in_the_worker_script(tmp_path: Path) -> None:
     app = copy_app("matrix", tmp_path)
     (app / "public/worker.php").write_text("<?php this is not php")
-    said = refused(REFUSED, app, listen(), "--worker-script=public/worker.php")
+    said = refused(REFUSED, app, LISTEN, "--worker-script=public/worker.php")
     assert "worker.php" in said
     assert "syntax error" in said
+
+
+def test_a_worker_script_that_throws_at_boot(tmp_path: Path) -> None:
+    app = copy_app("matrix", tmp_path)
+    (app / "public/worker.php").write_text("<?php throw new Exception('no database');")
+    said = refused(REFUSED, app, LISTEN, "--worker-script=public/worker.php")
+    assert "no database" in said
 
 
 def test_a_libphp_that_does_not_exist(tmp_path: Path) -> None:
     app = copy_app("matrix", tmp_path)
     config = tmp_path / "askr.toml"
     config.write_text('[php]\nlibrary = "/nowhere/libphp.so"\n')
-    said = refused(REFUSED, app, listen(), f"--config={config}")
+    said = refused(REFUSED, app, LISTEN, f"--config={config}")
     assert "/nowhere/libphp.so" in said
 
 

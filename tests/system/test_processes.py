@@ -2,6 +2,7 @@
 """Processes die, hang, reload and drain; clients see what is unavoidable and nothing more."""
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -218,6 +219,25 @@ def test_sigterm_finishes_what_runs_and_tells_idle_connections(
 def told(connection: Connection) -> Response | None:
     answer = connection.ask("GET", "/hello")
     return answer if answer.get("Connection") == "close" else None
+
+
+def test_a_worker_out_of_descriptors_recovers(serve: Serve, folder: Path) -> None:
+    server = serve(folder)
+    [worker] = server.workers()
+    open_now = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+    _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (open_now + 4, hard))
+    crowd = [server.connect() for _ in range(20)]
+    for connection in crowd:
+        connection.send(build("GET", "/hello.txt"))
+    assert crowd[0].receive().status == 200
+    for connection in crowd[:10]:
+        connection.stream.close()
+    for connection in crowd[10:]:
+        with connection:
+            assert connection.receive().status == 200, "it waited for a descriptor"
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
+    assert server.get("/hello.txt").status == 200
 
 
 def test_nothing_is_left_running_when_the_supervisor_is_killed(serve: Serve, app: Path) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What only worker mode has: one boot for many requests, and what happens when the boot fails."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -53,11 +55,13 @@ def test_a_script_that_returns_is_booted_again(serve: Serve, app: Path) -> None:
     assert [count(server) for _ in range(5)] == [1, 2, 1, 2, 1]
 
 
-def test_a_failing_boot_is_503_with_the_reason_and_heals(serve: Serve, app: Path) -> None:
+def test_a_boot_that_fails_later_is_503_with_the_reason_and_heals(serve: Serve, app: Path) -> None:
     script = app / "public/worker.php"
     good = script.read_text()
+    server = serve(app, "--worker-script", script, config=ONE_PROCESS)
+    [pid] = server.wait_applications(1)
     script.write_text("<?php throw new Exception('the database is missing');")
-    server = serve(app, "--worker-script", script, config=ONE_PROCESS, wait=False)
+    os.kill(pid, signal.SIGKILL)
     answer = wait_until("a 503 page", lambda: answered(server, 503))
     assert b"the database is missing" in answer.body
     assert answer.get("Retry-After")
