@@ -18,7 +18,7 @@ def probe_verdict(*, user: Credentials | None = None, timeout_s: float = 5.0) ->
     """Run the probes as `user` (None: as ourselves)."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "askrctl.probes.uring_child"],
+            [sys.executable, "-P", "-m", "askrctl.probes.uring_child"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -115,8 +115,9 @@ class WorkerProcess:
             status_fd=around.status_fd,
             status_slot=self.slot,
         )
+        # -P: a folder of the application's must not shadow a module (python(1)).
         return subprocess.Popen(
-            [sys.executable, "-m", "askrctl.server.worker", json.dumps(settings)],
+            [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],
             stdin=subprocess.DEVNULL,
             pass_fds=[control_fd, self.bell, around.status_fd, *around.listeners],
         )

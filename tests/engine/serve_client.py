@@ -144,9 +144,7 @@ def serving(backend: str, root: Path, *options: str, apps: int = 0) -> Iterator[
     if apps:
         command += ["--zygote", str(BUILD / "askrctl/engine/askr-zygote"), "--apps", str(apps)]
         command += ["--module", str(BUILD / "tests/engine/module_echo.so"), "--front", "index.php"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("port "), process.communicate()[1]

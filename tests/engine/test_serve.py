@@ -112,14 +112,18 @@ def test_a_request_fed_byte_by_byte(files: Server) -> None:
     ("request_text", "status"),
     [
         ("GET / HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+        ),
         ("GET / HTTP/1.1\nHost: a\n\n", 400),
         ("GET /%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400),
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
         (f"GET /{'a' * 9000} HTTP/1.1\r\nHost: a\r\n\r\n", 414),
         (f"GET / HTTP/1.1\r\nHost: a\r\nX: {'a' * 20000}\r\n\r\n", 431),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n", 413),
-        ("POST /hello.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", 405),
+        ("POST /hello.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\nab", 405),
+        ("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdeX", 400),
     ],
 )
 def test_a_refused_request_is_told_why_and_the_connection_ends(
@@ -130,6 +134,15 @@ def test_a_refused_request_is_told_why_and_the_connection_ends(
     answer = client.answer()
     assert (answer.status, answer.closes) == (status, True)
     assert client.rest() == b""
+
+
+def test_a_small_body_that_nobody_wants_does_not_end_the_connection(files: Server) -> None:
+    client = files.connect()
+    for body in ("Content-Length: 5\r\n\r\nabcde", "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"):
+        client.send(f"POST /hello.txt HTTP/1.1\r\nHost: a\r\n{body}")
+        answer = client.answer()
+        assert (answer.status, answer.closes) == (405, False)
+        assert client.get("/hello.txt").body == HELLO
 
 
 def test_a_directory_without_its_slash_stays_on_this_site(files: Server) -> None:
@@ -327,7 +340,9 @@ def _is_asleep(server: Server) -> bool:
 def test_clients_that_leave_take_their_requests_along(apps: Server) -> None:
     for _ in range(30):
         gone = apps.connect()
-        gone.send("GET /sleep/5 HTTP/1.1\r\nHost: a\r\n\r\nGET /size/900000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        gone.send(
+            "GET /sleep/5 HTTP/1.1\r\nHost: a\r\n\r\nGET /size/900000 HTTP/1.1\r\nHost: a\r\n\r\n"
+        )
         gone.sock.close()
     assert apps.connect().get("/hello").body == HELLO
 

@@ -2,7 +2,7 @@
  * Completion I/O: one contract, three backends (epoll.c, uring.c, sim.c).
  *
  * A caller embeds `struct io_op` in its own object, starts it with one of the io_* functions and
- * hears about it in `done`. tests/engine/test_io.c holds every backend to these rules:
+ * hears about it in `done`. tests/engine/test_io*.c hold every backend to these rules:
  *
  *   1. `done` never runs inside the call that started or cancelled the op: always later, from
  *      io_step().
@@ -18,9 +18,10 @@
  *      reused by the kernel, and no event of its former life reaches the new one.
  *   8. An empty buffer pool delays a recv; it is not an error. It goes on once io_buf_put() ran.
  *
- * Sockets are blocking (the io_uring way: O_NONBLOCK turns off its internal poll); listeners and
- * eventfds given to io_poll() are non-blocking. Not thread-safe: one io belongs to one thread, which
- * must also be the one that called io_init(). */
+ * Sockets are blocking (the io_uring way: O_NONBLOCK turns off its internal poll); what is given to
+ * io_poll() is used by its owner, who wants it non-blocking. Not thread-safe: one io belongs to one
+ * thread, which must also be the one that called io_init(). What a backend has to be is in
+ * backend.h. */
 #ifndef ASKR_IO_H
 #define ASKR_IO_H
 
@@ -30,15 +31,17 @@
 #include "base/base.h"
 
 enum {
-    IO_BUF_SIZE = 4096,  /* one recv; small, cache-warm buffers pay (docs/decisions) */
-    IO_BUF_COUNT = 256,  /* per worker: 1 MiB; callers give a buffer back before they return */
-    IO_IOV_MAX = 8,      /* slices of one send */
+    IO_BUF_SIZE = 4096,         /* one recv; small, cache-warm buffers pay (docs/decisions) */
+    IO_BUF_COUNT = 256,         /* per worker: 1 MiB; callers give a buffer back before they return */
+    IO_BUF_COUNT_MAX = 1 << 15, /* io_uring's limit for a ring of buffers */
+    IO_IOV_MAX = 8,             /* slices of one send */
     IO_RING_ENTRIES = 1024,     /* submission entries asked for; halved on ENOMEM */
     IO_RING_ENTRIES_MIN = 64,
 };
 
 struct io;
 struct io_op;
+struct io_backend;
 
 struct io_buf {          /* a pool buffer holding what one recv brought */
     struct io_buf *next; /* the holder's */
@@ -56,11 +59,24 @@ struct io_event {
 
 typedef void io_done_fn(struct io *, struct io_op *, struct io_event);
 
-enum io_kind { IO_ACCEPT, IO_RECV, IO_POLL, IO_SEND, IO_SENDFILE, IO_CLOSE };
+enum io_kind { IO_ACCEPT, IO_RECV, IO_POLL, IO_SEND, IO_SENDFILE, IO_CLOSE, IO_KINDS };
+
+struct io_slices { /* what io_send() sends */
+    const struct iovec *iov;
+    uint32_t count; /* 1 to IO_IOV_MAX */
+};
+
+struct io_range { /* what io_sendfile() sends */
+    int file;
+    int64_t offset;
+    int64_t size; /* at most INT32_MAX: it comes back as a result */
+};
 
 struct io_op {
     io_done_fn *done;
-    struct io_op *next; /* the backend's, while it owns the op */
+    /* All below is the backend's while the op is in flight, and for nobody otherwise. */
+    struct io_op *next; /* in a queue */
+    struct io_op **link;
     union {
         struct {
             const struct iovec *iov;
@@ -69,18 +85,23 @@ struct io_op {
         } send;
         struct {
             int64_t offset;
-            int64_t left;
+            void *bounce; /* io_uring: where the file is read to */
+            int32_t left;
             int file;
         } file;
         uint32_t events; /* poll: EPOLLIN, EPOLLOUT, … */
     } arg;
-    int64_t sent;      /* the backend's: progress of a send or sendfile */
-    void *priv;        /* the backend's */
+    int32_t sent;   /* progress of a send or sendfile */
+    int32_t result; /* what the ready queue will report */
     int fd;
-    int32_t result;    /* the backend's: what the ready queue will report */
-    uint8_t kind;      /* enum io_kind */
-    uint8_t state;     /* the backend's; 0 when idle */
-    uint16_t flags;    /* the backend's */
+    uint8_t kind;  /* enum io_kind */
+    uint8_t state; /* 0 when idle */
+    uint16_t flags;
+};
+
+struct io_queue { /* of ops, first in first out */
+    struct io_op *first, **tail;
+    uint32_t count;
 };
 
 struct io_options {
@@ -89,68 +110,55 @@ struct io_options {
     int64_t spin_ns;       /* how long io_step() polls before it sleeps; 0: not at all */
 };
 
-struct io_backend {
-    const char *name;
-    int (*open)(struct io *, const struct io_options *, askr_error *);
-    void (*submit)(struct io *, struct io_op *);
-    void (*cancel)(struct io *, struct io_op *);
-    int (*step)(struct io *, int64_t wait_ns); /* <0 wait for ever; returns events run or -errno */
-    void (*buf_put)(struct io *, struct io_buf *); /* NULL: the free list is all there is */
-    void (*close)(struct io *);
-};
-
 struct io {
     const struct io_backend *backend;
-    void *priv;               /* the backend's */
-    struct io_op *ready;      /* finished ops, their `done` still to run */
-    struct io_op **ready_tail;
+    void *priv;            /* the backend's */
+    struct io_queue ready; /* finished ops, their `done` still to run */
     struct io_buf *bufs_free;
-    struct io_buf *bufs;      /* the pool's memory */
+    struct io_buf *bufs; /* the pool's memory */
     uint32_t buf_count, bufs_out;
-    uint32_t inflight;        /* ops without their final event */
-    int64_t now_ns;           /* CLOCK_MONOTONIC, read once per io_step() */
-    int64_t spin_ns;
-    void *user;               /* the caller's */
+    uint32_t inflight;  /* ops without their final event */
+    uint32_t events;    /* run by this io_step() so far */
+    uint8_t *fds;       /* which directions of an fd have an op in flight: holds rules 5 and 7 */
+    int64_t now_ns;     /* CLOCK_MONOTONIC, read once per io_step(), after its wait */
+    int64_t spin_ns;    /* as asked for */
+    int64_t spin_budget_ns; /* as it paid lately: 0 to spin_ns */
+    void *user;         /* the caller's */
 };
 
 /* 0, or -errno with a sentence. `id` is ASKR_IO_URING, ASKR_IO_EPOLL or ASKR_IO_SIM. */
 int io_init(struct io *, enum askr_io_id id, const struct io_options *, askr_error *);
 void io_fini(struct io *); /* no op may be in flight */
 
-/* New connections, as fds with SOCK_CLOEXEC, blocking; fires until cancelled or an error. Only for a listener that no other
- * process accepts from: io_uring's multishot ACCEPT is exclusive and sticky. */
+/* New connections, as fds with SOCK_CLOEXEC, blocking; fires until cancelled or an error. Only for a
+ * listener that no other process accepts from: io_uring's multishot ACCEPT is exclusive and sticky,
+ * and a backend sets or clears the listener's O_NONBLOCK as it needs. A connection that failed
+ * before it was accepted is passed over. A shortage (EMFILE, ENFILE, ENOBUFS, ENOMEM) is a final
+ * event, because only the caller knows how long to back off before it starts the op again. */
 void io_accept(struct io *, struct io_op *, int listen_fd, io_done_fn *);
 /* Received bytes, in pool buffers; may fire until the end of the stream (multishot). A final event
  * with a positive result means: start it again for more. */
 void io_recv(struct io *, struct io_op *, int fd, io_done_fn *);
-/* All of it, or -errno. `iov` and the bytes stay the backend's until done. count <= IO_IOV_MAX. */
-void io_send(struct io *, struct io_op *, int fd, const struct iovec *, uint32_t count, io_done_fn *);
-/* `size` bytes of `file` from `offset`, by pread semantics. Fewer only if the file ended: the result
- * is what was sent. */
-void io_sendfile(struct io *, struct io_op *, int fd, int file, int64_t offset, int64_t size,
-                 io_done_fn *);
-/* Readiness edges: fires at least once after each; may fire spuriously; fires until cancelled. */
+/* All of it, or -errno. The slices and their bytes stay the backend's until done; together they are
+ * at most INT32_MAX bytes. */
+void io_send(struct io *, struct io_op *, int fd, struct io_slices, io_done_fn *);
+/* Part of a file, by pread semantics. Fewer bytes only if the file ended: the result is what was
+ * sent. */
+void io_sendfile(struct io *, struct io_op *, int fd, struct io_range, io_done_fn *);
+/* Readiness edges: fires at least once after each, and once at the start if there is something;
+ * may fire spuriously; fires until cancelled. The fd need not be read to hear of the next edge. */
 void io_poll(struct io *, struct io_op *, int fd, uint32_t events, io_done_fn *);
 void io_close(struct io *, struct io_op *, int fd, io_done_fn *);
+/* Nothing happens if the op is idle, being closed, or cancelled already. */
 void io_cancel(struct io *, struct io_op *);
 /* Is the op between its start and its final event? */
 bool io_pending(const struct io_op *);
 
 /* Submit what was queued, wait until an event or `deadline_ns` (CLOCK_MONOTONIC, NEVER allowed, the
- * past does not block), run what completed. Returns how many events ran, or -errno when the backend
- * itself broke. */
+ * past does not block), run what completed. Returns how many events ran (0 also after a signal), or
+ * -errno when the backend itself broke. Not to be called from `done`. */
 int io_step(struct io *, int64_t deadline_ns);
 
 void io_buf_put(struct io *, struct io_buf *);
-
-/* For backends. */
-struct io_buf *io_buf_get(struct io *); /* NULL when the pool is empty */
-void io_ready(struct io *, struct io_op *, int32_t result);
-int io_run_ready(struct io *);
-void io_finish(struct io *, struct io_op *, struct io_event); /* run done for a final event */
-
-extern const struct io_backend io_epoll;
-extern const struct io_backend io_uring_backend; /* absent when built without liburing */
-extern const struct io_backend io_sim;
 
 #endif

@@ -164,6 +164,7 @@ static bool hand_over(struct worker *worker, struct exchange *exchange, int64_t 
         return false;
     exchange_parse(exchange);
     if (worker->target.kind != STATIC_SCRIPT) { /* a deploy has taken the script away meanwhile */
+        exchange_drop_target(worker);
         exchange_fail(exchange, 404, NULL);
         return true;
     }

@@ -103,8 +103,15 @@ void exchange_parse(struct exchange *exchange)
     assert(event == H1_REQUEST); /* it was accepted once, and these are the same bytes */
     (void)event;
     resolve(exchange);
+}
+
+/* Forget a file that was resolved but is not going to be sent. */
+void exchange_drop_target(struct worker *worker)
+{
     if (worker->target.kind == STATIC_FILE)
         static_release(worker->files, worker->target.entry);
+    worker->target.kind = STATIC_MISSING;
+    worker->request_of = NULL;
 }
 
 static int keep_head(struct exchange *exchange, struct slice head)
@@ -137,18 +144,57 @@ static void begin_for_app(struct exchange *exchange, struct slice head)
         conn_dirty(conn);
 }
 
-static void route_file(struct exchange *exchange, enum http_method method)
+static void answer_file(struct exchange *exchange, enum http_method method)
 {
     struct worker *worker = exchange->conn->worker;
     if (method == HTTP_GET || method == HTTP_HEAD) {
         respond_file(exchange, &worker->target);
         return;
     }
-    static_release(worker->files, worker->target.entry);
+    exchange_drop_target(worker);
     if (method == HTTP_OPTIONS)
         respond_options(exchange, "GET, HEAD, OPTIONS");
     else
         respond_error(exchange, 405, NULL);
+}
+
+/* Answer a request that is for no application: worker->request and worker->target are its. */
+static void answer_ourselves(struct exchange *exchange)
+{
+    struct worker *worker = exchange->conn->worker;
+    const struct http_request *request = &worker->request;
+    if (request->method == HTTP_TRACE) {
+        exchange_drop_target(worker);
+        respond_error(exchange, 405, NULL);
+        return;
+    }
+    switch (worker->target.kind) {
+    case STATIC_FILE:
+        answer_file(exchange, request->method);
+        break;
+    case STATIC_REDIRECT:
+        respond_redirect(exchange, request);
+        break;
+    case STATIC_SCRIPT: /* and there is no application here */
+    case STATIC_MISSING:
+        respond_error(exchange, 404, NULL);
+        break;
+    case STATIC_DENIED:
+        respond_error(exchange, 403, NULL);
+        break;
+    case STATIC_BAD:
+        respond_error(exchange, 400, "the path is not valid");
+        break;
+    }
+}
+
+/* A small body that nobody wants is read before the answer, so that the connection can go on and a
+ * broken body is still refused as one. A large one, or one the client waits to be asked for, is
+ * answered at once, and the connection closed. */
+static bool body_is_read_first(const struct http_request *request)
+{
+    return (request->chunked || request->content_length > 0) && !request->expect_continue &&
+           request->content_length <= BODY_MEMORY_MAX;
 }
 
 static void route(struct exchange *exchange, struct slice head)
@@ -159,33 +205,16 @@ static void route(struct exchange *exchange, struct slice head)
         respond_options(exchange, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         return;
     }
-    if (request->method == HTTP_TRACE) {
-        respond_error(exchange, 405, NULL);
-        return;
-    }
     resolve(exchange);
-    switch (worker->target.kind) {
-    case STATIC_FILE:
-        route_file(exchange, request->method);
-        break;
-    case STATIC_SCRIPT:
-        if (worker->config->app_count > 0)
-            begin_for_app(exchange, head);
-        else
-            respond_error(exchange, 404, NULL);
-        break;
-    case STATIC_REDIRECT:
-        respond_redirect(exchange, request);
-        break;
-    case STATIC_MISSING:
-        respond_error(exchange, 404, NULL);
-        break;
-    case STATIC_DENIED:
-        respond_error(exchange, 403, NULL);
-        break;
-    case STATIC_BAD:
-        respond_error(exchange, 400, "the path is not valid");
-        break;
+    bool is_script = worker->target.kind == STATIC_SCRIPT && worker->config->app_count > 0;
+    if (is_script && request->method != HTTP_TRACE) {
+        begin_for_app(exchange, head);
+    } else if (body_is_read_first(request)) {
+        exchange_drop_target(worker);
+        if (keep_head(exchange, head) < 0)
+            exchange_fail(exchange, 503, NULL);
+    } else {
+        answer_ourselves(exchange);
     }
 }
 
@@ -203,10 +232,24 @@ int exchange_begin(struct conn *conn, struct slice head)
     return 0;
 }
 
+/* Body bytes that are only counted; too many of them are answered at once. */
+static void drop_body(struct exchange *exchange, struct slice bytes)
+{
+    exchange->body.size += (int64_t)bytes.size;
+    if (exchange->body.size <= BODY_MEMORY_MAX)
+        return;
+    exchange_parse(exchange);
+    answer_ourselves(exchange);
+}
+
 void exchange_body(struct exchange *exchange, struct slice bytes)
 {
-    if (exchange == NULL || exchange->state != EXCHANGE_RECEIVING)
+    if (exchange == NULL)
         return;
+    if (!exchange->for_app) {
+        drop_body(exchange, bytes);
+        return;
+    }
     struct worker *worker = exchange->conn->worker;
     int result = body_append(&exchange->body, bytes, worker->config->temp_dir);
     if (result == -ENOSPC || result == -EDQUOT)
@@ -234,9 +277,14 @@ void exchange_received(struct exchange *exchange)
 {
     if (exchange == NULL)
         return;
-    assert(exchange->for_app && exchange->state == EXCHANGE_RECEIVING);
+    assert(exchange->state == EXCHANGE_RECEIVING);
     exchange->received = true;
-    apps_submit(exchange->conn->worker, exchange);
+    if (exchange->for_app) {
+        apps_submit(exchange->conn->worker, exchange);
+        return;
+    }
+    exchange_parse(exchange);
+    answer_ourselves(exchange);
 }
 
 void exchange_answered(struct exchange *exchange)

@@ -95,6 +95,9 @@ void exchange_free(struct exchange *);
 /* Put the head into worker->request again and resolve its path into worker->target. */
 void exchange_parse(struct exchange *);
 
+/* Forget the file in worker->target that is not going to be sent. */
+void exchange_drop_target(struct worker *);
+
 /* serve/answer.c: what an application says. Each may find the client gone: then nothing happens. */
 void answer_interim(struct exchange *, const struct port_message *);
 void answer_head(struct exchange *, const struct port_message *);
