@@ -144,10 +144,10 @@ static void a_reset_ends_both_directions(struct rig *rig)
     peer_reset(rig, &link);
     UNTIL(rig, !io_pending(&in.op) && !io_pending(&out.op));
     bool recv_failed = in.final == -ECONNRESET || in.final == 0;
+    /* Linux tells a socket's error once. io_uring may spend it on a send that had begun, and the
+     * next attempt then says EPIPE: nobody can count on seeing ECONNRESET itself. */
     bool send_failed = out.final == -ECONNRESET || out.final == -EPIPE;
     OK(recv_failed && send_failed, "%s: a reset ends a recv and a waiting send", rig->name);
-    OK(in.final == -ECONNRESET || out.final == -ECONNRESET, "%s: and one of them says so",
-       rig->name);
     OK(in.finals == 1 && out.finals == 1, "%s: once each", rig->name);
     send_on(rig, &out, link.fd, (struct io_slices){&slice, 1});
     UNTIL(rig, out.finals == 2);
@@ -204,12 +204,10 @@ static void sends_follow_one_another_from_their_callback(struct rig *rig)
 {
     struct link link = link_up(rig);
     struct chain chain = {.iov = {"x", 1}, .left = 100};
-    char got[128];
-    size_t total = 0;
+    unsigned long sum;
     io_send(&rig->io, &chain.op, link.fd, (struct io_slices){&chain.iov, 1}, send_next);
     UNTIL(rig, chain.left == 0);
-    settle(rig);
-    total += peer_take(rig, link, got, sizeof got);
+    size_t total = take_all(rig, link, 100, &sum);
     OK(chain.left == 0 && total == 100, "%s: an op may be started again in its own callback",
        rig->name);
     OK(chain.deepest == 1, "%s: which does not run inside itself", rig->name);
