@@ -185,6 +185,9 @@ static void answer_ourselves(struct exchange *exchange)
     case STATIC_BAD:
         respond_error(exchange, 400, "the path is not valid");
         break;
+    case STATIC_FAILED:
+        respond_error(exchange, 503, NULL);
+        break;
     }
 }
 

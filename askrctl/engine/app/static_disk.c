@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ * Opening files beneath the root, and nothing else.
+ *
+ * A path is first opened as one that has no symlink at all: then its name says what it is. When it
+ * has one it is opened again as far as the policy goes, and /proc tells what the descriptor really
+ * is: out of the root or not, PHP source or not. What cannot be told is refused. Since a descriptor
+ * is judged and not a name, renaming things meanwhile gains nothing.
+ *
+ * openat2() is Linux 5.6, and sandboxes of that time refuse it with EPERM. Without it the first
+ * step is a walk from directory to directory with O_NOFOLLOW; the judgement is the same. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if __has_include(<linux/openat2.h>) && defined(SYS_openat2)
+#include <linux/openat2.h>
+#define HAS_OPENAT2 1
+#else
+#define HAS_OPENAT2 0
+#endif
+
+#include "app/static_parts.h"
+
+enum {
+    OPEN_FLAGS = O_CLOEXEC | O_NOCTTY | O_NONBLOCK, /* a FIFO must not stop the worker */
+    OPEN_RETRIES_MAX = 16, /* RESOLVE_BENEATH gives up with EAGAIN when something was renamed */
+};
+
+static int open2(int root_fd, const char *name, int flags, uint64_t resolve)
+{
+#if HAS_OPENAT2
+    struct open_how how = {.flags = (uint32_t)flags, .resolve = resolve};
+    for (int tries = 0;; tries++) {
+        long fd = syscall(SYS_openat2, root_fd, name, &how, sizeof how);
+        if (fd >= 0)
+            return (int)fd;
+        if (errno != EINTR && (errno != EAGAIN || tries >= OPEN_RETRIES_MAX))
+            return -errno;
+    }
+#else
+    (void)root_fd, (void)name, (void)flags, (void)resolve;
+    return -ENOSYS;
+#endif
+}
+
+bool static_disk_probe(int root_fd)
+{
+#if HAS_OPENAT2
+    int fd = open2(root_fd, ".", O_PATH | O_CLOEXEC, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+#else
+    (void)root_fd;
+    return false;
+#endif
+}
+
+static int open_at(int dir_fd, const char *name, int flags)
+{
+    for (;;) {
+        int fd = openat(dir_fd, name, flags);
+        if (fd >= 0 || errno != EINTR)
+            return fd >= 0 ? fd : -errno;
+    }
+}
+
+static bool is_symlink(int dir_fd, const char *name)
+{
+    struct stat status;
+    return fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
+}
+
+/* The last name of a walk. O_PATH does not fail on a symlink, it opens the symlink. */
+static int open_last(int dir_fd, const char *name, int flags)
+{
+    if ((flags & O_PATH) != 0 && is_symlink(dir_fd, name))
+        return -ELOOP;
+    return open_at(dir_fd, name, flags | O_NOFOLLOW);
+}
+
+/* What RESOLVE_NO_SYMLINKS does. `path` has neither "." nor ".." nor an empty segment. */
+static int walk(int root_fd, struct slice path, int flags)
+{
+    int dir_fd = root_fd;
+    char segment[256]; /* NAME_MAX and a NUL */
+    for (;;) {
+        const char *slash = memchr(path.data, '/', path.size);
+        size_t size = slash == NULL ? path.size : (size_t)(slash - path.data);
+        int fd = -ENAMETOOLONG;
+        if (size < sizeof segment) {
+            memcpy(segment, path.data, size);
+            segment[size] = '\0';
+            fd = slash == NULL
+                     ? open_last(dir_fd, segment, flags)
+                     : open_at(dir_fd, segment, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (fd == -ENOTDIR && is_symlink(dir_fd, segment))
+                fd = -ELOOP;
+        }
+        if (dir_fd != root_fd)
+            close(dir_fd);
+        if (fd < 0 || slash == NULL)
+            return fd;
+        dir_fd = fd;
+        path.size -= size + 1;
+        path.data = slash + 1;
+    }
+}
+
+/* Without symlinks. */
+static int open_plain(const struct static_files *files, struct slice name, int flags)
+{
+#if HAS_OPENAT2
+    if (files->has_openat2)
+        return open2(files->root_fd, name.size > 0 ? name.data : ".", flags,
+                     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+#endif
+    if (name.size == 0)
+        return open_at(files->root_fd, ".", flags);
+    return walk(files->root_fd, name, flags);
+}
+
+/* With symlinks; without openat2() nothing but the judgement that follows keeps them beneath. */
+static int open_linked(const struct static_files *files, struct slice name, int flags)
+{
+#if HAS_OPENAT2
+    if (files->has_openat2)
+        return open2(files->root_fd, name.data, flags,
+                     RESOLVE_NO_MAGICLINKS | (files->follow_symlinks ? 0 : RESOLVE_BENEATH));
+#endif
+    return open_at(files->root_fd, name.data, flags);
+}
+
+/* The path the kernel has for a descriptor. */
+static bool path_of(int fd, char *out, size_t size, struct slice *path)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, out, size);
+    if (length <= 0 || (size_t)length >= size || out[0] != '/')
+        return false;
+    *path = (struct slice){out, (size_t)length};
+    return true;
+}
+
+/* A symlink was on the way to opened->fd: judge what it is by its own path. */
+static int judge(const struct static_files *files, struct static_opened *opened)
+{
+    char root_text[STATIC_PATH_MAX], text[STATIC_PATH_MAX];
+    struct slice root, path;
+    if (!path_of(files->root_fd, root_text, sizeof root_text, &root) ||
+        !path_of(opened->fd, text, sizeof text, &path))
+        return -EXDEV;
+    struct slice name = static_base_name(path);
+    opened->may_serve = opened->may_serve && static_may_serve(name);
+    opened->may_run = opened->may_run && static_may_run(name);
+    if (root.size == 1)
+        root.size = 0; /* "/" */
+    bool beneath = path.size >= root.size && memcmp(path.data, root.data, root.size) == 0 &&
+                   (path.size == root.size || path.data[root.size] == '/');
+    if (!beneath)
+        return files->follow_symlinks ? 0 : -EXDEV;
+    struct slice inside = {path.data + root.size, path.size - root.size};
+    return static_has_hidden(inside) ? -EXDEV : 0;
+}
+
+int static_disk_open(struct static_files *files, struct slice name, int flags,
+                     struct static_opened *opened)
+{
+    struct slice base = static_base_name(name);
+    assert(name.data[name.size] == '\0' && (name.size == 0 || name.data[0] != '/'));
+    flags |= (flags & O_PATH) != 0 ? O_CLOEXEC : OPEN_FLAGS;
+    opened->may_serve = static_may_serve(base);
+    opened->may_run = static_may_run(base);
+    bool is_linked = false;
+    do {
+        opened->fd = open_plain(files, name, flags);
+        is_linked = opened->fd == -ELOOP && name.size > 0;
+        if (is_linked)
+            opened->fd = open_linked(files, name, flags);
+    } while ((opened->fd == -EMFILE || opened->fd == -ENFILE) && static_cache_close_one(files));
+    if (opened->fd < 0)
+        return opened->fd;
+    int result = is_linked ? judge(files, opened) : 0;
+    if (result == 0 && fstat(opened->fd, &opened->status) < 0)
+        result = -errno;
+    if (result < 0)
+        close(opened->fd);
+    return result;
+}
