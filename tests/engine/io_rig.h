@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * What the tests of the I/O contract share: an open backend (a "rig"), ops that note what happened to
- * them ("probes"), and a peer that is a TCP socket for a real backend and sim.h for the simulated one.
+ * What the tests of the I/O contract share: an open backend (a "rig"), ops that note what happened
+ * to them ("probes"), and a peer that is a TCP socket for a real backend and sim.h for the
+ * simulated one.
  *
- * Every test function gets a fresh rig, once for each backend; io_uring counts twice, because kernels
- * before 6.0 have no multishot recv. Waiting is stepping until something holds: STEPS bounds it, so a
- * lost event fails its check instead of hanging. */
+ * Every test function gets a fresh rig, once for each backend; io_uring counts twice, because
+ * kernels before 6.0 have no multishot recv. Waiting is stepping until something holds: STEPS
+ * bounds it, so a lost event fails its check instead of hanging. */
 #ifndef IO_RIG_H
 #define IO_RIG_H
 
@@ -45,25 +46,25 @@ struct probe {
     int events, finals, inside;
     int32_t last, final; /* results */
     int64_t bytes;
-    unsigned long sum;   /* of the bytes and their places: tells a lost or swapped one */
+    unsigned long sum;     /* of the bytes and their places: tells a lost or swapped one */
     char data[PROBE_DATA]; /* the first bytes */
-    bool restart;        /* a recv that ended with data */
-    struct io_buf *kept; /* hold buffers back instead of returning them */
+    bool restart;          /* a recv that ended with data */
+    struct io_buf *kept;   /* hold buffers back instead of returning them */
     bool keep;
 };
 
 /* Set while an io_* function runs: `done` must not be called inside it (rule 1). */
 static bool io_rig_starting;
 
-#define STARTING(call)                                                                             \
-    do {                                                                                           \
-        io_rig_starting = true;                                                                    \
-        call;                                                                                      \
-        io_rig_starting = false;                                                                   \
+#define STARTING(call)           \
+    do {                         \
+        io_rig_starting = true;  \
+        call;                    \
+        io_rig_starting = false; \
     } while (0)
 
-#define UNTIL(rig, condition)                                                                      \
-    for (int io_rig_left = STEPS; io_rig_left > 0 && !(condition); io_rig_left--)                  \
+#define UNTIL(rig, condition)                                                     \
+    for (int io_rig_left = STEPS; io_rig_left > 0 && !(condition); io_rig_left--) \
     step(rig)
 
 static inline void step(struct rig *rig)
@@ -161,8 +162,7 @@ static inline int listen_somewhere(struct sockaddr_in *name)
 {
     socklen_t size = sizeof *name;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    *name = (struct sockaddr_in){.sin_family = AF_INET,
-                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *name = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int failed = bind(fd, (struct sockaddr *)name, size) || listen(fd, 64) ||
                  getsockname(fd, (struct sockaddr *)name, &size);
     assert(!failed);
@@ -291,10 +291,10 @@ static inline void rig_run(const struct rig_kind *kind, rig_test *const *tests, 
     }
 }
 
-#define RIG_RUN_ALL(tests, options)                                                                \
-    do {                                                                                           \
-        for (size_t io_rig_kind = 0; io_rig_kind < COUNT_OF(rig_kinds); io_rig_kind++)             \
-            rig_run(&rig_kinds[io_rig_kind], tests, COUNT_OF(tests), options);                     \
+#define RIG_RUN_ALL(tests, options)                                                    \
+    do {                                                                               \
+        for (size_t io_rig_kind = 0; io_rig_kind < COUNT_OF(rig_kinds); io_rig_kind++) \
+            rig_run(&rig_kinds[io_rig_kind], tests, COUNT_OF(tests), options);         \
     } while (0)
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The simulated kernel of sim.h as an I/O backend.
  *
- * Ops wait in their fd's entry, a reader and a writer; each step tries all of them once, in the order
- * of fds. Memory that cannot be had ends the test process: a simulation has nobody to tell. */
+ * Ops wait in their fd's entry, a reader and a writer; each step tries all of them once, in the
+ * order of fds. Memory that cannot be had ends the test process: a simulation has nobody to tell.
+ */
 #include "io/sim.h"
 
 #include <errno.h>

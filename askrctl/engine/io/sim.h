@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The simulated kernel: sockets, listeners and pollable things in memory, for tests and fuzzers.
  *
- * One end of every simulated fd is driven by io ops, the other by the functions below: the test plays
- * the peer. Nothing happens by itself and nothing is random; a step tries the waiting ops in the
- * order of their fds, so the same calls give the same events. Real files may be given to
- * io_sendfile(). The clock is io->now_ns: it stands still while there are events, and a step without
- * any moves it to its deadline instead of sleeping.
+ * One end of every simulated fd is driven by io ops, the other by the functions below: the test
+ * plays the peer. Nothing happens by itself and nothing is random; a step tries the waiting ops in
+ * the order of their fds, so the same calls give the same events. Real files may be given to
+ * io_sendfile(). The clock is io->now_ns: it stands still while there are events, and a step
+ * without any moves it to its deadline instead of sleeping.
  *
  *     int fd = sim_socket(&io);
  *     io_recv(&io, &op, fd, done);
