@@ -256,6 +256,7 @@ static const struct rig_kind rig_kinds[] = {
     {"io_uring, one-shot", ASKR_IO_URING, true},
     {"epoll", ASKR_IO_EPOLL, false},
     {"sim", ASKR_IO_SIM, false},
+    {"sim, one-shot", ASKR_IO_SIM, true},
 };
 
 /* False when this machine or build has no such backend; `error` says why. */
@@ -265,8 +266,10 @@ static inline bool rig_open(struct rig *rig, const struct rig_kind *kind,
     *rig = (struct rig){.name = kind->name, .one_shot = kind->one_shot};
     if (io_init(&rig->io, kind->id, options, error) < 0)
         return false;
+    if (kind->one_shot && is_sim(rig))
+        sim_one_shot(&rig->io);
 #ifdef ASKR_HAVE_LIBURING
-    if (kind->one_shot)
+    else if (kind->one_shot)
         uring_without_multishot(&rig->io);
 #endif
     return true;
