@@ -44,7 +44,8 @@ struct probe {
     struct io_op op;
     struct rig *rig;
     int events, finals, inside;
-    int32_t last, final; /* results */
+    int32_t first, last, final; /* results */
+    void *user;                 /* the test's */
     int64_t bytes;
     unsigned long sum;     /* of the bytes and their places: tells a lost or swapped one */
     char data[PROBE_DATA]; /* the first bytes */
@@ -100,6 +101,8 @@ static inline void note(struct io *io, struct io_op *op, struct io_event event)
     probe->finals += !event.more;
     probe->inside += io_rig_starting;
     probe->last = event.result;
+    if (probe->events == 1)
+        probe->first = event.result;
     if (!event.more)
         probe->final = event.result;
     if (event.buf != NULL) {
@@ -252,10 +255,8 @@ struct rig_kind {
 };
 
 static const struct rig_kind rig_kinds[] = {
-    {"io_uring", ASKR_IO_URING, false},
-    {"io_uring, one-shot", ASKR_IO_URING, true},
-    {"epoll", ASKR_IO_EPOLL, false},
-    {"sim", ASKR_IO_SIM, false},
+    {"io_uring", ASKR_IO_URING, false},   {"io_uring, one-shot", ASKR_IO_URING, true},
+    {"epoll", ASKR_IO_EPOLL, false},      {"sim", ASKR_IO_SIM, false},
     {"sim, one-shot", ASKR_IO_SIM, true},
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * More ends for io_rig.h: listeners ("doors") that somebody knocks at, and things that can be polled
+ * More ends for io_rig.h: listeners ("doors") that somebody knocks at, and things that can be
+ * polled
  * ("sources": an eventfd, or the simulated kind). */
 #ifndef IO_RIG_FDS_H
 #define IO_RIG_FDS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The I/O contract (io.h): accepting, by io_accept() on a listener of one's own and by io_poll() with
- * accept4() on one that workers share. */
+ * The I/O contract (io.h): accepting, by io_accept() on a listener of one's own and by io_poll()
+ * with accept4() on one that workers share. */
 #include "io_rig_fds.h"
 
 enum { MANY = 40 };

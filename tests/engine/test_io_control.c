@@ -80,8 +80,7 @@ static void a_poll_of_a_socket_hears_bytes_and_their_end(struct rig *rig)
     struct probe poll = {0};
     poll_on(rig, &poll, link.fd, EPOLLIN | EPOLLRDHUP);
     settle(rig);
-    OK(poll.events == 0, "%s: a silent socket is silent, though it could be written to",
-       rig->name);
+    OK(poll.events == 0, "%s: a silent socket is silent, though it could be written to", rig->name);
     peer_send(rig, link, "a", 1);
     UNTIL(rig, poll.events > 0);
     OK(poll.last == EPOLLIN, "%s: bytes are an edge", rig->name);
