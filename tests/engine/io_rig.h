@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * What the tests of the I/O contract share: an open backend (a "rig"), ops that note what happened to
- * them ("probes"), and a peer that is a TCP socket for a real backend and sim.h for the simulated one.
+ * What the tests of the I/O contract share: an open backend (a "rig"), ops that note what happened
+ * to them ("probes"), and a peer that is a TCP socket for a real backend and sim.h for the
+ * simulated one.
  *
- * Every test function gets a fresh rig, once for each backend; io_uring counts twice, because kernels
- * before 6.0 have no multishot recv. Waiting is stepping until something holds: STEPS bounds it, so a
- * lost event fails its check instead of hanging. */
+ * Every test function gets a fresh rig, once for each backend; io_uring counts twice, because
+ * kernels before 6.0 have no multishot recv. Waiting is stepping until something holds: STEPS
+ * bounds it, so a lost event fails its check instead of hanging. */
 #ifndef IO_RIG_H
 #define IO_RIG_H
 
@@ -43,27 +44,28 @@ struct probe {
     struct io_op op;
     struct rig *rig;
     int events, finals, inside;
-    int32_t last, final; /* results */
+    int32_t first, last, final; /* results */
+    void *user;                 /* the test's */
     int64_t bytes;
-    unsigned long sum;   /* of the bytes and their places: tells a lost or swapped one */
+    unsigned long sum;     /* of the bytes and their places: tells a lost or swapped one */
     char data[PROBE_DATA]; /* the first bytes */
-    bool restart;        /* a recv that ended with data */
-    struct io_buf *kept; /* hold buffers back instead of returning them */
+    bool restart;          /* a recv that ended with data */
+    struct io_buf *kept;   /* hold buffers back instead of returning them */
     bool keep;
 };
 
 /* Set while an io_* function runs: `done` must not be called inside it (rule 1). */
 static bool io_rig_starting;
 
-#define STARTING(call)                                                                             \
-    do {                                                                                           \
-        io_rig_starting = true;                                                                    \
-        call;                                                                                      \
-        io_rig_starting = false;                                                                   \
+#define STARTING(call)           \
+    do {                         \
+        io_rig_starting = true;  \
+        call;                    \
+        io_rig_starting = false; \
     } while (0)
 
-#define UNTIL(rig, condition)                                                                      \
-    for (int io_rig_left = STEPS; io_rig_left > 0 && !(condition); io_rig_left--)                  \
+#define UNTIL(rig, condition)                                                     \
+    for (int io_rig_left = STEPS; io_rig_left > 0 && !(condition); io_rig_left--) \
     step(rig)
 
 static inline void step(struct rig *rig)
@@ -99,6 +101,8 @@ static inline void note(struct io *io, struct io_op *op, struct io_event event)
     probe->finals += !event.more;
     probe->inside += io_rig_starting;
     probe->last = event.result;
+    if (probe->events == 1)
+        probe->first = event.result;
     if (!event.more)
         probe->final = event.result;
     if (event.buf != NULL) {
@@ -161,8 +165,7 @@ static inline int listen_somewhere(struct sockaddr_in *name)
 {
     socklen_t size = sizeof *name;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    *name = (struct sockaddr_in){.sin_family = AF_INET,
-                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *name = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int failed = bind(fd, (struct sockaddr *)name, size) || listen(fd, 64) ||
                  getsockname(fd, (struct sockaddr *)name, &size);
     assert(!failed);
@@ -252,10 +255,9 @@ struct rig_kind {
 };
 
 static const struct rig_kind rig_kinds[] = {
-    {"io_uring", ASKR_IO_URING, false},
-    {"io_uring, one-shot", ASKR_IO_URING, true},
-    {"epoll", ASKR_IO_EPOLL, false},
-    {"sim", ASKR_IO_SIM, false},
+    {"io_uring", ASKR_IO_URING, false},   {"io_uring, one-shot", ASKR_IO_URING, true},
+    {"epoll", ASKR_IO_EPOLL, false},      {"sim", ASKR_IO_SIM, false},
+    {"sim, one-shot", ASKR_IO_SIM, true},
 };
 
 /* False when this machine or build has no such backend; `error` says why. */
@@ -265,8 +267,10 @@ static inline bool rig_open(struct rig *rig, const struct rig_kind *kind,
     *rig = (struct rig){.name = kind->name, .one_shot = kind->one_shot};
     if (io_init(&rig->io, kind->id, options, error) < 0)
         return false;
+    if (kind->one_shot && is_sim(rig))
+        sim_one_shot(&rig->io);
 #ifdef ASKR_HAVE_LIBURING
-    if (kind->one_shot)
+    else if (kind->one_shot)
         uring_without_multishot(&rig->io);
 #endif
     return true;
@@ -291,10 +295,10 @@ static inline void rig_run(const struct rig_kind *kind, rig_test *const *tests, 
     }
 }
 
-#define RIG_RUN_ALL(tests, options)                                                                \
-    do {                                                                                           \
-        for (size_t io_rig_kind = 0; io_rig_kind < COUNT_OF(rig_kinds); io_rig_kind++)             \
-            rig_run(&rig_kinds[io_rig_kind], tests, COUNT_OF(tests), options);                     \
+#define RIG_RUN_ALL(tests, options)                                                    \
+    do {                                                                               \
+        for (size_t io_rig_kind = 0; io_rig_kind < COUNT_OF(rig_kinds); io_rig_kind++) \
+            rig_run(&rig_kinds[io_rig_kind], tests, COUNT_OF(tests), options);         \
     } while (0)
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What backends share (backend.h): queues of ops, reporting events, the buffer pool, the progress of
- * a send. Nothing here makes a system call. */
+ * What backends share (backend.h): queues of ops, reporting events, the buffer pool, the progress
+ * of a send. Nothing here makes a system call. */
 #include "io/backend.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * What an I/O backend has to be, and what io.c does for all of them.
  *
- * io.c fills in an op, checks the caller's side of the contract (io.h) and hands it to `submit`. From
- * then on the backend owns it: it reports events with io_report() from inside `step`, or queues a
- * final result with io_ready() from anywhere. An op's `state` is IO_IDLE, IO_READY, or one of the
- * backend's own from IO_STATE_OWN on. */
+ * io.c fills in an op, checks the caller's side of the contract (io.h) and hands it to `submit`.
+ * From then on the backend owns it: it reports events with io_report() from inside `step`, or
+ * queues a final result with io_ready() from anywhere. An op's `state` is IO_IDLE, IO_READY, or one
+ * of the backend's own from IO_STATE_OWN on. */
 #ifndef ASKR_IO_BACKEND_H
 #define ASKR_IO_BACKEND_H
 
@@ -14,15 +14,15 @@ struct io_backend {
     const char *name;
     int (*open)(struct io *, const struct io_options *, askr_error *); /* options without zeros */
     void (*submit)(struct io *, struct io_op *);
-    void (*cancel)(struct io *, struct io_op *); /* once at most for an op; IO_CANCELLED is set */
+    void (*cancel)(struct io *, struct io_op *);   /* once at most for an op; IO_CANCELLED is set */
     int (*step)(struct io *, int64_t deadline_ns); /* 0 or -errno; run events through io_report() */
     void (*buf_put)(struct io *, struct io_buf *); /* NULL: the free list is all there is */
     void (*close)(struct io *);
 };
 
-enum { IO_IDLE, IO_READY, IO_STATE_OWN };      /* io_op.state */
-enum { IO_CANCELLED = 1, IO_FLAG_OWN = 2 };    /* io_op.flags */
-enum { IO_READER = 1, IO_WRITER = 2 };         /* io.fds */
+enum { IO_IDLE, IO_READY, IO_STATE_OWN };   /* io_op.state */
+enum { IO_CANCELLED = 1, IO_FLAG_OWN = 2 }; /* io_op.flags */
+enum { IO_READER = 1, IO_WRITER = 2 };      /* io.fds */
 
 /* fds whose directions are tracked, a byte each (untouched pages cost nothing): the kernel's own
  * default for fs.nr_open. */
@@ -51,8 +51,8 @@ void io_report(struct io *, struct io_op *, struct io_event);
 /* Sleep until something happens, at most wait_ns; 0 does not sleep, -1 sleeps for ever. Returns how
  * many completions are there, or -errno. */
 typedef int io_enter_fn(struct io *, int64_t wait_ns);
-/* The wait of a step: spins first if that pays, sleeps until the deadline unless something is ready,
- * and reads the clock. Returns what `enter` did. */
+/* The wait of a step: spins first if that pays, sleeps until the deadline unless something is
+ * ready, and reads the clock. Returns what `enter` did. */
 int io_wait(struct io *, int64_t deadline_ns, io_enter_fn *enter);
 
 /* The bytes of a send that are still to go, from its first slice. */

@@ -2,9 +2,9 @@
  * Readiness made to look like completion (io.h), on epoll.
  *
  * An fd is registered once, edge-triggered, for both directions; so a busy connection costs no
- * epoll_ctl after its first wait, and a reader and a writer cannot lose each other's edge. What would
- * block waits in its fd's entry. Sends are tried at once; a recv waits for its edge, because at its
- * start there is rarely something to read.
+ * epoll_ctl after its first wait, and a reader and a writer cannot lose each other's edge. What
+ * would block waits in its fd's entry. Sends are tried at once; a recv waits for its edge, because
+ * at its start there is rarely something to read.
  *
  * Invariants: an op is in its entry while it is parked, starved or to be tried again, and nowhere
  * once it is ready. An event carries the entry's generation, so one that was fetched before its fd
@@ -231,8 +231,8 @@ static int wait_fine(struct epoll *epoll, int64_t wait_ns)
 {
 #ifdef SYS_epoll_pwait2
     struct timespec timeout = {wait_ns / NS_PER_S, wait_ns % NS_PER_S};
-    long count = syscall(SYS_epoll_pwait2, epoll->fd, epoll->events, EPOLL_EVENTS_MAX, &timeout,
-                         NULL, 0);
+    long count =
+        syscall(SYS_epoll_pwait2, epoll->fd, epoll->events, EPOLL_EVENTS_MAX, &timeout, NULL, 0);
     /* Linux 5.11; EPERM is how older seccomp profiles say that they do not know it. */
     if (count >= 0 || (errno != ENOSYS && errno != EPERM))
         return (int)count;
@@ -244,8 +244,8 @@ static int wait_fine(struct epoll *epoll, int64_t wait_ns)
 static int enter(struct io *io, int64_t wait_ns)
 {
     struct epoll *epoll = io->priv;
-    int count = wait_ns <= 0 || epoll->no_pwait2 ? wait_coarse(epoll, wait_ns)
-                                                 : wait_fine(epoll, wait_ns);
+    int count =
+        wait_ns <= 0 || epoll->no_pwait2 ? wait_coarse(epoll, wait_ns) : wait_fine(epoll, wait_ns);
     epoll->event_count = count < 0 ? 0 : count;
     if (count >= 0)
         return count;
@@ -281,7 +281,7 @@ static void wake(struct io *io, const struct epoll_event *event)
     struct epoll_entry *entry = epoll_entry_of(epoll, (int)(uint32_t)event->data.u64);
     if (entry->generation != (uint32_t)(event->data.u64 >> 32))
         return;
-    /* The writer first: its attempt runs no callback, so the entry is still there for the reader. */
+    /* The writer first: its attempt runs no callback, so the entry stays where it is. */
     if ((event->events & WRITING) != 0)
         wake_writer(io, entry);
     wake_reader(io, entry, event->events);
@@ -310,15 +310,16 @@ static void run_starved(struct io *io)
 static int epoll_step(struct io *io, int64_t deadline_ns)
 {
     struct epoll *epoll = io->priv;
-    /* Sends that went out at once have their events waiting: run them without a system call, but not
-     * twice in a row, or the fds would starve. */
+    /* Sends that went out at once have their events waiting: run them without a system call, but
+     * not twice in a row, or the fds would starve. */
     epoll->skipped = io->ready.first != NULL && !epoll->skipped;
     if (epoll->skipped) {
         io->now_ns = clock_now_ns();
         io_run_ready(io);
         return 0;
     }
-    bool busy = epoll->again.first != NULL || (epoll->starved.first != NULL && io->bufs_free != NULL);
+    bool busy =
+        epoll->again.first != NULL || (epoll->starved.first != NULL && io->bufs_free != NULL);
     int result = io_wait(io, busy ? INT64_MIN : deadline_ns, enter);
     if (result < 0)
         return result;

@@ -13,8 +13,8 @@
 
 enum {
     EPOLL_EVENTS_MAX = 256, /* of one wait; more wait for the next step */
-    EPOLL_ROUNDS = 4,       /* buffers, or file chunks, of one fd in one step: then others are served */
-    EPOLL_ACCEPTS = 64,     /* connections of one listener in one step, likewise */
+    EPOLL_ROUNDS = 4,   /* buffers, or file chunks, of one fd in one step: then others are served */
+    EPOLL_ACCEPTS = 64, /* connections of one listener in one step, likewise */
     EPOLL_BOUNCE_SIZE = 64 * 1024, /* of a file at a time */
 };
 

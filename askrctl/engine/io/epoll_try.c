@@ -2,9 +2,9 @@
  * Attempts of the epoll backend (epoll.h): recv, accept, send, sendfile until they would block.
  *
  * Files go through a bounce buffer: pread, then send. sendfile(2) would save the copy, but on a
- * blocking socket it blocks when the peer is slow (it has no MSG_DONTWAIT), and O_NONBLOCK belongs to
- * the open file description, which others may share. What did not fit is read again from the page
- * cache when there is room; so a slow peer holds none of our memory. */
+ * blocking socket it blocks when the peer is slow (it has no MSG_DONTWAIT), and O_NONBLOCK belongs
+ * to the open file description, which others may share. What did not fit is read again from the
+ * page cache when there is room; so a slow peer holds none of our memory. */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>

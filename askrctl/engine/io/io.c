@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The caller's side of the contract (io.h): choosing a backend, starting and cancelling ops. What the
- * contract asks of the caller is asserted here, once for all backends: one reader and one writer per
- * fd, no close under an op in flight, no op started twice. */
+ * The caller's side of the contract (io.h): choosing a backend, starting and cancelling ops. What
+ * the contract asks of the caller is asserted here, once for all backends: one reader and one
+ * writer per fd, no close under an op in flight, no op started twice. */
 #include "io/io.h"
 
 #include <errno.h>

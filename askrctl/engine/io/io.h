@@ -9,11 +9,12 @@
  *   2. Starting an op cannot fail. A full queue is flushed; anything else arrives as a result.
  *   3. Every op has exactly one final event (`more` is false). Until then the op and the memory it
  *      points at belong to the backend, afterwards to the caller, who may restart it inside `done`.
- *   4. A result is a byte count, an fd, an event mask, or -errno. A recv result of 0 is end of stream.
- *   5. At most one recv (or poll, or accept) and one send (or sendfile) are in flight per fd; the two
- *      directions do not disturb each other.
- *   6. io_cancel() only asks. Events already queued may still arrive with `more` set; the final event
- *      is -ECANCELED or the result that won the race.
+ *   4. A result is a byte count, an fd, an event mask, or -errno. A recv result of 0 is end of
+ * stream.
+ *   5. At most one recv (or poll, or accept) and one send (or sendfile) are in flight per fd; the
+ * two directions do not disturb each other.
+ *   6. io_cancel() only asks. Events already queued may still arrive with `more` set; the final
+ * event is -ECANCELED or the result that won the race.
  *   7. An fd is closed with io_close(), after its ops have ended; then, and not before, it may be
  *      reused by the kernel, and no event of its former life reaches the new one.
  *   8. An empty buffer pool delays a recv; it is not an error. It goes on once io_buf_put() ran.
@@ -31,8 +32,8 @@
 #include "base/base.h"
 
 enum {
-    IO_BUF_SIZE = 4096,         /* one recv; small, cache-warm buffers pay (docs/decisions) */
-    IO_BUF_COUNT = 256,         /* per worker: 1 MiB; callers give a buffer back before they return */
+    IO_BUF_SIZE = 4096, /* one recv; small, cache-warm buffers pay (docs/decisions) */
+    IO_BUF_COUNT = 256, /* per worker: 1 MiB; callers give a buffer back before they return */
     IO_BUF_COUNT_MAX = 1 << 15, /* io_uring's limit for a ring of buffers */
     IO_IOV_MAX = 8,             /* slices of one send */
     IO_RING_ENTRIES = 1024,     /* submission entries asked for; halved on ENOMEM */
@@ -117,24 +118,24 @@ struct io {
     struct io_buf *bufs_free;
     struct io_buf *bufs; /* the pool's memory */
     uint32_t buf_count, bufs_out;
-    uint32_t inflight;  /* ops without their final event */
-    uint32_t events;    /* run by this io_step() so far */
-    uint8_t *fds;       /* which directions of an fd have an op in flight: holds rules 5 and 7 */
-    int64_t now_ns;     /* CLOCK_MONOTONIC, read once per io_step(), after its wait */
-    int64_t spin_ns;    /* as asked for */
+    uint32_t inflight; /* ops without their final event */
+    uint32_t events;   /* run by this io_step() so far */
+    uint8_t *fds;      /* which directions of an fd have an op in flight: holds rules 5 and 7 */
+    int64_t now_ns;    /* CLOCK_MONOTONIC, read once per io_step(), after its wait */
+    int64_t spin_ns;   /* as asked for */
     int64_t spin_budget_ns; /* as it paid lately: 0 to spin_ns */
-    void *user;         /* the caller's */
+    void *user;             /* the caller's */
 };
 
 /* 0, or -errno with a sentence. `id` is ASKR_IO_URING, ASKR_IO_EPOLL or ASKR_IO_SIM. */
 int io_init(struct io *, enum askr_io_id id, const struct io_options *, askr_error *);
 void io_fini(struct io *); /* no op may be in flight */
 
-/* New connections, as fds with SOCK_CLOEXEC, blocking; fires until cancelled or an error. Only for a
- * listener that no other process accepts from: io_uring's multishot ACCEPT is exclusive and sticky,
- * and a backend sets or clears the listener's O_NONBLOCK as it needs. A connection that failed
- * before it was accepted is passed over. A shortage (EMFILE, ENFILE, ENOBUFS, ENOMEM) is a final
- * event, because only the caller knows how long to back off before it starts the op again. */
+/* New connections, as fds with SOCK_CLOEXEC, blocking; fires until cancelled or an error. Only for
+ * a listener that no other process accepts from: io_uring's multishot ACCEPT is exclusive and
+ * sticky, and a backend sets or clears the listener's O_NONBLOCK as it needs. A connection that
+ * failed before it was accepted is passed over. A shortage (EMFILE, ENFILE, ENOBUFS, ENOMEM) is a
+ * final event, because only the caller knows how long to back off before it starts the op again. */
 void io_accept(struct io *, struct io_op *, int listen_fd, io_done_fn *);
 /* Received bytes, in pool buffers; may fire until the end of the stream (multishot). A final event
  * with a positive result means: start it again for more. */

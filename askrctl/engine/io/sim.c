@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * The simulated kernel of sim.h as an I/O backend.
  *
- * Ops wait in their fd's entry, a reader and a writer; each step tries all of them once, in the order
- * of fds. Memory that cannot be had ends the test process: a simulation has nobody to tell. */
+ * Ops wait in their fd's entry, a reader and a writer; each step tries all of them once, in the
+ * order of fds. Memory that cannot be had ends the test process: a simulation has nobody to tell.
+ */
 #include "io/sim.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct sim_fd {
     int error;          /* to be reported once, like SO_ERROR */
     bool ended, broken; /* the peer's stream has ended; there is no peer any more */
     uint32_t edges;     /* of a poll, not yet reported */
+    uint32_t level;     /* of a source: what is true until sim_calm() */
     int *queue;         /* of a listener */
     size_t queue_count;
 };
@@ -40,6 +42,7 @@ struct sim {
     struct sim_fd *fds[SIM_FDS_MAX];
     int used;
     uint32_t slice;
+    bool one_shot;
     bool moved; /* did this step carry bytes? */
     struct {
         uint32_t countdown; /* 0: none */
@@ -126,11 +129,14 @@ void sim_feed(struct io *io, int fd, const void *bytes, size_t size)
     struct sim_fd *socket = fd_of(io, fd);
     assert(socket->kind == SIM_SOCKET && !socket->ended);
     bytes_add(&socket->in, bytes, size);
+    socket->edges |= EPOLLIN;
 }
 
 size_t sim_take(struct io *io, int fd, void *bytes, size_t size)
 {
-    return bytes_take(&fd_of(io, fd)->out, bytes, size);
+    struct sim_fd *socket = fd_of(io, fd);
+    socket->edges |= EPOLLOUT;
+    return bytes_take(&socket->out, bytes, size);
 }
 
 size_t sim_waiting(struct io *io, int fd)
@@ -168,9 +174,34 @@ int sim_connect(struct io *io, int listener)
     return fd;
 }
 
+int sim_accept(struct io *io, int listener)
+{
+    struct sim_fd *from = fd_of(io, listener);
+    assert(from->kind == SIM_LISTENER);
+    if (from->queue_count == 0)
+        return -EAGAIN;
+    int fd = from->queue[0];
+    memmove(from->queue, from->queue + 1, --from->queue_count * sizeof *from->queue);
+    return fd;
+}
+
+void sim_error(struct io *io, int fd, int errnum)
+{
+    assert(errnum > 0);
+    fd_of(io, fd)->error = errnum;
+}
+
 void sim_fire(struct io *io, int fd, uint32_t events)
 {
-    fd_of(io, fd)->edges |= events;
+    struct sim_fd *source = fd_of(io, fd);
+    assert(source->kind == SIM_SOURCE);
+    source->edges |= events;
+    source->level |= events;
+}
+
+void sim_calm(struct io *io, int fd)
+{
+    fd_of(io, fd)->level = 0;
 }
 
 bool sim_is_open(struct io *io, int fd)
@@ -182,6 +213,12 @@ void sim_slice(struct io *io, uint32_t size)
 {
     struct sim *sim = io->priv;
     sim->slice = size;
+}
+
+void sim_one_shot(struct io *io)
+{
+    struct sim *sim = io->priv;
+    sim->one_shot = true;
 }
 
 void sim_room(struct io *io, int fd, size_t room)
@@ -228,6 +265,21 @@ static void sim_end(struct io *io)
     free(sim);
 }
 
+/* What poll(2) would say now. */
+static uint32_t level_of(const struct sim_fd *fd)
+{
+    uint32_t level = fd->level;
+    if (bytes_left(&fd->in) > 0 || fd->ended || fd->queue_count > 0)
+        level |= EPOLLIN;
+    if (fd->ended)
+        level |= EPOLLRDHUP;
+    if (fd->broken)
+        level |= EPOLLERR | EPOLLHUP;
+    if (fd->kind == SIM_SOCKET && bytes_left(&fd->out) < fd->room)
+        level |= EPOLLOUT;
+    return level;
+}
+
 /* 0, or what a fault says that this op ends with. */
 static int fault(struct sim *sim, const struct io_op *op)
 {
@@ -251,6 +303,8 @@ static void sim_submit(struct io *io, struct io_op *op)
         io_ready(io, op, result);
         return;
     }
+    if (op->kind == IO_POLL)
+        fd->edges = level_of(fd);
     op->state = SIM_PARKED;
     *(io_direction(op) == IO_READER ? &fd->reader : &fd->writer) = op;
 }
@@ -288,6 +342,7 @@ static int take_error(struct sim_fd *fd)
 
 static void try_recv(struct io *io, struct sim_fd *fd, struct io_op *op)
 {
+    const struct sim *sim = io->priv;
     if (fd->error != 0) {
         finish(io, op, -take_error(fd));
     } else if (bytes_left(&fd->in) > 0) {
@@ -295,8 +350,11 @@ static void try_recv(struct io *io, struct sim_fd *fd, struct io_op *op)
         if (buf == NULL)
             return;
         buf->size = (uint32_t)bytes_take(&fd->in, buf->data, cut(io, IO_BUF_SIZE));
+        bool more = !sim->one_shot;
+        if (!more)
+            leave(io, op);
         io_report(io, op,
-                  (struct io_event){.result = (int32_t)buf->size, .more = true, .buf = buf});
+                  (struct io_event){.result = (int32_t)buf->size, .more = more, .buf = buf});
     } else if (fd->ended) {
         finish(io, op, 0);
     }
@@ -304,11 +362,13 @@ static void try_recv(struct io *io, struct sim_fd *fd, struct io_op *op)
 
 static void try_accept(struct io *io, struct sim_fd *fd, struct io_op *op)
 {
-    if (fd->queue_count == 0)
+    if (fd->error != 0) {
+        finish(io, op, -take_error(fd));
         return;
-    int accepted = fd->queue[0];
-    memmove(fd->queue, fd->queue + 1, --fd->queue_count * sizeof *fd->queue);
-    io_report(io, op, (struct io_event){.result = accepted, .more = true});
+    }
+    int accepted = sim_accept(io, op->fd);
+    if (accepted >= 0)
+        io_report(io, op, (struct io_event){.result = accepted, .more = true});
 }
 
 static void try_poll(struct io *io, struct sim_fd *fd, struct io_op *op)
@@ -381,7 +441,7 @@ static void try_writer(struct io *io, struct sim_fd *fd)
     struct io_op *op = fd->writer;
     if (op == NULL)
         return;
-    if (fd->broken) {
+    if (fd->broken || fd->error != 0) {
         int error = take_error(fd);
         finish(io, op, error != 0 ? -error : -EPIPE);
     } else if (op->kind == IO_SEND) {

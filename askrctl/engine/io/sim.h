@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The simulated kernel: sockets, listeners and pollable things in memory, for tests and fuzzers.
  *
- * One end of every simulated fd is driven by io ops, the other by the functions below: the test plays
- * the peer. Nothing happens by itself and nothing is random; a step tries the waiting ops in the
- * order of their fds, so the same calls give the same events. Real files may be given to
- * io_sendfile(). The clock is io->now_ns: it stands still while there are events, and a step without
- * any moves it to its deadline instead of sleeping.
+ * One end of every simulated fd is driven by io ops, the other by the functions below: the test
+ * plays the peer. Nothing happens by itself and nothing is random; a step tries the waiting ops in
+ * the order of their fds, so the same calls give the same events. Real files may be given to
+ * io_sendfile(). The clock is io->now_ns: it stands still while there are events, and a step
+ * without any moves it to its deadline instead of sleeping.
  *
  *     int fd = sim_socket(&io);
  *     io_recv(&io, &op, fd, done);
@@ -39,13 +39,20 @@ void sim_reset(struct io *, int fd); /* a TCP reset: what was on its way either 
 
 /* A new connection; the fd that io_accept() will report. */
 int sim_connect(struct io *, int listener);
-/* An edge on a source or a socket: fires a poll of one of these events. */
+/* What accept4(2) is to somebody who polls a listener: a new fd, or -EAGAIN. */
+int sim_accept(struct io *, int listener);
+/* An edge on a source: fires a poll of one of these events. They stay true until sim_calm(). */
 void sim_fire(struct io *, int fd, uint32_t events);
+void sim_calm(struct io *, int fd);
 bool sim_is_open(struct io *, int fd);
 
 /* At most this many bytes in one recv, and in one round of a send; 0: as many as there are. */
 void sim_slice(struct io *, uint32_t size);
 void sim_room(struct io *, int fd, size_t room);
+/* A recv ends with every buffer, as on kernels without multishot recv. */
+void sim_one_shot(struct io *);
+/* The recv, accept or send that waits on the fd, or comes next, ends with -errnum. */
+void sim_error(struct io *, int fd, int errnum);
 /* The nth op of this kind to start from now on (1: the next) ends with -errnum and does nothing; a
  * close closes nevertheless, as it does in Linux. One fault of each kind at a time. */
 void sim_fail(struct io *, enum io_kind kind, uint32_t nth, int errnum);

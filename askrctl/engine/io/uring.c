@@ -6,9 +6,9 @@
  * its last completion by then, so nothing stale can be taken for news.
  *
  * Happy path: recv is multishot into the pool's buffer ring, send asks for all or an error
- * (MSG_WAITALL), poll and accept are multishot and re-armed when the kernel ends them. Failure modes:
- * a full submission queue is flushed, and what the kernel then still refuses waits in `backlog`;
- * an empty pool (-ENOBUFS) parks a recv in `starved`. */
+ * (MSG_WAITALL), poll and accept are multishot and re-armed when the kernel ends them. Failure
+ * modes: a full submission queue is flushed, and what the kernel then still refuses waits in
+ * `backlog`; an empty pool (-ENOBUFS) parks a recv in `starved`. */
 #include "io/uring.h"
 
 #include <errno.h>
@@ -19,8 +19,8 @@
 enum {
     BATCH = 64, /* completions copied out at a time, so that callbacks find room in the ring */
     BOUNCE_SIZE = 64 * 1024, /* of a file at a time */
-    /* Bounce buffers kept when nobody uses them: 2 MiB. There may be as many as connections that are
-     * being sent a file; each also holds its socket buffer in the kernel, which is larger. */
+    /* Bounce buffers kept when nobody uses them: 2 MiB. There may be as many as connections that
+     * are being sent a file; each also holds its socket buffer in the kernel, which is larger. */
     BOUNCES_KEPT = 32,
     CANCEL_ANSWER = 1, /* in user_data */
 };
@@ -387,7 +387,8 @@ static void reap(struct io *io, uint32_t count)
         } batch[BATCH];
         const struct io_uring_cqe *completion;
         unsigned head, taken = 0;
-        io_uring_for_each_cqe(&uring->ring, head, completion) {
+        io_uring_for_each_cqe(&uring->ring, head, completion)
+        {
             batch[taken].user_data = completion->user_data;
             batch[taken].result = completion->res;
             batch[taken].flags = completion->flags;

@@ -21,8 +21,8 @@ struct uring {
     struct io_uring ring;
     struct io_uring_buf_ring *buf_ring; /* io->bufs, as the kernel sees them */
     size_t buf_ring_size;
-    uint32_t bufs_returned;  /* put into the ring and not yet shown to the kernel */
-    bool one_shot;           /* multishot recv is not to be had (before Linux 6.0) */
+    uint32_t bufs_returned; /* put into the ring and not yet shown to the kernel */
+    bool one_shot;          /* multishot recv is not to be had (before Linux 6.0) */
     bool multishot_worked;
     struct msghdr *messages; /* of SENDMSG, one for each submission entry */
     struct io_queue backlog; /* ops the kernel would not take: tried again in the next step */

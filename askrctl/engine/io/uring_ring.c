@@ -2,10 +2,10 @@
  * The ring of the io_uring backend: opening it, its receive buffers, one system call a step.
  *
  * The flags make completions run in io_step() instead of interrupting us: without them a request
- * costs half as much again (docs/decisions). liburing 2.3 is enough, so the buffer ring is registered
- * by hand. IORING_SETUP_NO_SQARRAY is never set: liburing 2.3 writes the array that is then missing
- * over the ring's header, which leaves a process that cannot be killed. The kernel makes every ring
- * fd close-on-exec. */
+ * costs half as much again (docs/decisions). liburing 2.3 is enough, so the buffer ring is
+ * registered by hand. IORING_SETUP_NO_SQARRAY is never set: liburing 2.3 writes the array that is
+ * then missing over the ring's header, which leaves a process that cannot be killed. The kernel
+ * makes every ring fd close-on-exec. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
