@@ -138,7 +138,9 @@ def test_a_refused_request_is_told_why_and_the_connection_ends(
 
 def test_a_small_body_that_nobody_wants_does_not_end_the_connection(files: Server) -> None:
     client = files.connect()
-    for body in ("Content-Length: 5\r\n\r\nabcde", "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"):
+    sized = "Content-Length: 5\r\n\r\nabcde"
+    chunked = "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+    for body in (sized, chunked):
         client.send(f"POST /hello.txt HTTP/1.1\r\nHost: a\r\n{body}")
         answer = client.answer()
         assert (answer.status, answer.closes) == (405, False)
@@ -193,7 +195,7 @@ def test_a_reader_who_takes_nothing_is_cut_off(backend: str, root: Path) -> None
 
 
 def _open_sockets(server: Server) -> int:
-    """Sockets of the worker that belong to connections: listener and control pair are the others."""
+    """Sockets of the worker that belong to connections, without listener and control pair."""
     links = []
     for fd in Path(f"/proc/{server.process.pid}/fd").iterdir():
         try:

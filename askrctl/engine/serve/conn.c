@@ -136,7 +136,7 @@ static bool may_parse(const struct conn *conn)
     return conn->output == NULL || conn->output->memory < CONN_PIPELINE_OUTPUT;
 }
 
-static void parse(struct conn *conn, struct slice *input)
+static void parse_some(struct conn *conn, struct slice *input)
 {
     struct worker *worker = conn->worker;
     while (may_parse(conn)) {
@@ -165,6 +165,14 @@ static void parse(struct conn *conn, struct slice *input)
             return;
         }
     }
+}
+
+/* The parsed request points into the input, which is another's after this: whoever is served later
+ * is parsed again, from the head that was kept. */
+static void parse(struct conn *conn, struct slice *input)
+{
+    parse_some(conn, input);
+    conn->worker->request_of = NULL;
 }
 
 /* Keep input that cannot be parsed yet. What a well-behaved peer can make us hold is one head or

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The engine's public surface, as declarations only. Read twice: by the C compiler through askr/api.h
- * and by cffi through _build.py; it therefore has no preprocessor lines. */
+ * The engine's public surface, as declarations only. Read twice: by the C compiler through
+ * askr/api.h and by cffi through _build.py; it therefore has no preprocessor lines. */
 
 enum askr_io_id {
     ASKR_IO_NONE = 0,
@@ -29,26 +29,37 @@ struct askr_app_status {
     int64_t since_ns;  /* CLOCK_MONOTONIC of the running request's start; 0 when idle */
 };
 
-enum askr_app_state { ASKR_APP_NONE = 0, ASKR_APP_BOOTING = 1, ASKR_APP_IDLE = 2, ASKR_APP_BUSY = 3,
-                      ASKR_APP_FAILED = 4, ASKR_APP_DEAD = 5 };
+enum askr_app_state {
+    ASKR_APP_NONE = 0,
+    ASKR_APP_BOOTING = 1,
+    ASKR_APP_IDLE = 2,
+    ASKR_APP_BUSY = 3,
+    ASKR_APP_FAILED = 4,
+    ASKR_APP_DEAD = 5
+};
 
-enum askr_worker_state { ASKR_WORKER_NONE = 0, ASKR_WORKER_STARTING = 1, ASKR_WORKER_READY = 2,
-                         ASKR_WORKER_DRAINING = 3, ASKR_WORKER_FAILED = 4 };
+enum askr_worker_state {
+    ASKR_WORKER_NONE = 0,
+    ASKR_WORKER_STARTING = 1,
+    ASKR_WORKER_READY = 2,
+    ASKR_WORKER_DRAINING = 3,
+    ASKR_WORKER_FAILED = 4
+};
 
 /* One worker's page of the status memory: written by that worker alone, read by all. */
 struct askr_worker_status {
-    int64_t heartbeat_ns;   /* CLOCK_MONOTONIC, at least every 100 ms */
+    int64_t heartbeat_ns; /* CLOCK_MONOTONIC, at least every 100 ms */
     int32_t pid;
-    uint32_t state;         /* enum askr_worker_state */
+    uint32_t state; /* enum askr_worker_state */
     uint32_t generation;
-    uint32_t backend;       /* enum askr_io_id it runs on */
-    int32_t backend_errno;  /* why the requested backend did not open; 0 */
-    uint32_t connections;   /* open now */
-    uint32_t queue_depth;   /* requests waiting for an application now */
-    uint32_t inflight;      /* requests an application holds now */
-    uint64_t accepted;      /* connections, ever */
-    uint64_t requests;      /* answered, ever */
-    uint64_t responses[6];  /* by class: [2] is 2xx; [0] unused */
+    uint32_t backend;      /* enum askr_io_id it runs on */
+    int32_t backend_errno; /* why the requested backend did not open; 0 */
+    uint32_t connections;  /* open now */
+    uint32_t queue_depth;  /* requests waiting for an application now */
+    uint32_t inflight;     /* requests an application holds now */
+    uint64_t accepted;     /* connections, ever */
+    uint64_t requests;     /* answered, ever */
+    uint64_t responses[6]; /* by class: [2] is 2xx; [0] unused */
     uint64_t bytes_in, bytes_out;
     uint64_t errors;        /* connections ended by a protocol error */
     uint64_t timeouts;      /* 408, 504 and silent closes by a timer */
@@ -60,31 +71,32 @@ struct askr_worker_status {
     struct askr_app_status apps[64];
 };
 
-/* Everything a worker is told. Pointers stay the caller's; the call does not keep them after it returns. */
+/* Everything a worker is told. Pointers stay the caller's; the call does not keep them after it
+ * returns. */
 struct askr_worker_config {
     uint32_t index, count, generation;
-    uint32_t backend;            /* enum askr_io_id */
-    uint32_t app_count;          /* places for application processes; 0: static files only */
+    uint32_t backend;   /* enum askr_io_id */
+    uint32_t app_count; /* places for application processes; 0: static files only */
     int listeners[16];
     uint32_t listener_count;
-    int bell_fd;                 /* eventfd that this worker's application processes ring; or -1 */
-    int control_fd;              /* SOCK_SEQPACKET to the supervisor: see serve/control.h */
-    int status_fd;               /* memfd of ASKR_WORKERS_MAX pages of askr_status_stride() bytes */
-    uint32_t status_slot;        /* which page is this worker's */
-    const char *root;            /* document root */
-    const char *front;           /* front controller relative to root, or NULL */
-    const char *worker_script;   /* absolute path, or NULL: classic mode */
+    int bell_fd;               /* eventfd that this worker's application processes ring; or -1 */
+    int control_fd;            /* SOCK_SEQPACKET to the supervisor: see serve/control.h */
+    int status_fd;             /* memfd of ASKR_WORKERS_MAX pages of askr_status_stride() bytes */
+    uint32_t status_slot;      /* which page is this worker's */
+    const char *root;          /* document root */
+    const char *front;         /* front controller relative to root, or NULL */
+    const char *worker_script; /* absolute path, or NULL: classic mode */
     const char *index_files[4];
-    const char *server_header;   /* "askrctl", or "" for none */
-    const char *temp_dir;        /* where bodies and answers spool */
+    const char *server_header; /* "askrctl", or "" for none */
+    const char *temp_dir;      /* where bodies and answers spool */
     int follow_symlinks, precompressed, scripts;
     uint32_t head_size_max, target_size_max, fields_max;
     int64_t body_size_max;
     uint32_t queue_max;
-    uint32_t connections_max;    /* of this worker */
+    uint32_t connections_max; /* of this worker */
     int64_t head_timeout_ns, body_timeout_ns, keepalive_timeout_ns, write_timeout_ns;
     int64_t queue_timeout_ns, request_timeout_ns, drain_timeout_ns;
-    uint32_t body_rate_min;      /* bytes per second a body must keep up with after body_timeout */
+    uint32_t body_rate_min; /* bytes per second a body must keep up with after body_timeout */
     int64_t spin_ns;
 };
 

@@ -35,32 +35,34 @@ struct askr_field {
 /* A complete request head, in CGI terms (RFC 3875 where a name is shared). Field names keep the
  * client's spelling and are screened: only [A-Za-z0-9-] survives, `Proxy` never does. */
 struct askr_request {
-    struct askr_text method;          /* "GET" */
-    struct askr_text target;          /* REQUEST_URI: as received, without scheme and authority */
-    struct askr_text path;            /* decoded and normalised path */
-    struct askr_text query;           /* after the first '?', undecoded */
-    struct askr_text host;            /* Host or :authority, with its port when the client sent one */
-    struct askr_text script_filename; /* absolute path of the script to run; worker mode: the worker script */
-    struct askr_text script_name;     /* "/index.php" */
-    struct askr_text path_info;       /* "/x" of /index.php/x, or "" */
+    struct askr_text method; /* "GET" */
+    struct askr_text target; /* REQUEST_URI: as received, without scheme and authority */
+    struct askr_text path;   /* decoded and normalised path */
+    struct askr_text query;  /* after the first '?', undecoded */
+    struct askr_text host;   /* Host or :authority, with its port when the client sent one */
+    struct askr_text
+        script_filename; /* absolute path of the script to run; worker mode: the worker script */
+    struct askr_text script_name; /* "/index.php" */
+    struct askr_text path_info;   /* "/x" of /index.php/x, or "" */
     struct askr_text document_root;
-    struct askr_text remote_address;  /* "127.0.0.1", "::1", or "" on a unix socket */
+    struct askr_text remote_address; /* "127.0.0.1", "::1", or "" on a unix socket */
     struct askr_text server_address;
-    struct askr_text content_type;    /* value of Content-Type, or "" */
-    struct askr_text cookie;          /* Cookie values joined with "; ", or "" */
+    struct askr_text content_type; /* value of Content-Type, or "" */
+    struct askr_text cookie;       /* Cookie values joined with "; ", or "" */
     struct askr_text authorization;
-    int64_t content_length;           /* complete size of the body; 0 when there is none */
-    bool has_body;                    /* the client announced a body, even an empty one */
+    int64_t content_length; /* complete size of the body; 0 when there is none */
+    bool has_body;          /* the client announced a body, even an empty one */
     bool https;
     uint16_t remote_port, server_port;
-    uint16_t protocol;                /* 1000, 1001, 2000: HTTP/1.0, 1.1, 2 */
+    uint16_t protocol; /* 1000, 1001, 2000: HTTP/1.0, 1.1, 2 */
     uint16_t field_count;
     const struct askr_field *fields;
 };
 
 enum askr_outcome {
-    ASKR_DONE = 0,   /* the answer is complete */
-    ASKR_FAILED = 1, /* the application failed: 500 if no head has gone out, else the answer is cut off */
+    ASKR_DONE = 0, /* the answer is complete */
+    ASKR_FAILED =
+        1, /* the application failed: 500 if no head has gone out, else the answer is cut off */
 };
 
 enum askr_level { ASKR_DEBUG = 0, ASKR_INFO = 1, ASKR_WARN = 2, ASKR_ERROR = 3 };
@@ -101,12 +103,12 @@ struct askr_setting {
     const char *key, *value;
 };
 
-struct askr_module {            /* exported as `askr_module` */
-    uint32_t abi;               /* ASKR_MODULE_ABI the module was built with */
-    const char *name;           /* "php" */
-    const char *built_for;      /* "8.2.36 NTS": what its headers said */
-    /* In the zygote, once, before any fork: library start-up, shared caches. 0, or -1 and a sentence
-     * of at most `size` bytes in `error`. */
+struct askr_module {       /* exported as `askr_module` */
+    uint32_t abi;          /* ASKR_MODULE_ABI the module was built with */
+    const char *name;      /* "php" */
+    const char *built_for; /* "8.2.36 NTS": what its headers said */
+    /* In the zygote, once, before any fork: library start-up, shared caches. 0, or -1 and a
+     * sentence of at most `size` bytes in `error`. */
     int (*start)(const struct askr_host *, const struct askr_setting *, size_t count, char *error,
                  size_t size);
     /* In an application process: serve the port until it drains. The exit status of the process. */
