@@ -281,7 +281,8 @@ static void output_drained(struct conn *conn)
 {
     if (conn->peer_closed && conn->exchange == NULL)
         conn_close(conn);
-    if (conn->closing || !conn->close)
+    /* A streamed answer runs dry between its parts: only its end closes. */
+    if (conn->closing || !conn->close || conn->exchange != NULL)
         return;
     if (!conn->linger) {
         conn_close(conn);
