@@ -258,13 +258,19 @@ def _apply_table(config: Config, section: str, table: object, path: Path, text: 
     return config
 
 
+def _last_line(text: str) -> int:
+    return len(text.rstrip().splitlines())
+
+
 def read_text(text: str, path: Path, config: Config | None = None) -> Config:
     """Parse the text of an askr.toml; `path` is for messages."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        # tomllib names the line of every fault but one.
+        what = str(error).replace("at end of document", f"at the end, line {_last_line(text)}")
         raise AskrError(
-            f"{path} is not valid TOML: {error}", "askrctl serve --help", code=2
+            f"{path} is not valid TOML: {what}", "askrctl serve --help", code=2
         ) from None
     config = config or Config()
     for section, table in tables.items():

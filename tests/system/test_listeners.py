@@ -2,6 +2,7 @@
 """Where a server listens, and what it tells a service manager."""
 
 import socket
+import sys
 import stat
 from pathlib import Path
 
@@ -10,8 +11,13 @@ from system.client import ask
 from system.conftest import Serve
 from system.harness import wait_until
 
-# LISTEN_PID has to be the pid of the server itself (sd_listen_fds(3)), so a shell becomes it.
-ACTIVATE = 'exec 3<&"$FD" && LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+# LISTEN_PID has to be the pid of the server itself (sd_listen_fds(3)), so this becomes it.
+ACTIVATE = """
+import os, sys
+os.dup2(int(os.environ["FD"]), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @pytest.fixture
@@ -49,7 +55,7 @@ def test_a_socket_of_the_service_manager_is_taken_over(serve: Serve, folder: Pat
     with socket.create_server(("127.0.0.1", 0)) as given:
         serve(
             folder,
-            wrapper=["sh", "-c", ACTIVATE, "sh"],
+            wrapper=[sys.executable, "-c", ACTIVATE],
             environment={"FD": str(given.fileno())},
             keep_fds=[given.fileno()],
         )

@@ -226,7 +226,7 @@ def test_a_worker_out_of_descriptors_recovers(serve: Serve, folder: Path) -> Non
     [worker] = server.workers()
     open_now = len(list(Path(f"/proc/{worker}/fd").iterdir()))
     _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
-    resource.prlimit(worker, resource.RLIMIT_NOFILE, (open_now + 4, hard))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (open_now + 8, hard))
     crowd = [server.connect() for _ in range(20)]
     for connection in crowd:
         connection.send(build("GET", "/hello.txt"))

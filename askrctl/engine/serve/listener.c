@@ -8,11 +8,14 @@
  * has had its chance, and if that one is stopped nothing waits longer than this.
  *
  * Failure modes: EMFILE and ENFILE and memory shortage back off for BACKOFF_NS; connections that
- * are open live on. */
+ * are open live on. Before it comes to that, the last descriptors are kept for those connections:
+ * a file to be sent, a body to be spooled. New connections wait in the kernel's backlog. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "serve/conn.h"
@@ -21,6 +24,9 @@
 #define DEFER_NS (3 * NS_PER_MS)
 #define BACKOFF_NS (200 * NS_PER_MS)
 #define PEER_STALE_NS (300 * NS_PER_MS) /* three missed heartbeats: it takes no connections */
+
+/* Of the descriptors a process may have, the part kept for the connections it has. */
+enum { RESERVE_PART = 16, RESERVE_MIN = 4, RESERVE_MAX = 64 };
 
 /* A lead of this many connections over the mean is not worth a delay. */
 enum { SHARE_SLACK = 1 };
@@ -58,6 +64,28 @@ static void try_later(struct listener *listener, int64_t delay_ns)
     listener->retry_ns = listener->worker->io.now_ns + delay_ns;
 }
 
+/* The first descriptor of the reserve. */
+static int reserve_start(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
+        return INT32_MAX;
+    int all = (int)limit.rlim_cur, part = all / RESERVE_PART;
+    return all - (part < RESERVE_MIN ? RESERVE_MIN : part > RESERVE_MAX ? RESERVE_MAX : part);
+}
+
+/* Is the lowest free descriptor one of the reserve? Asked only after one was met. */
+static bool reserve_reached(struct worker *worker, int start)
+{
+    if (!worker->fds_short)
+        return false;
+    int lowest = fcntl(worker->listeners[0].fd, F_DUPFD_CLOEXEC, 0);
+    if (lowest >= 0)
+        close(lowest);
+    worker->fds_short = lowest < 0 || lowest >= start;
+    return worker->fds_short;
+}
+
 /* Take one connection. False: there is none, or none may be taken now. */
 static bool accept_one(struct listener *listener)
 {
@@ -71,6 +99,7 @@ static bool accept_one(struct listener *listener)
             try_later(listener, BACKOFF_NS);
             return false;
         }
+        worker->fds_short = fd >= listener->reserve_start;
         return true;
     }
     if (errno == EAGAIN)
@@ -88,7 +117,8 @@ static bool may_accept(struct listener *listener, bool patient)
     struct worker *worker = listener->worker;
     if (worker->draining)
         return false;
-    if (worker->conn_count >= worker->config->connections_max) {
+    if (worker->conn_count >= worker->config->connections_max ||
+        reserve_reached(worker, listener->reserve_start)) {
         try_later(listener, BACKOFF_NS);
         return false;
     }
@@ -112,6 +142,7 @@ static void accept_some(struct listener *listener)
     }
     listener->deferring = false;
     listener->retry_ns = NEVER;
+    listener->reserve_start = reserve_start(); /* it may be changed at any time: prlimit(1) */
     while (may_accept(listener, patient) && accept_one(listener))
         ;
 }

@@ -32,7 +32,8 @@ struct listener {
     struct io_op op;
     struct worker *worker;
     int fd;
-    int64_t retry_ns; /* when a deferred or failed accept is tried again; NEVER */
+    int64_t retry_ns;  /* when a deferred or failed accept is tried again; NEVER */
+    int reserve_start; /* the first descriptor that is kept for open connections */
     bool deferring;
     uint64_t others_accepted; /* when the deferral began */
 };
@@ -71,6 +72,7 @@ struct worker {
     char date[HTTP_DATE_SIZE + 1];
     char boot_error[512]; /* why no application can serve, or "" */
 
+    bool fds_short; /* the last connection took a descriptor of the reserve */
     bool draining;
     int64_t drain_deadline_ns, idle_deadline_ns;
     int failure; /* -errno that ends the loop */
