@@ -47,6 +47,7 @@ static int uring_open(struct io *io, const struct io_options *options, askr_erro
         goto out_ring;
     }
     io_queue_init(&uring->backlog);
+    io_queue_init(&uring->cancels);
     io_queue_init(&uring->starved);
     io->bufs_free = NULL; /* the ring has them */
     io->priv = uring;
@@ -75,6 +76,12 @@ void uring_without_multishot(struct io *io)
 {
     struct uring *uring = io->priv;
     uring->one_shot = true;
+}
+
+void uring_refuse(struct io *io, bool refuses)
+{
+    struct uring *uring = io->priv;
+    uring->refuses = refuses;
 }
 
 /* --- bounce buffers --- */
@@ -208,9 +215,8 @@ static void cancel_flying(struct uring *uring, struct io_op *op)
         io_uring_sqe_set_data64(entry, (uintptr_t)op | CANCEL_ANSWER);
         return;
     }
-    /* No room, and the kernel makes none: this way needs no entry (Linux 6.0). */
-    struct io_uring_sync_cancel_reg cancel = {.addr = (uintptr_t)op, .fd = -1};
-    io_uring_register_sync_cancel(&uring->ring, &cancel);
+    /* Behind the op's own entry, which may still be in the queue: so there is no other way. */
+    io_queue_push(&uring->cancels, op);
 }
 
 static void end_file(struct io *io, struct io_op *op)
@@ -351,7 +357,10 @@ static void complete_multishot(struct io *io, struct io_op *op, int32_t result, 
 
 static void complete(struct io *io, struct io_op *op, int32_t result, uint32_t flags)
 {
-    assert(op->state == FLYING && op->link == NULL);
+    struct uring *uring = io->priv;
+    assert(op->state == FLYING);
+    if (UNLIKELY(op->link != NULL) && (flags & IORING_CQE_F_MORE) == 0)
+        io_queue_remove(&uring->cancels, op); /* it ended without */
     switch ((enum io_kind)op->kind) {
     case IO_RECV:
         complete_recv(io, op, result, flags);
@@ -418,6 +427,8 @@ static void retry_backlog(struct uring *uring)
 {
     for (uint32_t count = uring->backlog.count; count > 0; count--)
         issue(uring, io_queue_pop(&uring->backlog));
+    for (uint32_t count = uring->cancels.count; count > 0; count--)
+        cancel_flying(uring, io_queue_pop(&uring->cancels));
 }
 
 static int uring_step(struct io *io, int64_t deadline_ns)
@@ -425,7 +436,8 @@ static int uring_step(struct io *io, int64_t deadline_ns)
     struct uring *uring = io->priv;
     retry_backlog(uring);
     feed_starved(io);
-    int count = io_wait(io, uring->backlog.first != NULL ? INT64_MIN : deadline_ns, uring_enter);
+    bool refused = uring->backlog.first != NULL || uring->cancels.first != NULL;
+    int count = io_wait(io, refused ? INT64_MIN : deadline_ns, uring_enter);
     if (count < 0)
         return count;
     reap(io, (uint32_t)count);

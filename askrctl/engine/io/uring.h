@@ -24,8 +24,10 @@ struct uring {
     uint32_t bufs_returned; /* put into the ring and not yet shown to the kernel */
     bool one_shot;          /* multishot recv is not to be had (before Linux 6.0) */
     bool multishot_worked;
+    bool refuses;            /* for tests: the kernel takes no entries */
     struct msghdr *messages; /* of SENDMSG, one for each submission entry */
     struct io_queue backlog; /* ops the kernel would not take: tried again in the next step */
+    struct io_queue cancels; /* ops in flight whose cancel found no room: likewise */
     struct io_queue starved; /* recvs that found no buffer */
     struct uring_bounce *bounces;
     uint32_t bounce_count;
@@ -41,5 +43,7 @@ void uring_buf_put(struct io *, struct io_buf *);
 int uring_enter(struct io *, int64_t wait_ns);
 /* Behave as on a kernel without multishot recv. For tests. */
 void uring_without_multishot(struct io *);
+/* Behave as if the kernel had no memory for entries, outside io_step(). For tests. */
+void uring_refuse(struct io *, bool);
 
 #endif

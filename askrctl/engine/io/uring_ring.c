@@ -144,6 +144,8 @@ struct io_uring_sqe *uring_entry(struct uring *uring)
     if (LIKELY(entry != NULL))
         return entry;
     show_bufs(uring);
+    if (UNLIKELY(uring->refuses))
+        return NULL;
     io_uring_submit(&uring->ring);
     return io_uring_get_sqe(&uring->ring);
 }
