@@ -157,8 +157,10 @@ static inline size_t site_content(const struct static_entry *entry, char *out, s
         memcpy(out, entry->content, size);
         return size;
     }
-    ssize_t done = pread(entry->fd, out, size, 0);
-    return done > 0 ? (size_t)done : 0;
+    size_t used = 0;
+    for (ssize_t done = 1; used < size && done > 0; used += done > 0 ? (size_t)done : 0)
+        done = pread(entry->fd, out + used, size - used, (off_t)used);
+    return used;
 }
 
 static inline const char *site_describe(struct site *site, struct static_target *target)
