@@ -3,6 +3,7 @@
 
 import gzip
 import os
+import re
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def site(serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory) -> Serve
     (root / ".env").write_bytes(b"SECRET=1")
     (root / "notes.txt~").write_bytes(b"backup")
     (root / "config.bak").write_bytes(b"backup")
-    (root / "source.php").write_bytes(b"<?php secret();")
+    # Not at the top, where it would make this a PHP application.
+    (root / "folder/source.php").write_bytes(b"<?php secret();")
     (folder / "outside.txt").write_bytes(b"outside")
     (root / "escape.txt").symlink_to(folder / "outside.txt")
     return serve_shared(root)
@@ -118,6 +120,13 @@ def test_a_folder_shows_its_index_and_wants_its_slash(site: Server) -> None:
     assert (moved.get("Location") or "").endswith("/folder/?x=1")
 
 
+@pytest.mark.parametrize("target", ["//example.com/../folder", "/\\example.com/../folder"])
+def test_a_redirect_does_not_lead_to_another_site(site: Server, target: str) -> None:
+    moved = site.get(target)
+    assert moved.status == 301
+    assert re.match(r"/[^/\\]", moved.get("Location") or "")
+
+
 def test_an_encoded_name_is_found(site: Server) -> None:
     assert site.get("/with%20space%20%C3%BC.txt").body == b"spaced"
     assert site.get("/.well-known/thing").body == b"known"
@@ -131,9 +140,9 @@ def test_an_encoded_name_is_found(site: Server) -> None:
         "/%2eenv",
         "/notes.txt~",
         "/config.bak",
-        "/source.php",
-        "/source.ph%70",
-        "/source.php/",
+        "/folder/source.php",
+        "/folder/source.ph%70",
+        "/folder/source.php/",
         "/hello.txt/",
         "/escape.txt",
         "/../outside.txt",

@@ -34,8 +34,12 @@ static bool next_tag(struct slice *list, struct slice *tag, bool *is_weak)
     return true;
 }
 
-/* Does the list name the entry? Ours is a strong tag; strong comparison (section 8.8.3.2) does not
- * take a weak one for it. */
+/* Strong comparison (section 8.8.3.2) takes no weak tag for anything. */
+static bool same_tag(const struct static_entry *entry, struct slice tag, bool is_weak, bool strong)
+{
+    return slice_equals(tag, entry->tag) && !(strong && (is_weak || entry->weak));
+}
+
 static bool names_entry(const struct static_entry *entry, struct slice list, bool strong)
 {
     struct slice tag;
@@ -43,7 +47,7 @@ static bool names_entry(const struct static_entry *entry, struct slice list, boo
     if (slice_equals(list, SLICE("*")))
         return true;
     while (next_tag(&list, &tag, &is_weak))
-        if (slice_equals(tag, entry->etag) && !(strong && is_weak))
+        if (same_tag(entry, tag, is_weak, strong))
             return true;
     return false;
 }
@@ -132,5 +136,5 @@ bool static_range_holds(const struct static_entry *entry, const struct static_wi
         return false;
     if (entry->date.size > 0 && entry->settled && slice_equals(wishes->if_range, entry->date))
         return true;
-    return slice_equals(wishes->if_range, entry->etag);
+    return same_tag(entry, wishes->if_range, false, true);
 }

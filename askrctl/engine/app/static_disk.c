@@ -7,7 +7,8 @@
  * is judged and not a name, renaming things meanwhile gains nothing.
  *
  * openat2() is Linux 5.6, and sandboxes of that time refuse it with EPERM. Without it the first
- * step is a walk from directory to directory with O_NOFOLLOW; the judgement is the same. */
+ * step is a walk from directory to directory with O_NOFOLLOW, and the judgement alone keeps
+ * symlinks beneath the root. (It is the milder judge of absolute ones that lead there.) */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,7 +3,8 @@
  *
  * The ETag is a strong one (RFC 9110 section 8.8.1). Of a file in memory it is a hash of the bytes,
  * so two hosts that serve the same release agree, and a build that sets every time stamp to the
- * same second does no harm. Of a larger one it is size, inode and both time stamps. */
+ * same second does no harm. Of a larger one it is size, inode and both time stamps: a weak one
+ * until these can be trusted. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,11 +65,13 @@ static void set_etag(struct static_entry *entry, enum static_encoding encoding)
     uint64_t hash = entry->in_memory ? static_hash(0, entry->content, (size_t)entry->size)
                                      : static_hash(0, (const char *)stamps, sizeof stamps);
     struct slice coding = static_codings[encoding].name;
-    int size = snprintf(entry->etag_text, sizeof entry->etag_text, "\"%016llx-%llx%s%s\"",
+    int size = snprintf(entry->etag_text, sizeof entry->etag_text, "W/\"%016llx-%llx%s%s\"",
                         (unsigned long long)hash, (unsigned long long)entry->size,
                         coding.size > 0 ? "-" : "", coding.data);
-    assert(size > 0 && (size_t)size < sizeof entry->etag_text);
-    entry->etag = (struct slice){entry->etag_text, (size_t)size};
+    assert(size > 2 && (size_t)size < sizeof entry->etag_text);
+    entry->tag = (struct slice){entry->etag_text + 2, (size_t)size - 2};
+    entry->weak = !entry->in_memory && !entry->settled;
+    entry->etag = entry->weak ? (struct slice){entry->etag_text, (size_t)size} : entry->tag;
 }
 
 /* A time of 0 or 1 is what reproducible builds give every file: it validates nothing. A time in the

@@ -110,51 +110,6 @@ static enum step split_script(struct static_files *files, struct static_found *f
     return NEXT;
 }
 
-/* The siblings of the file in files->name. One that is older than the file was made from another.
- */
-static void load_siblings(struct static_files *files, struct slice name, const struct stat *plain,
-                          const struct static_found *old, struct static_found *found)
-{
-    bool vary = false;
-    for (enum static_encoding i = STATIC_BROTLI; i < STATIC_ENCODINGS; i++) {
-        struct static_opened opened;
-        struct slice suffix = static_codings[i].suffix, sibling;
-        if (name.size + suffix.size >= sizeof files->name)
-            break;
-        memcpy(files->name + name.size, suffix.data, suffix.size);
-        sibling = (struct slice){files->name, name.size + suffix.size};
-        files->name[sibling.size] = '\0';
-        if (static_disk_open(files, sibling, O_RDONLY, &opened) < 0)
-            continue;
-        if (!S_ISREG(opened.status.st_mode) || !opened.may_serve || opened.status.st_size == 0 ||
-            opened.status.st_mtim.tv_sec < plain->st_mtim.tv_sec) {
-            close(opened.fd);
-            continue;
-        }
-        found->entries[i] = static_entry_load(files, &opened, found->entries[STATIC_PLAIN]->type, i,
-                                              old != NULL ? old->entries[i] : NULL);
-        vary |= found->entries[i] != NULL;
-    }
-    for (size_t i = 0; i < STATIC_ENCODINGS; i++)
-        if (found->entries[i] != NULL)
-            found->entries[i]->vary = vary;
-}
-
-/* `opened` is a regular file that may be served; `name` is in files->name. */
-static enum step decide_file(struct static_files *files, struct slice name,
-                             struct static_opened *opened, const struct static_found *old,
-                             struct static_found *found)
-{
-    found->entries[STATIC_PLAIN] =
-        static_entry_load(files, opened, static_type_of(static_base_name(name)), STATIC_PLAIN,
-                          old != NULL ? old->entries[STATIC_PLAIN] : NULL);
-    if (found->entries[STATIC_PLAIN] == NULL)
-        return decide(found, STATIC_FAILED);
-    if (files->precompressed)
-        load_siblings(files, name, &opened->status, old, found);
-    return decide(found, STATIC_FILE);
-}
-
 static enum step decide_front(struct static_files *files, struct static_found *found,
                               struct slice path_info)
 {
@@ -197,6 +152,15 @@ static enum step try_index_script(struct static_files *files, struct slice name,
                                       : decide_script(files, found, name, SLICE(""));
 }
 
+/* `name` is in files->name; `opened` is taken over. */
+static enum step decide_file(struct static_files *files, struct slice name,
+                             struct static_opened *opened, const struct static_found *old,
+                             struct static_found *found)
+{
+    int result = static_file_load(files, name, opened, old, found);
+    return decide(found, result < 0 ? STATIC_FAILED : STATIC_FILE);
+}
+
 static enum step try_index_file(struct static_files *files, struct slice name,
                                 const struct static_found *old, struct static_found *found)
 {
@@ -214,24 +178,20 @@ static enum step try_index_file(struct static_files *files, struct slice name,
 static enum step try_index(struct static_files *files, const struct static_found *old,
                            struct static_found *found)
 {
-    struct slice path = found->path, directory = {path.data + 1, path.size - 1};
+    struct slice path = found->path;
     bool has_slash = path.data[path.size - 1] == '/';
+    files->path[path.size] = '/'; /* in place of the NUL; nothing reads that any more */
+    struct slice directory = {path.data + 1, path.size - has_slash};
     enum step step = NEXT;
     for (size_t i = 0; i < files->index_count && step == NEXT; i++) {
         struct slice index = files->index_files[i], name;
-        bool is_script = static_may_run(index);
-        size_t skipped = has_slash ? 0 : 1;
-        char joined[STATIC_INDEX_NAME_MAX + 2] = "/";
-        memcpy(joined + 1, index.data, index.size);
-        struct slice tail = {joined + 1 - skipped, index.size + skipped};
-        if (!set_name(files, directory, tail, &name))
-            return NEXT;
-        step = is_script ? try_index_script(files, name, found)
-                         : try_index_file(files, name, old, found);
+        if (!set_name(files, directory, index, &name))
+            continue;
+        step = static_may_run(index) ? try_index_script(files, name, found)
+                                     : try_index_file(files, name, old, found);
     }
     bool is_front = files->everything_to_front && found->kind == STATIC_SCRIPT;
-    if (step == DECIDED && !has_slash && !is_front &&
-        (found->kind == STATIC_FILE || found->kind == STATIC_SCRIPT)) {
+    if (!has_slash && !is_front && (found->kind == STATIC_FILE || found->kind == STATIC_SCRIPT)) {
         static_found_release(files, found);
         return decide(found, STATIC_REDIRECT);
     }
@@ -241,19 +201,25 @@ static enum step try_index(struct static_files *files, const struct static_found
 static enum step try_path(struct static_files *files, const struct static_found *old,
                           struct static_found *found)
 {
-    struct slice path = found->path, name;
+    struct slice path = found->path, inside = {path.data + 1, path.size - 1}, name;
     struct static_opened opened;
     bool has_slash = path.data[path.size - 1] == '/';
-    if (!set_name(files,
-                  (struct slice){path.data + 1, path.size - (has_slash && path.size > 1) - 1},
-                  SLICE(""), &name))
+    if (has_slash && inside.size > 0)
+        inside.size--;
+    if (!set_name(files, inside, SLICE(""), &name))
         return NEXT;
     int result = static_disk_open(files, name, O_RDONLY, &opened);
+    bool may_read = result != -EACCES;
+    if (!may_read) /* a directory need not be readable to have an index */
+        result = static_disk_open(files, name, O_PATH, &opened);
     if (result < 0)
         return decide_error(found, result);
-    if (S_ISREG(opened.status.st_mode) && opened.may_serve && !has_slash)
+    bool is_file = S_ISREG(opened.status.st_mode) && opened.may_serve && !has_slash;
+    if (is_file && may_read)
         return decide_file(files, name, &opened, old, found);
     close(opened.fd);
+    if (is_file)
+        return decide(found, STATIC_DENIED);
     return S_ISDIR(opened.status.st_mode) ? try_index(files, old, found) : NEXT;
 }
 
@@ -293,13 +259,4 @@ void static_locate(struct static_files *files, struct slice raw, const struct st
         out->kind = STATIC_BAD;
     else if (try_all(files, old, out) == NEXT)
         out->kind = STATIC_MISSING;
-}
-
-void static_found_release(struct static_files *files, struct static_found *found)
-{
-    for (size_t i = 0; i < STATIC_ENCODINGS; i++) {
-        if (found->entries[i] != NULL)
-            static_release(files, found->entries[i]);
-        found->entries[i] = NULL;
-    }
 }

@@ -36,7 +36,10 @@ struct static_entry {
     int64_t size;
     int64_t modified; /* what Last-Modified says, in seconds; 0: it says nothing */
     struct static_identity identity;
-    struct slice type, etag, date;
+    struct slice type, date;
+    struct slice etag; /* as it is sent: with W/ when it is weak */
+    struct slice tag;  /* its opaque part, with the quotes */
+    bool weak;
     struct http_field fields[5]; /* those every answer with a body has */
     size_t field_count;
     char etag_text[STATIC_ETAG_MAX];
@@ -93,9 +96,10 @@ struct static_files {
 /* static_path.c: request paths and file names as bytes. */
 
 /* Decode and normalise `raw` into `out` (raw.size + 1 bytes): one slash at the start and between
- * segments, no "." and "..", a NUL at the end. False for a path no file can have. */
+ * segments, no "." and "..", a NUL at the end. False when it has a NUL or a broken escape, or
+ * climbs above the root. */
 bool static_decode(struct slice raw, char *out, struct slice *path);
-/* Its first segment hides it (a dot), but for ".well-known" at the root. */
+/* A dot hides it, but for ".well-known" at the root. */
 bool static_is_hidden(struct slice segment, bool at_root);
 bool static_has_hidden(struct slice path);
 /* May a file of this name be sent? Not PHP source, hidden, or an editor's backup. */
@@ -122,15 +126,20 @@ int static_disk_open(struct static_files *, struct slice name, int flags, struct
 /* static_entry.c: one file. */
 
 /* Takes over opened->fd. Returns `old` (retained) when its file has not changed; NULL when memory
- * is out. */
+ * is out or the file cannot be read. */
 struct static_entry *static_entry_load(struct static_files *, struct static_opened *,
                                        struct slice type, enum static_encoding,
                                        struct static_entry *old);
 
+/* static_file.c: a file and its siblings. `name` is in files->name; takes over opened->fd. 0, or
+ * -EIO when there is no entry of the file. */
+int static_file_load(struct static_files *, struct slice name, struct static_opened *,
+                     const struct static_found *old, struct static_found *found);
+void static_found_release(struct static_files *, struct static_found *);
+
 /* static_locate.c: paths to files and scripts. */
 void static_locate(struct static_files *, struct slice raw, const struct static_found *old,
                    struct static_found *out);
-void static_found_release(struct static_files *, struct static_found *);
 
 /* static_cache.c: routes that are remembered. */
 struct static_route *static_cache_find(struct static_files *, struct slice key, uint64_t hash);
@@ -165,7 +174,6 @@ bool static_date_read(struct slice text, int64_t *seconds);
 
 /* What a request says about conditions and ranges, found in one pass over its fields. */
 struct static_wishes {
-    bool any;                        /* of the following */
     bool has_match, match;           /* If-Match, and whether it names the entry */
     bool has_none_match, none_match; /* If-None-Match: none_match: none names the entry */
     struct slice modified_since, unmodified_since, if_range, range;

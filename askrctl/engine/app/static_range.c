@@ -33,8 +33,8 @@ static bool read_spec(struct slice *text, int64_t size, struct static_range *ran
     int64_t first, last;
     if (text->size > 0 && text->data[0] == '-') {
         *text = (struct slice){text->data + 1, text->size - 1};
-        if (!read_number(text, &last))
-            return false;
+        if (!read_number(text, &last) || (size == 0 && last > 0))
+            return false; /* the last bytes of an empty file: it is all there is, but no range */
         range->size = last < size ? last : size;
         range->offset = size - range->size;
         return true;

@@ -164,8 +164,9 @@ static bool hand_over(struct worker *worker, struct exchange *exchange, int64_t 
         return false;
     exchange_parse(exchange);
     if (worker->target.kind != STATIC_SCRIPT) { /* a deploy has taken the script away meanwhile */
+        int status = worker->target.kind == STATIC_FAILED ? 503 : 404;
         exchange_drop_target(worker);
-        exchange_fail(exchange, 404, NULL);
+        exchange_fail(exchange, status, NULL);
         return true;
     }
     uint32_t tag;

@@ -161,13 +161,14 @@ void respond_redirect(struct exchange *exchange, const struct http_request *requ
 {
     char location[HTTP_TARGET_SIZE_MAX + 2];
     struct slice path = request->path;
-    /* "//host/" would send the client to another site: keep one leading slash. */
-    while (path.size > 1 && path.data[1] == '/') {
+    /* "//host/" would send the client to another site: keep one leading slash. Browsers read a
+     * backslash as one. */
+    while (path.size > 1 && (path.data[1] == '/' || path.data[1] == '\\')) {
         path.data++;
         path.size--;
     }
     int size =
-        snprintf(location, sizeof location, "%.*s/%s%.*s", (int)path.size, path.data,
+        snprintf(location, sizeof location, "/%.*s/%s%.*s", (int)path.size - 1, path.data + 1,
                  request->query.size > 0 ? "?" : "", (int)request->query.size, request->query.data);
     if (size < 0 || (size_t)size >= OWN_HEAD_SIZE / 2) {
         respond_error(exchange, 414, NULL);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ * A file with its precompressed siblings: x.br, x.zst and x.gz beside x, each an entry of its own.
+ * One that cannot be used for whatever reason is as good as absent: the file itself is there. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "app/static_parts.h"
+
+/* A sibling that is older than the file was made from another. To the second: tools that copy a
+ * time stamp lose its fractions. */
+static bool is_usable(const struct static_opened *sibling, const struct static_entry *plain)
+{
+    return S_ISREG(sibling->status.st_mode) && sibling->may_serve && sibling->status.st_size > 0 &&
+           sibling->status.st_mtim.tv_sec >= plain->identity.modified_ns / NS_PER_S;
+}
+
+static struct static_entry *load_sibling(struct static_files *files, struct slice name,
+                                         const struct static_entry *plain,
+                                         enum static_encoding encoding, struct static_entry *old)
+{
+    struct static_opened opened;
+    if (static_disk_open(files, name, O_RDONLY, &opened) < 0)
+        return NULL;
+    if (!is_usable(&opened, plain)) {
+        close(opened.fd);
+        return NULL;
+    }
+    return static_entry_load(files, &opened, plain->type, encoding, old);
+}
+
+static void load_siblings(struct static_files *files, struct slice name,
+                          const struct static_found *old, struct static_found *found)
+{
+    const struct static_entry *plain = found->entries[STATIC_PLAIN];
+    bool vary = false;
+    for (enum static_encoding i = STATIC_BROTLI; i < STATIC_ENCODINGS; i++) {
+        struct slice suffix = static_codings[i].suffix;
+        struct slice sibling = {files->name, name.size + suffix.size};
+        if (sibling.size >= sizeof files->name)
+            continue;
+        memcpy(files->name + name.size, suffix.data, suffix.size);
+        files->name[sibling.size] = '\0';
+        found->entries[i] =
+            load_sibling(files, sibling, plain, i, old != NULL ? old->entries[i] : NULL);
+        vary |= found->entries[i] != NULL;
+    }
+    for (size_t i = 0; i < STATIC_ENCODINGS; i++)
+        if (found->entries[i] != NULL)
+            found->entries[i]->vary = vary;
+}
+
+int static_file_load(struct static_files *files, struct slice name, struct static_opened *opened,
+                     const struct static_found *old, struct static_found *found)
+{
+    struct slice type = static_type_of(static_base_name(name));
+    struct static_entry *before = old != NULL ? old->entries[STATIC_PLAIN] : NULL;
+    found->entries[STATIC_PLAIN] = static_entry_load(files, opened, type, STATIC_PLAIN, before);
+    if (found->entries[STATIC_PLAIN] == NULL)
+        return -EIO;
+    if (files->precompressed)
+        load_siblings(files, name, old, found);
+    return 0;
+}
+
+void static_found_release(struct static_files *files, struct static_found *found)
+{
+    for (size_t i = 0; i < STATIC_ENCODINGS; i++) {
+        if (found->entries[i] != NULL)
+            static_release(files, found->entries[i]);
+        found->entries[i] = NULL;
+    }
+}
