@@ -181,6 +181,12 @@ static int request(struct askr_exchange *exchange, const char *argument)
     return result != 0 ? result : host->write(exchange, block, (size_t)size);
 }
 
+/* A body whatever the status, also one that has none. */
+static int bodied(struct askr_exchange *exchange, const char *argument)
+{
+    return answer(exchange, (int)strtol(argument, NULL, 10), "a body that must not be sent");
+}
+
 static int status(struct askr_exchange *exchange, const char *argument)
 {
     return answer(exchange, (int)strtol(argument, NULL, 10), "");
@@ -226,6 +232,7 @@ static const struct route {
     {"/fields", fields},               /* request fields */
     {"/request", request},             /* everything else in a request */
     {"/status/", status},              /* that status, empty body */
+    {"/bodied/", bodied},              /* that status, and a body in any case */
     {"/headless", headless},           /* finish() without a head */
     {"/fail-halfway", fails_halfway},  /* head and 4 of 1000 bytes, then ASKR_FAILED */
     {"/pid", process_id},              /* of the answering process */

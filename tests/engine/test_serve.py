@@ -251,6 +251,14 @@ def test_flushed_pieces_are_chunks(apps: Server) -> None:
     assert answer.field("Transfer-Encoding") == "chunked" and answer.body
 
 
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_a_body_is_dropped_where_the_status_has_none(apps: Server, status: int) -> None:
+    client = apps.connect()
+    client.send(f"GET /bodied/{status} HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.answer(head=True).status == status
+    assert client.get("/hello").body == HELLO
+
+
 def test_an_interim_answer_comes_first(apps: Server) -> None:
     client = apps.connect()
     assert client.get("/interim").status == 103

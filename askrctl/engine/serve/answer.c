@@ -7,13 +7,10 @@
  * that the application is free again; one that was flushed holds the application back instead. */
 #include <errno.h>
 
-#include "serve/conn.h"
+#include "serve/chain.h"
 #include "serve/exchange.h"
-#include "serve/output.h"
+#include "serve/protocol.h"
 #include "serve/worker.h"
-
-enum { INTERIM_HEAD_SIZE = 4096 };
-#define ANSWER_SPOOL_MAX (INT64_C(1) << 30) /* bytes of one answer on disk */
 
 static struct slice keep(struct exchange *exchange, struct slice text)
 {
@@ -67,6 +64,13 @@ static int keep_fields(struct exchange *exchange, const struct port_message *mes
     return 0;
 }
 
+/* RFC 9110 section 6.4.1: no content, whatever the application writes. */
+static bool is_bare(const struct exchange *exchange)
+{
+    int status = exchange->status;
+    return exchange->head_request || status == 204 || status == 205 || status == 304;
+}
+
 void answer_head(struct exchange *exchange, const struct port_message *message)
 {
     if (exchange->head_known)
@@ -78,77 +82,25 @@ void answer_head(struct exchange *exchange, const struct port_message *message)
     }
     exchange->head_known = true;
     exchange->status = message->status;
+    exchange->bare = is_bare(exchange);
 }
 
-static struct h1_response response_of(struct exchange *exchange, int64_t length)
+/* Say the head, and with it what was held. */
+static int commit(struct exchange *exchange, bool complete)
 {
-    struct conn *conn = exchange->conn;
-    struct worker *worker = conn->worker;
-    if (!exchange->keep_alive || worker->draining)
-        conn->close = true;
-    return (struct h1_response){
+    int64_t length = exchange->content_length;
+    if (complete && !exchange->bare)
+        length = (int64_t)exchange->held_size;
+    if (length < (int64_t)exchange->held_size)
+        length = -1; /* more was written than announced: then the announcement is nonsense */
+    struct answer_head head = {
         .status = exchange->status,
-        .head_request = exchange->head_request,
-        .http10 = exchange->http10,
-        .close = conn->close,
         .content_length = length,
-        .date = worker_date(worker),
-        .server = slice_of(worker->config->server_header),
         .fields = exchange->fields,
         .field_count = exchange->field_count,
     };
-}
-
-/* Put the head, and the prefix of a first chunk, into the headroom of the first held piece; or into
- * a piece of its own when it is too large for that. */
-static int place_head(struct exchange *exchange, struct slice head)
-{
-    struct output *output = conn_output(exchange->conn);
-    if (output == NULL)
-        return -ENOMEM;
-    struct piece *first = exchange->held;
-    if (first != NULL && head.size <= first->begin) {
-        first->begin -= (uint32_t)head.size;
-        memcpy(first->data + first->begin, head.data, head.size);
-    } else {
-        int result = output_append(output, head);
-        if (result < 0)
-            return result;
-    }
-    for (struct piece *piece; (piece = exchange->held) != NULL;) {
-        exchange->held = piece->next;
-        piece->next = NULL;
-        output_push(output, piece);
-    }
-    exchange->held_last = &exchange->held;
-    return 0;
-}
-
-/* Fix the framing and move what was held to the output. */
-static int commit(struct exchange *exchange, bool complete)
-{
-    char head[ANSWER_HEAD_SIZE_MAX + H1_CHUNK_PREFIX_SIZE];
-    enum h1_framing framing;
-    bool bare = exchange->head_request || exchange->status == 304;
-    int64_t length = complete && !bare ? (int64_t)exchange->held_size : exchange->content_length;
-    struct h1_response response = response_of(exchange, length);
-    int64_t size = h1_write_head(head, ANSWER_HEAD_SIZE_MAX, &response, &framing);
-    if (size <= 0)
-        return size < 0 ? (int)size : -E2BIG;
-    if (framing == H1_CLOSE)
-        exchange->conn->close = true;
-    if (framing == H1_CHUNKED && exchange->held_size > 0)
-        size += (int64_t)h1_write_chunk_prefix(head + size, exchange->held_size);
-    int result = place_head(exchange, (struct slice){head, (size_t)size});
-    if (result < 0)
-        return result;
-    exchange->head_sent = true;
-    exchange->framing = (uint8_t)framing;
-    exchange->length_left = length - (int64_t)exchange->held_size;
-    if (framing == H1_CHUNKED && exchange->held_size > 0)
-        result = output_append(exchange->conn->output, SLICE("\r\n"));
     conn_dirty(exchange->conn);
-    return result;
+    return say_head(exchange, &head);
 }
 
 static void fail_commit(struct exchange *exchange, int result)
@@ -156,37 +108,6 @@ static void fail_commit(struct exchange *exchange, int result)
     exchange_fail(exchange, result == -EINVAL ? 502 : 503,
                   result == -EINVAL ? "the application's answer had an invalid header field"
                                     : NULL);
-}
-
-static int emit(struct exchange *exchange, struct slice bytes)
-{
-    struct output *output = exchange->conn->output;
-    if (output == NULL && (output = conn_output(exchange->conn)) == NULL)
-        return -ENOMEM;
-    if (!exchange->streaming && output->memory > OUTPUT_MEMORY_MAX)
-        exchange->spooling = true;
-    return exchange->spooling ? output_spool(output, bytes) : output_append(output, bytes);
-}
-
-static int emit_body(struct exchange *exchange, struct slice bytes)
-{
-    if (exchange->framing == H1_NO_BODY)
-        return 0;
-    if (exchange->framing == H1_SIZED) {
-        /* More than was announced would be read as the next answer. */
-        bytes.size = size_min(bytes.size, (size_t)exchange->length_left);
-        exchange->length_left -= (int64_t)bytes.size;
-    }
-    if (exchange->framing != H1_CHUNKED)
-        return emit(exchange, bytes);
-    char prefix[H1_CHUNK_PREFIX_SIZE];
-    struct slice start = {prefix, h1_write_chunk_prefix(prefix, bytes.size)};
-    int result = emit(exchange, start);
-    if (result == 0)
-        result = emit(exchange, bytes);
-    if (result == 0)
-        result = emit(exchange, SLICE("\r\n"));
-    return result;
 }
 
 static int hold(struct exchange *exchange, struct slice bytes)
@@ -225,13 +146,13 @@ void answer_body(struct exchange *exchange, struct slice bytes)
     }
     int result;
     if (exchange->head_sent) {
-        result = emit_body(exchange, bytes);
+        result = say_body(exchange, bytes);
         conn_dirty(exchange->conn);
         if (result < 0)
             exchange_fail(exchange, 503, NULL);
         return;
     }
-    if (exchange->head_request)
+    if (exchange->bare)
         return;
     result = hold(exchange, bytes);
     if (result == 0 && (exchange->streaming || exchange->held_size >= ANSWER_HELD_MAX))
@@ -252,20 +173,15 @@ void answer_flush(struct exchange *exchange)
 
 void answer_interim(struct exchange *exchange, const struct port_message *message)
 {
-    char head[INTERIM_HEAD_SIZE];
-    enum h1_framing framing;
-    if (exchange->http10 || exchange->head_sent || message->status < 102 || message->status > 199)
-        return; /* RFC 9110 section 15.2: never to a 1.0 client */
-    struct h1_response response = {
+    if (exchange->head_sent || message->status < 102 || message->status > 199)
+        return;
+    struct answer_head head = {
         .status = message->status,
         .content_length = -1,
         .fields = message->fields,
         .field_count = message->field_count,
     };
-    int64_t size = h1_write_head(head, sizeof head, &response, &framing);
-    struct output *output = conn_output(exchange->conn);
-    if (size > 0 && output != NULL &&
-        output_append(output, (struct slice){head, (size_t)size}) == 0)
+    if (exchange->conn->protocol->interim(exchange, &head) == 0)
         conn_dirty(exchange->conn);
 }
 
@@ -289,23 +205,11 @@ void answer_end(struct exchange *exchange, bool failed)
         end_whole(exchange, failed);
         return;
     }
-    bool is_short = exchange->framing == H1_SIZED && exchange->length_left > 0;
-    if (failed || is_short) {
-        exchange->cut = true;
-        exchange->conn->close = true;
-    } else if (exchange->framing == H1_CHUNKED && emit(exchange, SLICE("0\r\n\r\n")) < 0) {
-        exchange->cut = true;
-        exchange->conn->close = true;
-    }
+    exchange->cut = failed;
     exchange_answered(exchange);
 }
 
 bool answer_has_room(const struct exchange *exchange)
 {
-    const struct output *output = exchange->conn->output;
-    if (output == NULL || !exchange->head_sent)
-        return true;
-    if (exchange->streaming)
-        return output->memory < OUTPUT_MEMORY_MAX;
-    return output->spooled < ANSWER_SPOOL_MAX;
+    return !exchange->head_sent || exchange->conn->protocol->has_room(exchange);
 }

@@ -11,6 +11,7 @@
 #include "serve/conn_timer.h"
 #include "serve/exchange.h"
 #include "serve/output.h"
+#include "serve/protocol.h"
 #include "serve/worker.h"
 
 static void on_recv(struct io *, struct io_op *, struct io_event);
@@ -46,6 +47,7 @@ struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *nam
     conn->worker = worker;
     conn->fd = fd;
     conn->peer = address_of(name);
+    conn->protocol = &protocol_h1;
     h1_init(&conn->h1, &worker->limits);
     conn->next = worker->conns;
     conn->link = &worker->conns;
@@ -82,7 +84,7 @@ static void close_when_quiet(struct conn *conn)
 {
     assert(conn->closing);
     if (conn->closed || conn->dirty || conn->reading ||
-        (conn->output != NULL && conn->output->sending > 0))
+        (conn->output != NULL && output_sending(conn->output)))
         return;
     conn->closed = true;
     if (conn->output != NULL) {
@@ -98,12 +100,10 @@ void conn_close(struct conn *conn)
         return;
     conn->closing = true;
     timer_clear(&conn->worker->timers, &conn->timer);
-    if (conn->exchange != NULL)
-        exchange_abandon(conn->exchange);
-    assert(conn->exchange == NULL);
+    conn->protocol->abandon(conn);
     if (conn->reading)
         io_cancel(&conn->worker->io, &conn->recv_op);
-    if (conn->output != NULL && conn->output->sending > 0) {
+    if (conn->output != NULL && output_sending(conn->output)) {
         shutdown(conn->fd, SHUT_RDWR);
         io_cancel(&conn->worker->io, &conn->output->op);
     }
@@ -124,55 +124,6 @@ void conn_dirty(struct conn *conn)
     conn->dirty = true;
     conn->next_dirty = conn->worker->dirty;
     conn->worker->dirty = conn;
-}
-
-/* May the next request, or the rest of this one, be parsed now? */
-static bool may_parse(const struct conn *conn)
-{
-    if (conn->closing || conn->close || conn->linger)
-        return false;
-    if (conn->exchange != NULL)
-        return !conn->exchange->received;
-    return conn->output == NULL || conn->output->memory < CONN_PIPELINE_OUTPUT;
-}
-
-static void parse_some(struct conn *conn, struct slice *input)
-{
-    struct worker *worker = conn->worker;
-    while (may_parse(conn)) {
-        const char *start = input->data;
-        struct slice body;
-        if (conn->exchange == NULL)
-            worker->request_of = NULL; /* the next head overwrites it, also an unfinished one */
-        switch (h1_next(&conn->h1, input, &worker->request, &body)) {
-        case H1_NEED_DATA:
-            return;
-        case H1_REQUEST:
-            conn->received = 0;
-            if (exchange_begin(conn, (struct slice){start, (size_t)(input->data - start)}) < 0)
-                conn_close(conn);
-            break;
-        case H1_BODY:
-            conn->received += body.size;
-            exchange_body(conn->exchange, body);
-            break;
-        case H1_END:
-            exchange_received(conn->exchange);
-            break;
-        case H1_ERROR:
-            worker->status->errors++;
-            respond_protocol_error(conn, conn->h1.error_status, conn->h1.error_text);
-            return;
-        }
-    }
-}
-
-/* The parsed request points into the input, which is another's after this: whoever is served later
- * is parsed again, from the head that was kept. */
-static void parse(struct conn *conn, struct slice *input)
-{
-    parse_some(conn, input);
-    conn->worker->request_of = NULL;
 }
 
 /* Keep input that cannot be parsed yet. What a well-behaved peer can make us hold is one head or
@@ -197,10 +148,10 @@ static bool hold(struct conn *conn, struct slice bytes)
 
 static void parse_held(struct conn *conn)
 {
-    if (conn->held_size == 0 || !may_parse(conn))
+    if (conn->held_size == 0 || !conn->protocol->may_receive(conn))
         return;
     struct slice input = {conn->held, conn->held_size};
-    parse(conn, &input);
+    conn->protocol->receive(conn, &input);
     conn->held_size = (uint32_t)input.size;
     if (input.size > 0) {
         if (input.data != conn->held)
@@ -216,7 +167,7 @@ static void pause_or_go_on(struct conn *conn)
 {
     if (conn->closing)
         return;
-    bool full = conn->held_size >= CONN_INPUT_PAUSE && !may_parse(conn);
+    bool full = conn->held_size >= CONN_INPUT_PAUSE && !conn->protocol->may_receive(conn);
     if (full && conn->reading && !conn->paused) {
         conn->paused = true;
         io_cancel(&conn->worker->io, &conn->recv_op);
@@ -235,7 +186,7 @@ static void take_bytes(struct conn *conn, struct slice bytes)
         return;
     }
     if (conn->held_size == 0)
-        parse(conn, &bytes);
+        conn->protocol->receive(conn, &bytes);
     if (bytes.size > 0 && !conn->closing && !conn->close && !hold(conn, bytes)) {
         conn_close(conn);
         return;
@@ -246,12 +197,11 @@ static void take_bytes(struct conn *conn, struct slice bytes)
 static void peer_closed(struct conn *conn)
 {
     conn->peer_closed = true;
-    struct exchange *exchange = conn->exchange;
     bool answering = conn->output != NULL && !output_idle(conn->output);
     /* As nginx does, the end of the stream is taken for the client's leaving: an application's time
      * is not spent on an answer that nobody reads. What was answered, or was asked before, still
      * goes out: flush() closes after it. */
-    if (conn->linger || exchange != NULL || (!answering && conn->held_size == 0))
+    if (conn->linger || conn->protocol->busy(conn) || (!answering && conn->held_size == 0))
         conn_close(conn);
 }
 
@@ -279,7 +229,7 @@ static void on_recv(struct io *io, struct io_op *op, struct io_event event)
 /* Everything that was to be said has been sent, or nothing was. */
 static void output_drained(struct conn *conn)
 {
-    if (conn->peer_closed && conn->exchange == NULL)
+    if (conn->peer_closed && !conn->protocol->busy(conn))
         conn_close(conn);
     /* A streamed answer runs dry between its parts: only its end closes. */
     if (conn->closing || !conn->close || conn->exchange != NULL)
@@ -316,6 +266,8 @@ static void flush(struct conn *conn)
     parse_held(conn);
     if (conn->closing)
         return;
+    if (conn->protocol->fill != NULL)
+        conn->protocol->fill(conn);
     struct output *output = conn->output;
     if (output != NULL && output_idle(output)) {
         output_free(output);
@@ -349,7 +301,9 @@ void conns_drain(struct worker *worker, int64_t now_ns)
     bool all_over = now_ns >= worker->drain_deadline_ns;
     for (struct conn *conn = worker->conns, *next; conn != NULL; conn = next) {
         next = conn->next;
-        if (all_over || (grace_over && conn->wait == CONN_IDLE))
+        if (all_over)
             conn_close(conn);
+        else
+            conn->protocol->drain(conn, grace_over);
     }
 }

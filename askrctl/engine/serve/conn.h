@@ -26,6 +26,7 @@ enum {
 struct worker;
 struct exchange;
 struct output;
+struct protocol;
 
 struct address {
     uint8_t family; /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
@@ -48,8 +49,9 @@ struct conn {
     struct worker *worker;
     struct conn *next, **link; /* all connections */
     struct conn *next_dirty;
+    const struct protocol *protocol;
     struct h1 h1;
-    struct exchange *exchange;
+    struct exchange *exchange; /* HTTP/1.1: the one being served */
     struct output *output;
     char *held; /* input not consumed yet */
     uint32_t held_size, held_capacity;

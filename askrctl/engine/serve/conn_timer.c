@@ -8,8 +8,8 @@
 #include <linux/tcp.h>
 #include <sys/socket.h>
 
-#include "serve/exchange.h"
 #include "serve/output.h"
+#include "serve/protocol.h"
 #include "serve/worker.h"
 
 static enum conn_wait wait_of(const struct conn *conn)
@@ -18,9 +18,7 @@ static enum conn_wait wait_of(const struct conn *conn)
         return CONN_WRITE;
     if (conn->linger)
         return CONN_LINGER;
-    if (conn->exchange != NULL)
-        return conn->exchange->received ? CONN_ANSWER : CONN_BODY;
-    return conn->held_size > 0 || h1_mid_request(&conn->h1) ? CONN_HEAD : CONN_IDLE;
+    return conn->protocol->waits_for(conn);
 }
 
 static int64_t period_of(const struct conn *conn, enum conn_wait wait)
@@ -95,13 +93,13 @@ void conn_timer_fire(struct timer *timer, int64_t now_ns)
     switch ((enum conn_wait)conn->wait) {
     case CONN_HEAD:
         worker->status->timeouts++;
-        respond_protocol_error(conn, 408, "the request head took too long");
+        conn->protocol->timed_out(conn, CONN_HEAD);
         break;
     case CONN_BODY:
         if (kept_up(conn, now_ns))
             break;
         worker->status->timeouts++;
-        exchange_fail(conn->exchange, 408, "the request body came too slowly");
+        conn->protocol->timed_out(conn, CONN_BODY);
         break;
     case CONN_WRITE:
         if (kept_up(conn, now_ns))
@@ -110,6 +108,8 @@ void conn_timer_fire(struct timer *timer, int64_t now_ns)
         reset(conn);
         break;
     case CONN_IDLE:
+        conn->protocol->timed_out(conn, CONN_IDLE);
+        break;
     case CONN_LINGER:
         conn_close(conn);
         break;

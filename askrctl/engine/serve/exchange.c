@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "serve/conn.h"
-#include "serve/output.h"
+#include "serve/chain.h"
+#include "serve/protocol.h"
 #include "serve/worker.h"
 
 struct overflow {
     struct overflow *next;
-    char data[];
+    _Alignas(16) char data[];
 };
 
 void *exchange_allocate(struct exchange *exchange, size_t size)
@@ -31,7 +31,7 @@ void *exchange_allocate(struct exchange *exchange, size_t size)
     return block->data;
 }
 
-static struct exchange *exchange_new(struct conn *conn)
+static struct exchange *exchange_new(struct conn *conn, struct exchange **owner)
 {
     struct worker *worker = conn->worker;
     struct exchange *exchange = worker->exchanges_free;
@@ -46,7 +46,8 @@ static struct exchange *exchange_new(struct conn *conn)
     exchange->held_last = &exchange->held;
     exchange->content_length = -1;
     body_init(&exchange->body);
-    conn->exchange = exchange;
+    exchange->owner = owner;
+    *owner = exchange;
     return exchange;
 }
 
@@ -55,8 +56,7 @@ void exchange_free(struct exchange *exchange)
     struct conn *conn = exchange->conn;
     struct worker *worker = conn->worker;
     assert(exchange->link == NULL && exchange->app == NULL);
-    if (conn->exchange == exchange)
-        conn->exchange = NULL;
+    *exchange->owner = NULL;
     if (worker->request_of == exchange)
         worker->request_of = NULL;
     body_free(&exchange->body);
@@ -96,12 +96,7 @@ void exchange_parse(struct exchange *exchange)
     struct worker *worker = exchange->conn->worker;
     if (worker->request_of == exchange)
         return;
-    struct h1 parser;
-    struct slice input = exchange->head, body;
-    h1_init(&parser, &worker->limits);
-    enum h1_event event = h1_next(&parser, &input, &worker->request, &body);
-    assert(event == H1_REQUEST); /* it was accepted once, and these are the same bytes */
-    (void)event;
+    exchange->conn->protocol->recall(exchange);
     resolve(exchange);
 }
 
@@ -127,7 +122,6 @@ static int keep_head(struct exchange *exchange, struct slice head)
 /* The request is for an application: keep what is needed to hand it over later, or again. */
 static void begin_for_app(struct exchange *exchange, struct slice head)
 {
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct conn *conn = exchange->conn;
     const struct http_request *request = &conn->worker->request;
     exchange->for_app = true;
@@ -137,8 +131,7 @@ static void begin_for_app(struct exchange *exchange, struct slice head)
     }
     if (!request->expect_continue)
         return;
-    struct output *output = conn_output(conn);
-    if (output == NULL || output_append(output, SLICE(go_on)) < 0)
+    if (conn->protocol->go_on(exchange) < 0)
         exchange_fail(exchange, 503, NULL);
     else
         conn_dirty(conn);
@@ -221,9 +214,9 @@ static void route(struct exchange *exchange, struct slice head)
     }
 }
 
-int exchange_begin(struct conn *conn, struct slice head)
+int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head)
 {
-    struct exchange *exchange = exchange_new(conn);
+    struct exchange *exchange = exchange_new(conn, owner);
     if (exchange == NULL)
         return -ENOMEM;
     const struct http_request *request = &conn->worker->request;
@@ -233,6 +226,17 @@ int exchange_begin(struct conn *conn, struct slice head)
     exchange->bodyless = !request->chunked && request->content_length <= 0;
     route(exchange, head);
     return 0;
+}
+
+void exchange_refuse(struct conn *conn, struct exchange **owner, int status, const char *detail)
+{
+    if (*owner != NULL)
+        exchange_abandon(*owner);
+    struct exchange *exchange = exchange_new(conn, owner);
+    if (exchange == NULL)
+        conn_close(conn);
+    else
+        respond_error(exchange, status, detail);
 }
 
 /* Body bytes that are only counted; too many of them are answered at once. */
@@ -270,8 +274,6 @@ static void exchange_finish(struct exchange *exchange)
     if (exchange->status >= 100 && exchange->status < 600)
         status->responses[exchange->status / 100]++;
     conn->served = true;
-    if (exchange->cut)
-        conn->close = true;
     exchange_free(exchange);
     conn_dirty(conn);
 }
@@ -292,13 +294,8 @@ void exchange_received(struct exchange *exchange)
 
 void exchange_answered(struct exchange *exchange)
 {
-    struct conn *conn = exchange->conn;
     exchange->state = EXCHANGE_ANSWERED;
-    if (!exchange_complete(exchange)) {
-        /* The rest of the body would cost a download for nothing: the head said so, and closes. */
-        assert(conn->close);
-        conn->linger = true;
-    }
+    say_end(exchange);
     exchange_finish(exchange);
 }
 
@@ -318,6 +315,5 @@ void exchange_fail(struct exchange *exchange, int status, const char *detail)
         return;
     }
     exchange->cut = true;
-    exchange->conn->close = true;
     exchange_answered(exchange);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * One request and its answer. The seam between a protocol's connection and whatever answers: a
- * file, an application process, or ourselves with an error page. HTTP/2 will have one for each
- * stream.
+ * One request and its answer, between a protocol (protocol.h) and whatever answers: a file, an
+ * application process, or ourselves with an error page. An HTTP/1.1 connection has one at a time.
  *
  * States: receiving (head parsed, body coming in) → queued (complete, no application free) → handed
  * (in a port) → answered. An exchange whose client has left is revoked from its port, or abandoned
@@ -14,11 +13,11 @@
 #include "base/http.h"
 
 enum {
-    EXCHANGE_ARENA_SIZE = 2048,   /* a browser's request head and an answer's fields fit */
-    BODY_MEMORY_MAX = 65536,      /* request body kept in memory; past it a temporary file */
-    ANSWER_HELD_MAX = 262144,     /* answer body held back to send it with its length */
-    ANSWER_HEAD_SIZE_MAX = 15360, /* an answer's head must fit one piece */
+    EXCHANGE_ARENA_SIZE = 2048, /* a browser's request head and an answer's fields fit */
+    BODY_MEMORY_MAX = 65536,    /* request body kept in memory; past it a temporary file */
+    ANSWER_HELD_MAX = 262144,   /* answer body held back to send it with its length */
 };
+#define ANSWER_SPOOL_MAX (INT64_C(1) << 30) /* bytes of one answer on disk */
 
 struct conn;
 struct worker;
@@ -41,6 +40,7 @@ struct body { /* of the request */
 
 struct exchange {
     struct conn *conn;
+    struct exchange **owner;       /* where the protocol keeps it: NULL there once it is freed */
     struct exchange *next, **link; /* the queue */
     struct app *app;               /* handed to */
     uint32_t tag;
@@ -53,10 +53,12 @@ struct exchange {
     bool head_sent : 1;
     bool streaming : 1; /* flush() was called: no spooling */
     bool spooling : 1;
-    bool cut : 1;    /* the answer ends early: the connection must not be reused */
-    uint8_t framing; /* enum h1_framing, once head_sent */
+    bool cut : 1;     /* the answer ends early */
+    bool bare : 1;    /* once the head is known: no body follows, whatever is written */
+    bool sized : 1;   /* ... or one of an announced length */
+    bool chunked : 1; /* ... or, HTTP/1.1, one in chunks */
     int status;
-    int64_t length_left; /* of a sized answer that is streamed */
+    int64_t length_left; /* of a sized answer */
     int64_t queued_ns;
     struct slice head; /* the request head's bytes, kept to be parsed again */
     struct body body;
@@ -69,12 +71,14 @@ struct exchange {
 
     void *overflow; /* arena blocks that did not fit */
     uint32_t arena_used;
-    char arena[EXCHANGE_ARENA_SIZE];
+    _Alignas(16) char arena[EXCHANGE_ARENA_SIZE];
 };
 
-/* The request head has been parsed into worker->request; `head` are its bytes. Answers at once what
- * needs no application; 0, or -ENOMEM. */
-int exchange_begin(struct conn *, struct slice head);
+/* The request head has been parsed into worker->request; `head` are its bytes, from which the
+ * protocol can recall it. Answers at once what needs no application; 0, or -ENOMEM. */
+int exchange_begin(struct conn *, struct exchange **owner, struct slice head);
+/* There is no request to begin, or it went wrong: 400, 408, 431 and the like. */
+void exchange_refuse(struct conn *, struct exchange **owner, int status, const char *detail);
 /* Request body bytes. */
 void exchange_body(struct exchange *, struct slice bytes);
 /* The request is complete. */
@@ -84,7 +88,7 @@ void exchange_abandon(struct exchange *);
 /* Answer with an error page of ours, if nothing has gone out yet; else cut the answer off.
  * `detail` may be NULL. */
 void exchange_fail(struct exchange *, int status, const char *detail);
-/* Has the client sent all it announced? If not, an answer must close the connection. */
+/* Has the client sent all it announced? If not, an answer leaves the rest unread. */
 static inline bool exchange_complete(const struct exchange *exchange)
 {
     return exchange->received || exchange->bodyless;
@@ -112,9 +116,7 @@ void respond_error(struct exchange *, int status, const char *detail);
 void respond_file(struct exchange *, struct static_target *);
 void respond_redirect(struct exchange *, const struct http_request *);
 void respond_options(struct exchange *, const char *allow);
-/* An error before there is a request to answer: 400, 408, 431 and the like. Then close. */
-void respond_protocol_error(struct conn *, int status, const char *detail);
-/* The answer's last byte has been handed to the output. */
+/* All of the answer has been said: end it, or cut it. */
 void exchange_answered(struct exchange *);
 
 /* serve/body.c */

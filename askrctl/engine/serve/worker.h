@@ -14,6 +14,7 @@
 #include "io/io.h"
 #include "proto/h1.h"
 #include "serve/apps.h"
+#include "serve/chain.h"
 #include "serve/control.h"
 
 enum {
@@ -26,7 +27,6 @@ enum {
 struct conn;
 struct exchange;
 struct output;
-struct piece;
 
 struct listener {
     struct io_op op;

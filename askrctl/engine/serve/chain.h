@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ * Bytes on their way to a client: a chain of pieces, each bytes in memory, a range of a file, or an
+ * answer that waits in a temporary file. A connection has one for what it sends; where answers take
+ * turns, as in HTTP/2, each stream has one as well.
+ *
+ * Failure modes: memory is out (-ENOMEM), the temporary file cannot grow (-ENOSPC and others). What
+ * had been appended stays. */
+#ifndef ASKR_CHAIN_H
+#define ASKR_CHAIN_H
+
+#include "app/static.h"
+
+enum {
+    PIECE_SIZE = 16384,    /* one block of bytes, its header included */
+    PIECE_HEADROOM = 1024, /* left free in front of an answer's body for its head */
+    PIECES_FREE_MAX = 256, /* blocks a worker keeps for reuse: 4 MiB */
+};
+
+struct worker;
+
+enum piece_kind { PIECE_BYTES, PIECE_FILE, PIECE_SPOOL };
+
+struct piece {
+    struct piece *next;
+    enum piece_kind kind;
+    int fd;                     /* file: not ours, kept open by `entry`; spool: ours */
+    uint32_t begin, end;        /* bytes: what is to be sent of data[] */
+    int64_t offset, left;       /* file and spool */
+    struct static_entry *entry; /* file: released when sent */
+    char data[];
+};
+
+#define PIECE_CAPACITY (PIECE_SIZE - sizeof(struct piece))
+
+struct chain {
+    struct worker *worker;
+    struct piece *first, **last;
+    size_t memory;   /* bytes in PIECE_BYTES pieces */
+    int64_t spooled; /* bytes in PIECE_SPOOL pieces */
+    uint32_t frozen; /* pieces at the front that a send in flight points into */
+};
+
+/* Blocks come from the worker's free list. NULL when memory is out. */
+struct piece *piece_new(struct worker *);
+void piece_free(struct worker *, struct piece *);
+static inline size_t piece_room(const struct piece *piece)
+{
+    return PIECE_CAPACITY - piece->end;
+}
+
+void chain_init(struct chain *, struct worker *);
+/* Free every piece. None may be frozen. */
+void chain_clear(struct chain *);
+static inline bool chain_empty(const struct chain *chain)
+{
+    return chain->first == NULL;
+}
+void chain_push(struct chain *, struct piece *);
+/* Free the first piece, which has been sent. */
+void chain_drop_first(struct chain *);
+/* Room for at least `size` bytes (<= PIECE_CAPACITY) behind what is there, to be filled in place
+ * and then claimed with chain_added(). NULL when memory is out. */
+char *chain_room(struct chain *, size_t size);
+void chain_added(struct chain *, size_t size);
+/* Copy bytes behind what is there. 0 or -ENOMEM. */
+int chain_append(struct chain *, struct slice bytes);
+/* A range of a cached file; takes over one reference to `entry`. */
+int chain_file(struct chain *, struct static_entry *entry, int fd, int64_t offset, int64_t size);
+/* Append to a temporary file instead of memory: for an answer that the client is slow to take.
+ * 0, -ENOSPC and other errors of the file system. */
+int chain_spool(struct chain *, struct slice bytes);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ * An answer in the terms of protocol.h, with the one rule that all protocols share: a body is as
+ * long as its head said. */
+#include "serve/exchange.h"
+#include "serve/protocol.h"
+
+int say_head(struct exchange *exchange, const struct answer_head *head)
+{
+    assert(!exchange->head_sent);
+    size_t held_size = exchange->held_size;
+    int result = exchange->conn->protocol->head(exchange, head);
+    if (result < 0)
+        return result;
+    exchange->status = head->status;
+    exchange->head_sent = true;
+    exchange->length_left = exchange->sized ? head->content_length - (int64_t)held_size : 0;
+    assert(exchange->length_left >= 0);
+    return 0;
+}
+
+int say_body(struct exchange *exchange, struct slice bytes)
+{
+    assert(exchange->head_sent);
+    if (exchange->sized) {
+        /* More than was announced would be read as the next answer. */
+        bytes.size = size_min(bytes.size, (size_t)exchange->length_left);
+        exchange->length_left -= (int64_t)bytes.size;
+    }
+    if (exchange->bare || bytes.size == 0)
+        return 0;
+    return exchange->conn->protocol->body(exchange, bytes);
+}
+
+int say_file(struct exchange *exchange, const struct file_range *range)
+{
+    assert(exchange->head_sent && exchange->sized && range->size <= exchange->length_left);
+    if (range->size == 0)
+        return 0;
+    exchange->length_left -= range->size;
+    return exchange->conn->protocol->file(exchange, range);
+}
+
+void say_end(struct exchange *exchange)
+{
+    const struct protocol *protocol = exchange->conn->protocol;
+    if (exchange->sized && exchange->length_left > 0)
+        exchange->cut = true;
+    if (!exchange->cut && protocol->end(exchange) < 0)
+        exchange->cut = true;
+    if (exchange->cut)
+        protocol->cut(exchange);
+}
