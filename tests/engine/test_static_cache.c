@@ -214,7 +214,11 @@ static void test_out_of_descriptors(struct site *site)
         continue;
     site_check(site, "/large50", "failed", "then it fails");
     site_check(site, "/hot.txt", "failed", "and so does what is not in memory");
-    for (size_t i = 0; i < COUNT_OF(held); i++)
+    static_release(site->files, held[0].entry);
+    site_check(site, "/large60", "file x", "with one descriptor it is served");
+    site->now_ns += STATIC_FRESH_NS;
+    site_check(site, "/large60", "file x", "and goes on to be, though it cannot be looked for");
+    for (size_t i = 1; i < COUNT_OF(held); i++)
         static_release(site->files, held[i].entry);
     site_must(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
     site->now_ns += STATIC_FRESH_NS;

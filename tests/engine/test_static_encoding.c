@@ -178,6 +178,10 @@ static void test_what_is_no_sibling(struct site *site)
     site_put(site, "outside.gz", "outside");
     site_link(site, "../outside.gz", "root/odd.txt.gz");
     check_body(site, "/odd.txt", "plain", "no folder, nothing empty, nothing from outside");
+    site_put(site, "root/odder.txt", "plain");
+    site_put(site, "root/source.php", "<?php");
+    site_link(site, "source.php", "root/odder.txt.gz");
+    check_body(site, "/odder.txt", "plain", "and no source by way of a symlink");
     site_put(site, "root/folder/index.html", "index");
     site_put(site, "root/folder/index.html.br", "packed index");
     check_body(site, "/folder/", "packed index", "an index has siblings");

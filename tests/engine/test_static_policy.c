@@ -134,6 +134,7 @@ static const struct policy_case running[] = {
     SAME("/picture.php", "missing"), /* a symlink to an upload runs nothing */
     LINK("/link-elsewhere/outer.php", "denied", "script /link-elsewhere/outer.php"),
     SAME("/loop.php", "denied"),
+    LINK("/link-hidden.php", "denied", "missing"),
     SAME("/pipe.php", "missing"),
     SAME("/docs/%2e%2e/run.php", "script /run.php"),
     SAME("/../outer.php", "bad"),
@@ -163,6 +164,7 @@ static void make_names(struct site *site)
     site_put(site, "root/run.php", "<?php run");
     site_put(site, "outside.txt", "outside");
     site_put(site, "outer.php", "<?php outer");
+    site_put(site, ".outer.php", "<?php hidden");
 }
 
 static void make_links(struct site *site)
@@ -188,6 +190,7 @@ static void make_links(struct site *site)
         {"link.php", "run.php"},
         {"link-run.php", "../outer.php"},
         {"picture.php", "upload.png"},
+        {"link-hidden.php", "../.outer.php"},
         {"loop.php", "loop.php"},
     };
     char name[PATH_MAX], target[PATH_MAX];

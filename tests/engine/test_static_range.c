@@ -24,6 +24,7 @@ static const struct range_case ranges[] = {
     {"bytes=0-99", 206, "bytes 0-9/10", ALL},
     {"bytes=8-99999999999999999999999", 206, "bytes 8-9/10", "89"},
     {"bytes=-99999999999999999999999", 206, "bytes 0-9/10", ALL},
+    {"bytes=0-18446744073709551616", 206, "bytes 0-9/10", ALL},
     {"BYTES=1-2", 206, "bytes 1-2/10", "12"},
     {"bytes= 1-2", 206, "bytes 1-2/10", "12"},
     {"bytes=1-2,", 206, "bytes 1-2/10", "12"},
@@ -32,6 +33,7 @@ static const struct range_case ranges[] = {
     {"bytes=10-", 416, "bytes */10", ""},
     {"bytes=10-20", 416, "bytes */10", ""},
     {"bytes=99999999999999999999999-", 416, "bytes */10", ""},
+    {"bytes=18446744073709551617-", 416, "bytes */10", ""}, /* 2 to the 64, and one */
     {"bytes=-0", 416, "bytes */10", ""},
     {"bytes=20-30,40-", 416, "bytes */10", ""},
     {"bytes=", 200, NULL, ALL},
@@ -199,6 +201,16 @@ static void test_from_a_descriptor(struct site *site)
     ask_entry(site, entry, HTTP_GET, "Range: bytes=0-9,65530-65539\n", &asked);
     OK(asked.answer.part_count == 2 && asked.answer.content_length == (int64_t)asked.size,
        "and several");
+    size_t used = (size_t)snprintf(fields, sizeof fields, "Range: bytes=");
+    for (int i = 0; i < STATIC_RANGES_MAX; i++)
+        used += (size_t)snprintf(fields + used, sizeof fields - used, "%d-%d,", i, i);
+    snprintf(fields + used, sizeof fields - used, "\n");
+    ask_entry(site, entry, HTTP_GET, fields, &asked);
+    OK(asked.answer.part_count == STATIC_RANGES_MAX, "as many as there may be");
+    snprintf(fields + used, sizeof fields - used, "90-90\n");
+    ask_entry(site, entry, HTTP_GET, fields, &asked);
+    OK(asked.answer.status == 200 && asked.answer.content_length == (int64_t)sizeof bytes,
+       "one more is answered with all of it");
     static_release(site->files, entry);
 }
 

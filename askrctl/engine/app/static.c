@@ -115,13 +115,18 @@ void static_close(struct static_files *files)
     free(files);
 }
 
-/* Look at the disk. The result is remembered when it can be. */
+/* Look at the disk. The result is remembered when it can be. Where nothing can be seen for want of
+ * descriptors or memory, what was there a moment ago is better than a 503. */
 static struct static_found *look(struct static_files *files, struct slice path, uint64_t hash,
                                  struct static_route *route)
 {
     files->busy = route;
     static_locate(files, path, route != NULL ? &route->found : NULL, &files->found);
     files->busy = NULL;
+    if (files->found.kind == STATIC_FAILED && route != NULL) {
+        route->checked_ns = files->now_ns;
+        return &route->found;
+    }
     struct static_route *kept = static_cache_put(files, path, hash, route, &files->found);
     return kept != NULL ? &kept->found : &files->found;
 }
