@@ -146,7 +146,7 @@ static void test_changes(struct site *site)
     ask(site, "/late.css", "br", &asked);
     OK(!has(&asked, "Vary", "Accept-Encoding"), "and nothing varies");
     site_put(site, "root/late.css.gz", "packed");
-    site->now_ns += STATIC_FRESH_NS;
+    site->now_ns += STATIC_SIBLINGS_FRESH_NS;
     check_body(site, "/late.css", "packed", "a sibling that appears is used");
     ask(site, "/late.css", "", &asked);
     OK(has(&asked, "Vary", "Accept-Encoding"), "and from then on it varies");
@@ -168,6 +168,32 @@ static void test_changes(struct site *site)
     ask(site, "/late.css.gz", "gzip", &asked);
     OK(has(&asked, "Content-Type", "application/gzip") && has(&asked, "Content-Encoding", ""),
        "which is an archive, not an encoding");
+}
+
+/* The plain file of a route, made one whose time stamps can be trusted. */
+static void settle(struct site *site, const char *path)
+{
+    struct static_target target = site_resolve(site, path);
+    target.entry->settled = true;
+    static_release(site->files, target.entry);
+}
+
+static void test_siblings_are_looked_for_less_often(struct site *site)
+{
+    site_put(site, "root/calm.js", "plain");
+    check_body(site, "/calm.js", "plain", "an old file without siblings");
+    settle(site, "/calm.js");
+    site_put(site, "root/calm.js.br", "packed");
+    site->now_ns += STATIC_SIBLINGS_FRESH_NS - 1;
+    check_body(site, "/calm.js", "plain", "has none for a second");
+    site->now_ns += STATIC_FRESH_NS;
+    check_body(site, "/calm.js", "packed", "then it is seen");
+    site_remove(site, "root/calm.js.br");
+    site->now_ns += STATIC_FRESH_NS;
+    check_body(site, "/calm.js", "packed", "as long as one that is gone is sent");
+    site_put(site, "root/calm.js", "newer");
+    site->now_ns += STATIC_FRESH_NS;
+    check_body(site, "/calm.js", "newer", "but never of a file that has changed");
 }
 
 static void test_what_is_no_sibling(struct site *site)
@@ -200,6 +226,7 @@ int main(void)
     test_siblings(&site);
     test_tags_differ(&site);
     test_changes(&site);
+    test_siblings_are_looked_for_less_often(&site);
     test_what_is_no_sibling(&site);
     site_close(&site);
     return TAP_END();

@@ -23,6 +23,8 @@ enum {
     STATIC_INDEX_FILES_MAX = 4,
 };
 #define STATIC_FRESH_NS (100 * NS_PER_MS)
+#define STATIC_SIBLINGS_FRESH_NS \
+    NS_PER_S /* of precompressed siblings, while the file is the same */
 
 struct static_options {
     const char *root; /* absolute path of the document root; it may be a symlink */

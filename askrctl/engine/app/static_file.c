@@ -29,11 +29,39 @@ static struct static_entry *load_sibling(struct static_files *files, struct slic
     return static_entry_load(files, &opened, plain->type, encoding, old);
 }
 
+static void set_vary(struct static_found *found)
+{
+    bool vary = false;
+    for (size_t i = STATIC_BROTLI; i < STATIC_ENCODINGS; i++)
+        vary |= found->entries[i] != NULL;
+    for (size_t i = 0; i < STATIC_ENCODINGS; i++)
+        if (found->entries[i] != NULL)
+            found->entries[i]->vary = vary;
+}
+
+/* Three looks that mostly find nothing cost more than the file's own, so as long as that has not
+ * changed they are made less often. */
+static bool keep_siblings(const struct static_files *files, const struct static_found *old,
+                          struct static_found *found)
+{
+    if (old == NULL || old->entries[STATIC_PLAIN] != found->entries[STATIC_PLAIN] ||
+        files->now_ns - old->siblings_ns >= STATIC_SIBLINGS_FRESH_NS)
+        return false;
+    for (size_t i = STATIC_BROTLI; i < STATIC_ENCODINGS; i++) {
+        found->entries[i] = old->entries[i];
+        if (found->entries[i] != NULL)
+            static_retain(found->entries[i]);
+    }
+    found->siblings_ns = old->siblings_ns;
+    return true;
+}
+
 static void load_siblings(struct static_files *files, struct slice name,
                           const struct static_found *old, struct static_found *found)
 {
     const struct static_entry *plain = found->entries[STATIC_PLAIN];
-    bool vary = false;
+    if (keep_siblings(files, old, found))
+        return;
     for (enum static_encoding i = STATIC_BROTLI; i < STATIC_ENCODINGS; i++) {
         struct slice suffix = static_codings[i].suffix;
         struct slice sibling = {files->name, name.size + suffix.size};
@@ -43,11 +71,9 @@ static void load_siblings(struct static_files *files, struct slice name,
         files->name[sibling.size] = '\0';
         found->entries[i] =
             load_sibling(files, sibling, plain, i, old != NULL ? old->entries[i] : NULL);
-        vary |= found->entries[i] != NULL;
     }
-    for (size_t i = 0; i < STATIC_ENCODINGS; i++)
-        if (found->entries[i] != NULL)
-            found->entries[i]->vary = vary;
+    found->siblings_ns = files->now_ns;
+    set_vary(found);
 }
 
 int static_file_load(struct static_files *files, struct slice name, struct static_opened *opened,

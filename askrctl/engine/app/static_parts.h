@@ -51,6 +51,7 @@ struct static_entry {
 struct static_found {
     enum static_kind kind;
     struct static_entry *entries[STATIC_ENCODINGS]; /* one reference each; NULL: no such sibling */
+    int64_t siblings_ns;                            /* when they were last looked for */
     struct slice path, script_filename, script_name, path_info;
 };
 
