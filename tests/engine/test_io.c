@@ -214,6 +214,28 @@ static void sends_follow_one_another_from_their_callback(struct rig *rig)
     link_down(rig, link);
 }
 
+static void sends_without_end_do_not_starve_a_neighbour(struct rig *rig)
+{
+    static char sink[1 << 16];
+    struct link busy = link_up(rig), quiet = link_up(rig);
+    struct chain chain = {.iov = {"x", 1}, .left = 1 << 20};
+    struct probe little = {0};
+    read_on(rig, &little, quiet.fd);
+    settle(rig);
+    peer_send(rig, quiet, "me", 2);
+    io_send(&rig->io, &chain.op, busy.fd, (struct io_slices){&chain.iov, 1}, send_next);
+    for (int steps = 0; steps < 20 && little.bytes == 0; steps++) {
+        step(rig);
+        peer_take(rig, busy, sink, sizeof sink);
+    }
+    OK(little.bytes == 2, "%s: sends that always go out at once do not starve a recv", rig->name);
+    chain.left = 1;
+    UNTIL(rig, chain.left == 0);
+    stop(rig, &little);
+    link_down(rig, busy);
+    link_down(rig, quiet);
+}
+
 static void a_flood_does_not_starve_a_neighbour(struct rig *rig)
 {
     struct link flood = link_up(rig), quiet = link_up(rig);
@@ -247,6 +269,7 @@ int main(void)
         a_reset_ends_both_directions,
         directions_do_not_disturb_each_other,
         sends_follow_one_another_from_their_callback,
+        sends_without_end_do_not_starve_a_neighbour,
         a_flood_does_not_starve_a_neighbour,
     };
     RIG_RUN_ALL(tests, &(struct io_options){0});

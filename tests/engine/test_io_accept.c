@@ -104,6 +104,34 @@ static void a_connection_cancelled_at_the_door_is_not_lost(struct rig *rig)
     close_fd(rig, door.fd);
 }
 
+static void keep_one(struct io *io, struct io_op *op, struct io_event event)
+{
+    keep(io, op, event);
+    if (event.more)
+        io_cancel(io, op);
+}
+
+static void an_accept_that_cancels_itself_loses_nobody(struct rig *rig)
+{
+    struct door door = door_open(rig);
+    struct host host = {0};
+    int peers[5];
+    for (int i = 0; i < 5; i++)
+        peers[i] = door_knock(rig, &door);
+    /* Nothing says that the listener is blocking: the backend makes it what it needs. */
+    int failed = is_sim(rig) ? 0 : fcntl(door.fd, F_SETFL, O_NONBLOCK);
+    assert(!failed);
+    for (int starts = 0; host.count < 5 && starts < 10; starts++) {
+        accept_on(rig, &host.probe, door.fd, keep_one);
+        UNTIL(rig, !io_pending(&host.probe.op));
+    }
+    settle(rig);
+    OK(host.count == 5 && host.probe.events == 5 + host.probe.finals,
+       "%s: who knocks at an accept that cancels itself is the next one's", rig->name);
+    close_guests(rig, &host, peers);
+    close_fd(rig, door.fd);
+}
+
 /* EMFILE, in one of sim's or the kernel's ways; `room` connections still fit. */
 static struct rlimit shortage(struct rig *rig, int fd, int room)
 {
@@ -305,6 +333,7 @@ int main(void)
         an_accept_fires_for_each_connection,
         a_cancelled_accept_may_be_started_again,
         a_connection_cancelled_at_the_door_is_not_lost,
+        an_accept_that_cancels_itself_loses_nobody,
         a_shortage_of_fds_ends_an_accept,
         a_shortage_in_the_middle_ends_an_accept,
         a_poll_tells_of_connections,

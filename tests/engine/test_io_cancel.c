@@ -304,6 +304,25 @@ static void an_op_may_cancel_itself_in_its_event(struct rig *rig)
     link_down(rig, link);
 }
 
+static void a_recv_that_cancels_itself_leaves_the_rest(struct rig *rig)
+{
+    enum { SIZE = 3 * IO_BUF_SIZE + 100 };
+    struct link link = link_up(rig);
+    struct probe in = {.rig = rig};
+    static char bytes[SIZE];
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (char)(i % 253);
+    peer_send(rig, link, bytes, SIZE);
+    for (int starts = 0; in.bytes < SIZE && starts < 50; starts++) {
+        STARTING(io_recv(&rig->io, &in.op, link.fd, cancel_self));
+        UNTIL(rig, !io_pending(&in.op));
+    }
+    OK(in.bytes == SIZE && in.sum == sum_of(bytes, SIZE, 0) && in.finals > 0,
+       "%s: what a recv leaves when it cancels itself is the next one's, without another edge",
+       rig->name);
+    link_down(rig, link);
+}
+
 static void cancel_other(struct io *io, struct io_op *op, struct io_event event)
 {
     struct probe *probe = CONTAINER_OF(op, struct probe, op);
@@ -346,6 +365,7 @@ int main(void)
         a_cancelled_reader_leaves_the_writer,
         a_cancelled_writer_leaves_the_reader,
         an_op_may_cancel_itself_in_its_event,
+        a_recv_that_cancels_itself_leaves_the_rest,
         an_event_may_cancel_an_op_whose_own_is_due,
     };
     RIG_RUN_ALL(tests, &(struct io_options){0});

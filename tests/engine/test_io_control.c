@@ -100,6 +100,28 @@ static void a_poll_of_a_socket_hears_bytes_and_their_end(struct rig *rig)
     link_down(rig, link);
 }
 
+static void a_poll_after_a_recv_hears_what_is_there(struct rig *rig)
+{
+    struct link link = link_up(rig);
+    struct probe in = {0}, poll = {0};
+    read_on(rig, &in, link.fd);
+    peer_send(rig, link, "read", 4);
+    UNTIL(rig, in.bytes == 4);
+    stop(rig, &in);
+    peer_send(rig, link, "unread", 6);
+    settle(rig);
+    poll_on(rig, &poll, link.fd, EPOLLIN);
+    UNTIL(rig, poll.events > 0);
+    OK(poll.events > 0 && (poll.last & EPOLLIN) != 0,
+       "%s: a poll of a socket that was read before fires for what it holds", rig->name);
+    stop(rig, &poll);
+    read_on(rig, &in, link.fd);
+    UNTIL(rig, in.bytes == 10);
+    OK(in.bytes == 10, "%s: and a recv after the poll reads it", rig->name);
+    stop(rig, &in);
+    link_down(rig, link);
+}
+
 static void a_hangup_is_told_without_being_asked_for(struct rig *rig)
 {
     struct link link = link_up(rig);
@@ -308,6 +330,7 @@ int main(void)
         a_poll_fires_at_the_start_for_what_is_there,
         edges_between_a_cancel_and_a_start_are_not_lost,
         a_poll_of_a_socket_hears_bytes_and_their_end,
+        a_poll_after_a_recv_hears_what_is_there,
         a_hangup_is_told_without_being_asked_for,
         an_fd_is_closed_from_its_last_event,
         a_close_of_nothing_says_so,

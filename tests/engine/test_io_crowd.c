@@ -157,6 +157,39 @@ static void a_crowd_of_connections_talks_at_once(struct rig *rig)
     OK(right, "%s: nobody missed a word", rig->name);
 }
 
+/* Sends fill the room for completions before the kernel looks at what rings: it ends multishot ops
+ * then, and they have to be armed again. */
+static void a_crowd_rings_when_there_is_no_room(struct rig *rig)
+{
+    static struct link links[LINKS];
+    static struct probe out[LINKS];
+    struct iovec slice = {"answer", 6};
+    struct crowd *crowd = crowd_up(rig);
+    memset(out, 0, sizeof out);
+    for (int i = 0; i < CROWD; i++)
+        poll_on(rig, &crowd->probes[i], crowd->fds[i], EPOLLIN);
+    for (int i = 0; i < LINKS; i++)
+        links[i] = link_up(rig);
+    settle(rig);
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < CROWD; i++) {
+            crowd->probes[i].events = 0;
+            source_ring(rig, crowd->fds[i]);
+        }
+        for (int i = 0; i < LINKS; i++)
+            send_on(rig, &out[i], links[i].fd, (struct io_slices){&slice, 1});
+        UNTIL(rig, heard(crowd) == CROWD && rig->io.inflight == CROWD);
+        OK(heard(crowd) == CROWD && rig->io.inflight == CROWD,
+           "%s: everybody is heard when there was no room for completions, round %d", rig->name,
+           round);
+    }
+    for (int i = 0; i < LINKS; i++)
+        link_down(rig, links[i]);
+    cancel_all(rig, crowd);
+    OK(all_ended_once(crowd, -ECANCELED), "%s: and ends once", rig->name);
+    close_all(rig, crowd);
+}
+
 #ifdef ASKR_HAVE_LIBURING
 static void a_kernel_that_takes_nothing_loses_nothing(struct rig *rig)
 {
@@ -174,8 +207,10 @@ static void a_kernel_that_takes_nothing_loses_nothing(struct rig *rig)
         poll_on(rig, &probes[i], fds[i], EPOLLIN);
     }
     /* Some are in the queue, which is full, so that their cancels find no room; the others wait. */
-    for (int i = 0; i < REFUSED; i += 3, cancelled++)
+    for (int i = 0; i < REFUSED; i += 3, cancelled++) {
         STARTING(io_cancel(&rig->io, &probes[i].op));
+        STARTING(io_cancel(&rig->io, &probes[i].op));
+    }
     OK(rig->io.inflight == REFUSED, "%s: ops that the kernel refuses are pending", rig->name);
     uring_refuse(&rig->io, false);
     UNTIL(rig, rig->io.inflight == (uint32_t)(REFUSED - cancelled));
@@ -238,6 +273,7 @@ int main(void)
         a_crowd_rings_at_once,
         a_crowd_of_cancels_meets_a_crowd_of_events,
         a_crowd_of_connections_talks_at_once,
+        a_crowd_rings_when_there_is_no_room,
 #ifdef ASKR_HAVE_LIBURING
         a_kernel_that_takes_nothing_loses_nothing,
         a_cancel_that_waits_ends_with_its_op,

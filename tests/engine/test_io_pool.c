@@ -181,6 +181,41 @@ static void a_cancel_and_the_lack_of_a_buffer_end_a_recv_once(struct rig *rig)
     link_down(rig, link);
 }
 
+static void cancel_other(struct io *io, struct io_op *op, struct io_event event)
+{
+    struct probe *probe = CONTAINER_OF(op, struct probe, op);
+    note(io, op, event);
+    if (event.more)
+        io_cancel(io, probe->user);
+}
+
+/* The lack of a buffer is known to the kernel and not yet to the backend when the cancel comes. */
+static void a_cancel_meets_the_lack_of_a_buffer_in_one_step(struct rig *rig)
+{
+    for (int bytes_first = 0; bytes_first < 2; bytes_first++) {
+        struct crowd crowd = {0};
+        crowd_up(rig, &crowd);
+        struct link link = link_up(rig);
+        struct probe in = {.rig = rig}, poll = {.rig = rig, .user = &in.op};
+        int source = source_open(rig);
+        STARTING(io_poll(&rig->io, &poll.op, source, EPOLLIN, cancel_other));
+        STARTING(io_recv(&rig->io, &in.op, link.fd, note));
+        settle(rig);
+        if (bytes_first)
+            peer_send(rig, link, "x", 1);
+        source_ring(rig, source);
+        if (!bytes_first)
+            peer_send(rig, link, "x", 1);
+        UNTIL(rig, in.finals == 1);
+        OK(in.events == 1 && in.final == -ECANCELED,
+           "%s: a cancel and the lack of a buffer in one step end a recv once", rig->name);
+        stop(rig, &poll);
+        close_fd(rig, source);
+        crowd_down(rig, &crowd);
+        link_down(rig, link);
+    }
+}
+
 static void an_ended_stream_needs_no_buffer_for_long(struct rig *rig)
 {
     struct crowd crowd = {0};
@@ -252,6 +287,7 @@ int main(void)
         many_buffers_at_once_serve_many,
         who_waits_for_a_buffer_may_be_cancelled,
         a_cancel_and_the_lack_of_a_buffer_end_a_recv_once,
+        a_cancel_meets_the_lack_of_a_buffer_in_one_step,
         an_ended_stream_needs_no_buffer_for_long,
         a_send_needs_no_buffer,
         the_pool_lasts,

@@ -165,6 +165,23 @@ static void transfers_are_cut_to_slices(struct rig *rig)
     close_fd(rig, fd);
 }
 
+static void what_was_sent_outlives_a_close(struct rig *rig)
+{
+    struct probe out = {0};
+    struct iovec slice = {"last words", 10};
+    char taken[16] = "";
+    int fd = sim_socket(&rig->io);
+    send_on(rig, &out, fd, (struct io_slices){&slice, 1});
+    settle(rig);
+    close_fd(rig, fd);
+    OK(sim_take(&rig->io, fd, taken, 10) == 10 && memcmp(taken, "last words", 10) == 0,
+       "%s: the peer of a closed socket may still take what it was sent", rig->name);
+    int next = sim_socket(&rig->io);
+    OK(next == fd && sim_waiting(&rig->io, next) == 0, "%s: until the number is used again",
+       rig->name);
+    close_fd(rig, next);
+}
+
 /* A log of everything two equal histories do. */
 static unsigned long history(void)
 {
@@ -209,7 +226,7 @@ int main(void)
     static rig_test *const tests[] = {
         the_nth_op_of_a_kind_fails,          a_failed_op_did_nothing,
         a_cancel_and_a_fault_end_an_op_once, time_moves_when_nothing_happens,
-        transfers_are_cut_to_slices,
+        transfers_are_cut_to_slices,         what_was_sent_outlives_a_close,
     };
     rig_run(&rig_kinds[3], tests, COUNT_OF(tests), &(struct io_options){0});
     rig_run(&rig_kinds[4], tests, COUNT_OF(tests), &(struct io_options){0});

@@ -104,8 +104,8 @@ static int new_fd(struct io *io, enum sim_kind kind)
         assert(sim->fds[index] != NULL);
         sim->used++;
     }
-    sim->fds[index]->kind = kind;
-    sim->fds[index]->room = SIM_ROOM;
+    free(sim->fds[index]->out.data);
+    *sim->fds[index] = (struct sim_fd){.kind = kind, .room = SIM_ROOM};
     return SIM_FD_FIRST + index;
 }
 
@@ -247,19 +247,21 @@ static int sim_open(struct io *io, const struct io_options *options, askr_error 
     return 0;
 }
 
-static void clear(struct sim_fd *fd)
+/* What was sent stays, for the peer to take. */
+static void shut(struct sim_fd *fd)
 {
+    struct sim_bytes out = fd->out;
     free(fd->in.data);
-    free(fd->out.data);
     free(fd->queue);
-    *fd = (struct sim_fd){.kind = SIM_CLOSED};
+    *fd = (struct sim_fd){.kind = SIM_CLOSED, .out = out};
 }
 
 static void sim_end(struct io *io)
 {
     struct sim *sim = io->priv;
     for (int i = 0; i < sim->used; i++) {
-        clear(sim->fds[i]);
+        shut(sim->fds[i]);
+        free(sim->fds[i]->out.data);
         free(sim->fds[i]);
     }
     free(sim);
@@ -295,7 +297,7 @@ static void sim_submit(struct io *io, struct io_op *op)
     assert(fd->kind != SIM_CLOSED);
     if (op->kind == IO_CLOSE) {
         assert(fd->reader == NULL && fd->writer == NULL);
-        clear(fd);
+        shut(fd);
         io_ready(io, op, result);
         return;
     }

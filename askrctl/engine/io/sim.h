@@ -32,10 +32,11 @@ int sim_source(struct io *);   /* for io_poll() */
 
 /* The peer of a socket. */
 void sim_feed(struct io *, int fd, const void *bytes, size_t size);
-size_t sim_take(struct io *, int fd, void *bytes, size_t size); /* what was sent, in order */
-size_t sim_waiting(struct io *, int fd);                        /* bytes sim_take() would find */
-void sim_shutdown(struct io *, int fd);                         /* end of its stream */
-void sim_reset(struct io *, int fd); /* a TCP reset: what was on its way either way is lost */
+/* What was sent, in order; also after a close, until the number is used again. */
+size_t sim_take(struct io *, int fd, void *bytes, size_t size);
+size_t sim_waiting(struct io *, int fd); /* bytes sim_take() would find */
+void sim_shutdown(struct io *, int fd);  /* end of its stream */
+void sim_reset(struct io *, int fd);     /* a TCP reset: what was on its way either way is lost */
 
 /* A new connection; the fd that io_accept() will report. */
 int sim_connect(struct io *, int listener);

@@ -77,15 +77,14 @@ static int open_io(struct worker *worker, askr_error *error)
         return result;
     }
     worker->io.user = worker;
-    worker->io.now_ns = clock_now_ns();
     timer_wheel_init(&worker->timers, worker->io.now_ns);
     return 0;
 }
 
-static int open_all(struct worker *worker, askr_error *error)
+int worker_open(struct worker *worker, const struct askr_worker_config *config, askr_error *error)
 {
-    const struct askr_worker_config *config = worker->config;
     struct static_options options = static_options_of(config);
+    worker->config = config;
     worker->limits = (struct h1_limits){
         .head_size_max = config->head_size_max,
         .target_size_max = config->target_size_max,
@@ -103,10 +102,7 @@ static int open_all(struct worker *worker, askr_error *error)
     if (result < 0)
         goto out_files;
     apps_init(worker);
-    control_open(worker);
-    if (config->bell_fd >= 0)
-        io_poll(&worker->io, &worker->bell_op, config->bell_fd, EPOLLIN, on_bell);
-    return listeners_open(worker, error);
+    return 0;
 
 out_files:
     static_close(worker->files);
@@ -114,6 +110,16 @@ out_status:
     worker->status->state = ASKR_WORKER_FAILED;
     status_close(worker);
     return result;
+}
+
+/* From now on the worker hears its supervisor, its applications and new clients. */
+static int listen_to_all(struct worker *worker, askr_error *error)
+{
+    int bell_fd = worker->config->bell_fd;
+    control_open(worker);
+    if (bell_fd >= 0)
+        io_poll(&worker->io, &worker->bell_op, bell_fd, EPOLLIN, on_bell);
+    return listeners_open(worker, error);
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -129,7 +135,7 @@ static int64_t next_deadline(const struct worker *worker)
 }
 
 /* What applications and timers have to say, and what that lets go on. */
-static void turn(struct worker *worker)
+void worker_turn(struct worker *worker)
 {
     int64_t now_ns = worker->io.now_ns;
     if (now_ns >= worker->heartbeat_ns)
@@ -167,7 +173,7 @@ static void run(struct worker *worker)
         int result = io_step(&worker->io, deadline_ns);
         if (result < 0)
             worker->failure = result;
-        turn(worker);
+        worker_turn(worker);
     }
 }
 
@@ -188,7 +194,7 @@ static void free_lists(struct worker *worker)
 }
 
 /* End every op, so that no memory is freed under the kernel's hands. */
-static void close_all(struct worker *worker)
+void worker_close(struct worker *worker)
 {
     worker->draining = true;
     listeners_stop(worker);
@@ -206,6 +212,7 @@ static void close_all(struct worker *worker)
         io_fini(&worker->io);
     static_close(worker->files);
     free_lists(worker);
+    status_close(worker);
 }
 
 int askr_worker_run(const struct askr_worker_config *config, askr_error *error)
@@ -213,16 +220,20 @@ int askr_worker_run(const struct askr_worker_config *config, askr_error *error)
     struct worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL)
         return askr_fail(error, ENOMEM, "no memory for a worker");
-    worker->config = config;
-    int result = open_all(worker, error);
-    if (result == 0) {
+    int result = worker_open(worker, config, error);
+    if (result < 0)
+        goto out;
+    result = listen_to_all(worker, error);
+    if (result == 0)
         run(worker);
-        close_all(worker);
-        result = worker->failure;
-        if (result < 0)
-            askr_fail(error, -result, "the I/O backend failed: %s", strerror(-result));
-        status_close(worker);
-    }
+    else
+        worker->status->state = ASKR_WORKER_FAILED;
+    worker_close(worker);
+    if (worker->failure < 0)
+        result = askr_fail(error, -worker->failure, "the I/O backend failed: %s",
+                           strerror(-worker->failure));
+
+out:
     free(worker);
     return result;
 }

@@ -96,6 +96,11 @@ void status_beat(struct worker *, int64_t now_ns);
 /* The page of the worker with this index in our generation. */
 const struct askr_worker_status *status_page(const struct worker *, uint32_t index);
 
+/* serve/worker.c: what askr_worker_run() is made of, for a fuzzer that plays the world around a
+ * worker. Opened, it has neither listeners nor a supervisor; closing ends all that is open. */
+int worker_open(struct worker *, const struct askr_worker_config *, askr_error *);
+void worker_turn(struct worker *);
+void worker_close(struct worker *);
 void worker_drain(struct worker *, int64_t deadline_ns);
 struct slice worker_date(struct worker *);
 
