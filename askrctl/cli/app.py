@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 from askrctl import __version__
+from askrctl.cli import doctor
+from askrctl.cli.completions import completions_command
 from askrctl.cli.control import reload_command, status_command, stop_command
+from askrctl.cli.explain import explain_command
 from askrctl.cli.serve import serve_command
 
 HELP = """
@@ -18,6 +21,7 @@ Try this: `askrctl serve .` in the folder of an application, then `askrctl statu
 app = typer.Typer(
     help=HELP,
     no_args_is_help=True,
+    add_completion=False,  # `askrctl completions SHELL` prints static scripts
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -43,3 +47,6 @@ app.command("serve")(serve_command)
 app.command("status")(status_command)
 app.command("reload")(reload_command)
 app.command("stop")(stop_command)
+app.add_typer(doctor.app, name="doctor")
+app.command("explain")(explain_command)
+app.command("completions")(completions_command)

@@ -4,14 +4,15 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from askrctl.model import Backend
-from askrctl.server.launch import Request, launch, prepare
-from askrctl.server.plan import Plan
-from askrctl.server.supervisor import Supervisor
+
+if TYPE_CHECKING:  # the engine is loaded when somebody serves, not by every command
+    from askrctl.server.plan import Plan
+    from askrctl.server.supervisor import Supervisor
 
 EPILOG = """
 **Examples**
@@ -69,6 +70,8 @@ def serve_command(
         "server.user": user,
         "server.control": control,
     }
+    from askrctl.server.launch import Request, launch, prepare
+
     _log_to_stderr()
     request = Request(path, config, flags)
     plan = prepare(request)
@@ -94,14 +97,14 @@ def _log_to_stderr() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _greet(supervisor: Supervisor) -> None:
+def _greet(supervisor: "Supervisor") -> None:
     """What somebody who has just started a server wants to know."""
     plan = supervisor.plan
     for line in _greeting(plan, [address.url for address in supervisor.addresses]):
         print(line, flush=True)
 
 
-def _greeting(plan: Plan, urls: list[str]) -> list[str]:
+def _greeting(plan: "Plan", urls: list[str]) -> list[str]:
     choice = plan.choice
     why = f" ({choice.reason}: {choice.detail})" if choice.detail else f" ({choice.reason})"
     if choice.requested == choice.active:
@@ -121,13 +124,13 @@ def _greeting(plan: Plan, urls: list[str]) -> list[str]:
     return [*lines, "", *(f"  next: {line}" for line in _next(plan, urls)), ""]
 
 
-def _mode(plan: Plan) -> str:
+def _mode(plan: "Plan") -> str:
     if plan.mode == "worker":
         return f"worker: {plan.worker_script} is booted once"
     return "classic: each request runs its script" if plan.mode == "classic" else "static files"
 
 
-def _next(plan: Plan, urls: list[str]) -> list[str]:
+def _next(plan: "Plan", urls: list[str]) -> list[str]:
     found = plan.application.worker_script
     lines = ["askrctl status", "askrctl doctor"]
     if plan.mode == "classic" and found is not None:

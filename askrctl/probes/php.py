@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from askrctl import engine
+from askrctl.config import PhpConfig
 from askrctl.model import AskrError
 
 LIBRARY_PATTERNS = ("libphp[0-9].[0-9].so", "libphp.so")
@@ -28,9 +28,14 @@ def _packages() -> str:
     return f"apt install libphp{version}-embed php{version}-dev, then install askrctl again"
 
 
+def _companion(name: str) -> Path:
+    """Beside the extension module, which need not be loaded to find it."""
+    return Path(__file__).parents[1] / "engine" / name
+
+
 def module_path() -> Path:
     """askr_php.so of this installation; AskrError says how to get it."""
-    path = engine.companion("askr_php.so")
+    path = _companion("askr_php.so")
     if not path.exists():
         raise AskrError("this askrctl was built without PHP support", _packages())
     return path
@@ -53,16 +58,26 @@ def find_libphp(wanted: str = "") -> Path:
     raise AskrError("there is no libphp on this machine", _packages())
 
 
-def describe(library: Path, module: Path) -> dict[str, Any]:
+def settings(config: PhpConfig) -> list[str]:
+    """What the zygote is told of PHP's own configuration, as the server would."""
+    found = {"sapi_name": config.sapi_name}
+    if config.php_ini:
+        found["php_ini"] = config.php_ini
+    if config.ini:
+        found["ini"] = "\n".join(config.ini)
+    return [word for key, value in found.items() for word in ("--set", f"{key}={value}")]
+
+
+def describe(library: Path, module: Path, config: PhpConfig | None = None) -> dict[str, Any]:
     """Facts of PHP inside our own SAPI: only there do they hold for the server."""
-    command = [str(engine.companion("askr-zygote")), "--describe", "--module", str(module)]
-    done = subprocess.run(
-        [*command, "--preload", str(library)],
-        capture_output=True,
-        text=True,
-        timeout=DESCRIBE_TIMEOUT_S,
-        check=False,
-    )
+    command = [str(_companion("askr-zygote")), "--describe", "--module", str(module)]
+    command += ["--preload", str(library), *settings(config or PhpConfig())]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=DESCRIBE_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise AskrError(f"PHP does not start: {error}", "askrctl doctor", code=3) from None
     if done.returncode != 0:
         raise AskrError(f"PHP does not start: {done.stderr.strip()}", "askrctl doctor", code=3)
     facts: dict[str, Any] = json.loads(done.stdout)

@@ -7,34 +7,49 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 
 from askrctl.model import Credentials, ProbeResult, ProbeVerdict
 
 NOT_BUILT_FIX = "apt install liburing-dev, then install askrctl again"
 
 
-def probe_verdict(*, user: Credentials | None = None, timeout_s: float = 5.0) -> ProbeVerdict:
-    """Run the probes as `user` (None: as ourselves)."""
+def probe_verdict(
+    *,
+    user: Credentials | None = None,
+    limits: Mapping[str, tuple[int, int]] | None = None,
+    rings: int = 1,
+    timeout_s: float = 5.0,
+) -> ProbeVerdict:
+    """Probe as `user` (None: as ourselves), under these limits, with a ring for each worker."""
+    order = {
+        "credentials": asdict(user) if user else None,
+        "limits": dict(limits or {}),
+        "rings": rings,
+    }
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "askrctl.probes.uring_child"],
-            stdin=subprocess.DEVNULL,
+            input=json.dumps(order),
             capture_output=True,
             text=True,
             timeout=timeout_s,
             check=False,
-            user=user.uid if user else None,
-            group=user.gid if user else None,
-            extra_groups=user.groups if user else None,
         )
-        return decode(done.stdout)
+        return decode(done.stdout) if done.stdout else _failed(done.stderr)
     except subprocess.TimeoutExpired:
         detail = f"the probe did not end within {timeout_s:g} s"
         return ProbeVerdict("unusable", cause="probe_timeout", detail=detail)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        detail = f"the probe could not be run: {error}"
-        return ProbeVerdict("unusable", cause="probe_failed", detail=detail)
+        return _failed(str(error))
+
+
+def _failed(why: str) -> ProbeVerdict:
+    last = why.strip().splitlines()[-1] if why.strip() else "it said nothing"
+    return ProbeVerdict(
+        "unusable", cause="probe_failed", detail=f"the probe could not be run: {last}"
+    )
 
 
 def decode(text: str) -> ProbeVerdict:

@@ -1,43 +1,89 @@
 # SPDX-License-Identifier: MIT
-"""The probe's child: tries, and writes a ProbeVerdict as JSON to standard output."""
+"""The probe's child: becomes the server's user, tries, and writes a ProbeVerdict as JSON.
 
-import errno
+Everything is imported before the user changes, because the server's user need not be able to read
+this installation. The rings are opened after it, since io_uring accounts them to the user.
+"""
+
+import encodings.idna  # noqa: F401 sockets load it late, when we may no longer read files
 import json
+import os
+import resource
 import sys
 from dataclasses import asdict
+from typing import Any
 
-from askrctl import engine
-from askrctl.model import Backend, ProbeResult, ProbeVerdict
-from askrctl.probes import uring_matrix, uring_reach
+from askrctl.model import Backend, Credentials, ProbeResult, ProbeVerdict
+from askrctl.probes import uring, uring_matrix, uring_memory, uring_reach
 
-_MEMLOCK_FIX = "LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited"
+try:
+    from askrctl import engine
+except ImportError:  # a build whose engine cannot be loaded: the kernel can still be asked
+    engine = None  # type: ignore[assignment]
 
-
-def _of_failure(errnum: int, sentence: str, probes: dict[str, ProbeResult]) -> ProbeVerdict:
-    """A production-sized ring did not open."""
-    if errnum == errno.ENOMEM:
-        return ProbeVerdict("unusable", "T0", "enomem", sentence, _MEMLOCK_FIX, probes)
-    if errnum in (errno.EMFILE, errno.ENFILE):
-        return ProbeVerdict("unusable", "T0", "emfile", sentence, "ulimit -n 65536", probes)
-    return ProbeVerdict("unusable", "T0", "open_failed", sentence, "askrctl doctor --json", probes)
+LIMITS = {"nofile": resource.RLIMIT_NOFILE, "memlock": resource.RLIMIT_MEMLOCK}
 
 
-def probe() -> ProbeVerdict:
-    """Reach, then features, then a ring of the size the server opens."""
+def take_limits(limits: dict[str, list[int]]) -> list[str]:
+    """Set them, as far as we may; what could not be raised is returned."""
+    refused = []
+    for name, (soft, hard) in limits.items():
+        if name not in LIMITS:
+            continue
+        try:
+            resource.setrlimit(LIMITS[name], (soft, hard))
+        except (OSError, ValueError):
+            now = resource.getrlimit(LIMITS[name])
+            refused.append(f"{name} stays at {now[0]}: only CAP_SYS_RESOURCE raises a hard limit")
+    return refused
+
+
+def become(wanted: Credentials) -> None:
+    """Give up root, as the server's workers do."""
+    os.setgroups(wanted.groups)
+    os.setresgid(wanted.gid, wanted.gid, wanted.gid)
+    os.setresuid(wanted.uid, wanted.uid, wanted.uid)
+
+
+def _engine_failure() -> tuple[int, str]:
+    if engine is None or not engine.built(Backend.IO_URING):
+        return 0, ""
+    return engine.try_backend(Backend.IO_URING)
+
+
+def probe(rings: int) -> ProbeVerdict:
+    """Reach, then features, then as many rings of the server's size as it will have workers."""
     cause = uring_reach.judge(uring_reach.measure())
     if cause is not None:
         return ProbeVerdict("unusable", "T0", cause.code, cause.detail, cause.fix)
     probes = uring_matrix.run()
     tier = uring_matrix.tier(probes)
+    proof = uring_memory.prove(rings)
+    probes["production_rings"] = ProbeResult(proof.all_full, "5.1", "", proof.sentence)
+    failure = proof.failure or uring_memory.of_errno(*_engine_failure())
+    if failure is not None:
+        return ProbeVerdict(
+            "unusable", "T0", failure.code, failure.detail, failure.fix, probes=probes
+        )
     if tier == "T0":
-        detail = "this kernel lacks what the server needs (multishot recv and buffer rings, 6.0)"
+        lacks = ", ".join(name for name, p in probes.items() if p.tier == "T1" and not p.ok)
+        detail = f"this kernel's io_uring lacks {lacks}"
         return ProbeVerdict("unusable", tier, "too_old", detail, "kernel 6.1 or newer", probes)
-    if engine.built(Backend.IO_URING):
-        errnum, sentence = engine.try_backend(Backend.IO_URING)
-        if errnum:
-            return _of_failure(errnum, sentence, probes)
     return ProbeVerdict("usable", tier, probes=probes)
 
 
+def main(order: dict[str, Any]) -> ProbeVerdict:
+    """Take on the limits and the user that the parent named, then probe."""
+    refused = take_limits(order.get("limits") or {})
+    if order.get("credentials"):
+        fields = order["credentials"]
+        become(Credentials(fields["uid"], fields["gid"], tuple(fields["groups"])))
+    built = engine is None or engine.built(Backend.IO_URING)
+    verdict = uring.merge_build(probe(int(order.get("rings", 1))), built)
+    for sentence in refused:
+        verdict.probes[f"limit_{sentence.split()[0]}"] = ProbeResult(False, detail=sentence)
+    return verdict
+
+
 if __name__ == "__main__":
-    json.dump(asdict(probe()), sys.stdout)
+    json.dump(asdict(main(json.load(sys.stdin))), sys.stdout)

@@ -45,7 +45,8 @@ def _choose_backend(config: Config, who: Credentials | None) -> BackendChoice:
     )
     verdict = None
     if asks_probe:
-        verdict = uring.merge_build(uring.probe_verdict(user=who), engine.built(Backend.IO_URING))
+        found = uring.probe_verdict(user=who, rings=len(place_workers(config)))
+        verdict = uring.merge_build(found, engine.built(Backend.IO_URING))
     return backend.choose(requested, verdict, record)
 
 

@@ -43,6 +43,11 @@ static const char question[] =
     "            'jit' => $status['jit']['on'] ?? false,\n"
     "            'memory_free' => $status['memory_usage']['free_memory'] ?? 0,\n"
     "            'validate_timestamps' => (bool) ini_get('opcache.validate_timestamps')],\n"
+    "        'ini' => array_filter(ini_get_all(null, false), static fn (string $name): bool =>\n"
+    "            preg_match('/^(opcache|realpath_cache|session|zend|xdebug|max_|memory_|upload_|'\n"
+    "                . 'post_max|output_buffering|implicit_flush|register_argc|open_basedir|'\n"
+    "                . 'display_errors|log_errors|error_log|expose_php|date.timezone|pcre.jit)/',\n"
+    "                $name) === 1, ARRAY_FILTER_USE_KEY),\n"
     "        'extensions' => get_loaded_extensions(),\n"
     "    ], JSON_UNESCAPED_SLASHES);\n"
     "})()";

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: MIT
+"""Completion scripts for bash, zsh and fish, written from the commands themselves.
+
+Static on purpose: a shell that completes must not wait for Python. The files in completions/ are
+this module's output; a test fails when they are stale.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from askrctl.model import AskrError
+
+SHELLS = ("bash", "zsh", "fish")
+# Options whose values we know without asking the machine.
+_VALUES = {
+    "--format": ("text", "json", "junit", "prom", "nagios"),
+    "--fail-on": ("fail", "warn", "never"),
+    "--min": ("fail", "warn", "unknown", "info", "skip", "ok"),
+    "--profile": ("auto", "development", "production", "container"),
+    "--io-backend": ("auto", "io_uring", "epoll"),
+}
+_CHECK_OPTIONS = ("--only", "--skip")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    names: tuple[str, ...]
+    help: str
+    takes_value: bool
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`words` is its place: ("doctor", "list")."""
+
+    words: tuple[str, ...]
+    help: str
+    options: tuple[Option, ...]
+    subcommands: tuple[str, ...]
+    takes_check: bool = False
+
+
+def _first_sentence(text: str) -> str:
+    line = " ".join((text or "").split("\n\n")[0].split())
+    return line.split(". ")[0].rstrip(".")
+
+
+def _option(parameter: Any) -> Option:
+    names = tuple(sorted(parameter.opts, key=len))
+    values: tuple[str, ...] = ()
+    for name in names:
+        values = values or _VALUES.get(name, ())
+    takes = not getattr(parameter, "is_flag", False)
+    return Option(names, _first_sentence(parameter.help or ""), takes, values)
+
+
+def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[Command]:
+    """Every command of the program, its parents first."""
+    subcommands = getattr(command, "commands", {})
+    options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
+    takes_check = any(p.name == "check_id" for p in command.params)
+    help_option = Option(("-h", "--help"), "Show this message and exit", False)
+    yield Command(
+        words,
+        _first_sentence(command.help or ""),
+        (*map(_option, options), help_option),
+        tuple(subcommands),
+        takes_check,
+    )
+    for name, child in subcommands.items():
+        yield from walk(child, (*words, name))
+
+
+def commands() -> list[Command]:
+    from askrctl.cli.app import app
+
+    return list(walk(typer.main.get_command(app)))
+
+
+def check_names() -> list[str]:
+    from askrctl.checks import ALL
+
+    groups = dict.fromkeys(check.group for check in ALL)
+    return [*groups, *(check.id for check in ALL)]
+
+
+# --- bash -----------------------------------------------------------------------------------------
+
+_BASH = """# bash completion for askrctl. Written by `askrctl completions bash`: do not edit.
+_askrctl() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} place="" word
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case "$place $word" in
+%(places)s
+        esac
+    done
+    case "$previous" in
+%(values)s
+    esac
+    local words=""
+    case "$place" in
+%(words)s
+    esac
+    if [[ -z $words || ( $current != -* && $words == -* ) ]]; then
+        COMPREPLY=($(compgen -f -- "$current"))
+    else
+        COMPREPLY=($(compgen -W "$words" -- "$current"))
+    fi
+}
+complete -o filenames -F _askrctl askrctl
+"""
+
+
+def _bash_values(found: list[Command]) -> Iterator[str]:
+    rows: dict[str, tuple[str, ...]] = {}
+    for command in found:
+        for option in command.options:
+            for name in option.names:
+                if option.values:
+                    rows.setdefault(name, option.values)
+                elif name in _CHECK_OPTIONS:
+                    rows.setdefault(name, tuple(check_names()))
+    for name, values in sorted(rows.items()):
+        yield f'    {name}) COMPREPLY=($(compgen -W "{" ".join(values)}" -- "$current")); return ;;'
+
+
+def bash() -> str:
+    found = commands()
+    places = [
+        f'        " {c.words[0]}") place={c.words[0]} ;;'
+        if len(c.words) == 1
+        else f'        "{c.words[0]} {c.words[1]}") place="{" ".join(c.words)}" ;;'
+        for c in found
+        if c.words
+    ]
+    words = []
+    for command in found:
+        names = [name for option in command.options for name in option.names]
+        extra = [c for c in check_names() if "." in c] if command.takes_check else []
+        every = " ".join([*command.subcommands, *extra, *names])
+        words.append(f'    "{" ".join(command.words)}") words="{every}" ;;')
+    return _BASH % {
+        "places": "\n".join(places),
+        "values": "\n".join(_bash_values(found)),
+        "words": "\n".join(words),
+    }
+
+
+# --- zsh ------------------------------------------------------------------------------------------
+
+
+def _zsh_text(text: str) -> str:
+    """For a description in a single-quoted specification of _arguments."""
+    clean = text.replace("\\", "").replace("'", "’").replace("`", "")
+    return clean.replace("[", "(").replace("]", ")").replace(":", "\\:")
+
+
+def _zsh_option(option: Option) -> Iterator[str]:
+    for name in option.names:
+        spec = f"{name}[{_zsh_text(option.help)}]"
+        if option.takes_value:
+            values = f"({' '.join(option.values)})" if option.values else "_files"
+            if name in _CHECK_OPTIONS:
+                values = "_askrctl_checks"
+            spec += f":value:{values}"
+        yield f"'*{spec}'" if option.takes_value else f"'{spec}'"
+
+
+def _zsh_name(words: tuple[str, ...]) -> str:
+    return "_".join(("_askrctl", *words))
+
+
+def _zsh_function(command: Command, found: list[Command]) -> Iterator[str]:
+    yield f"{_zsh_name(command.words)}() {{"
+    specs = [spec for option in command.options for spec in _zsh_option(option)]
+    if command.takes_check:
+        specs.append("'1:check:_askrctl_checks'")
+    elif not command.subcommands:
+        specs.append("'*:file:_files'")
+    if command.subcommands:
+        specs += ["'1: :->command'", "'*::argument:->rest'"]
+        yield "    local context state line; typeset -A opt_args"
+    yield "    _arguments -C \\"
+    yield " \\\n".join(f"        {spec}" for spec in specs)
+    if command.subcommands:
+        children = [c for c in found if c.words[:-1] == command.words and c.words]
+        yield "    case $state in"
+        names = " ".join(f"'{c.words[-1]}:{_zsh_text(c.help)}'" for c in children)
+        yield f"    command) local -a names; names=({names}); _describe command names ;;"
+        yield "    rest) case $line[1] in"
+        for child in children:
+            yield f"        {child.words[-1]}) {_zsh_name(child.words)} ;;"
+        yield "        esac ;;"
+        yield "    esac"
+    yield "}"
+
+
+def zsh() -> str:
+    found = commands()
+    lines = [
+        "#compdef askrctl",
+        "# zsh completion for askrctl. Written by `askrctl completions zsh`: do not edit.",
+        "_askrctl_checks() {",
+        f"    local -a checks; checks=({' '.join(check_names())}); compadd -a checks",
+        "}",
+    ]
+    for command in reversed(found):
+        lines += _zsh_function(command, found)
+    return "\n".join([*lines, '_askrctl "$@"']) + "\n"
+
+
+# --- fish -----------------------------------------------------------------------------------------
+
+
+def _fish_condition(words: tuple[str, ...], subcommands: tuple[str, ...]) -> str:
+    seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in words)
+    if not subcommands:
+        return seen
+    none = f"not __fish_seen_subcommand_from {' '.join(subcommands)}"
+    return f"{seen}; and {none}" if seen else none
+
+
+def _fish_quote(text: str) -> str:
+    return "'" + text.replace("\\", "").replace("'", "’") + "'"
+
+
+def _fish_lines(command: Command, found: list[Command]) -> Iterator[str]:
+    condition = _fish_condition(command.words, command.subcommands)
+    start = f"complete -c askrctl -n {_fish_quote(condition)}"
+    for child in found:
+        if child.words and child.words[:-1] == command.words:
+            yield f"{start} -f -a {child.words[-1]} -d {_fish_quote(child.help)}"
+    if command.takes_check:
+        yield f"{start} -f -a {_fish_quote(' '.join(check_names()))}"
+    for option in command.options:
+        line = start
+        for name in option.names:
+            line += f" -l {name[2:]}" if name.startswith("--") else f" -s {name[1:]}"
+        if option.takes_value:
+            values = option.values
+            if set(option.names) & set(_CHECK_OPTIONS):
+                values = tuple(check_names())
+            line += f" -x -a {_fish_quote(' '.join(values))}" if values else " -r"
+        yield f"{line} -d {_fish_quote(option.help)}"
+
+
+def fish() -> str:
+    found = commands()
+    lines = ["# fish completion for askrctl. Written by `askrctl completions fish`: do not edit."]
+    for command in found:
+        lines += _fish_lines(command, found)
+    return "\n".join(lines) + "\n"
+
+
+def script(shell: str) -> str:
+    """The script of one shell."""
+    writers = {"bash": bash, "zsh": zsh, "fish": fish}
+    if shell not in writers:
+        raise AskrError(
+            f"there is no completion for {shell}", f"one of {', '.join(SHELLS)}", code=2
+        )
+    return writers[shell]()
+
+
+def completions_command(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
+) -> None:
+    """Print the completion script of a shell."""
+    typer.echo(script(shell), nl=False)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""What the machine gives: processors, memory, cgroup limits, and whether it is a container.
+
+Limits of cgroups are looked for on the way up to the root, because the tightest one counts and it
+need not be our own group's (cgroups(7)).
+"""
+
+import re
+from dataclasses import dataclass
+
+from askrctl.probes.host import CannotTell, Host, NotApplicable, key_values
+
+UNLIMITED_V1 = 1 << 62  # memory.limit_in_bytes of no limit is the largest page-aligned long
+INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+
+
+def parse_cpu_list(text: str) -> list[int]:
+    """0-3,8 as the kernel writes sets of processors."""
+    found: list[int] = []
+    for part in text.replace("\n", "").split(","):
+        first, _, end = part.strip().partition("-")
+        if first.isdigit():
+            found += range(int(first), int(end or first) + 1)
+    return found
+
+
+def affinity(host: Host, pid: str = "self") -> list[int]:
+    """Processors that a process may run on."""
+    status = key_values(host.get(f"/proc/{pid}/status"))
+    return parse_cpu_list(status.get("Cpus_allowed_list", "")) or online(host)
+
+
+def online(host: Host) -> list[int]:
+    found = parse_cpu_list(host.get("/sys/devices/system/cpu/online"))
+    if found:
+        return found
+    return list(range(host.get("/proc/cpuinfo").count("processor\t"))) or [0]
+
+
+def memory_bytes(host: Host, name: str = "MemTotal") -> int:
+    """A line of /proc/meminfo."""
+    words = key_values(host.read("/proc/meminfo")).get(name, "").split()
+    if not words:
+        raise CannotTell(f"/proc/meminfo has no {name}")
+    return int(words[0]) * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """Where a process stands: the v2 path, and the v1 path of each controller."""
+
+    unified: str = ""
+    controllers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def version(self) -> str:
+        if not self.controllers:
+            return "v2" if self.unified else ""
+        return "hybrid" if self.unified else "v1"
+
+
+def cgroup(host: Host, pid: str = "self") -> Cgroup:
+    """/proc/PID/cgroup (cgroups(7))."""
+    unified, controllers = "", []
+    for line in host.get(f"/proc/{pid}/cgroup").splitlines():
+        number, names, path = line.split(":", 2)
+        if number == "0" and not names:
+            unified = path
+        else:
+            controllers += [(name, path) for name in names.split(",")]
+    return Cgroup(unified, tuple(controllers))
+
+
+def _parents(path: str) -> list[str]:
+    """The path and all above it; a container's own view often lacks the lower ones."""
+    parts = [part for part in path.split("/") if part and part != ".."]
+    return ["/".join(parts[:count]) for count in range(len(parts), -1, -1)]
+
+
+def _v2_base(host: Host) -> str:
+    hybrid = "/sys/fs/cgroup/unified"
+    return hybrid if host.exists(f"{hybrid}/cgroup.controllers") else "/sys/fs/cgroup"
+
+
+def group_files(host: Host, controller: str, v1_name: str, v2_name: str, pid: str) -> list[str]:
+    """The texts of a limit's file, from the process's own group up to the root."""
+    where = cgroup(host, pid)
+    found = []
+    for path in _parents(where.unified) if where.unified else []:
+        text = host.get(f"{_v2_base(host)}/{path}/{v2_name}".replace("//", "/"))
+        found += [text] if text else []
+    for name, group in where.controllers:
+        if name == controller:
+            for path in _parents(group):
+                text = host.get(f"/sys/fs/cgroup/{name}/{path}/{v1_name}".replace("//", "/"))
+                found += [text] if text else []
+    return found
+
+
+def cpu_quota(host: Host, pid: str = "self") -> float | None:
+    """Processors' worth of time that the cgroups allow; None is no limit."""
+    limits = []
+    for text in group_files(host, "cpu", "cpu.cfs_quota_us", "cpu.max", pid):
+        words = text.split()
+        if len(words) == 2 and words[0].isdigit():
+            limits.append(int(words[0]) / int(words[1]))
+        elif len(words) == 1 and words[0].isdigit():
+            limits.append(int(words[0]) / _v1_period(host, pid))
+    return min(limits, default=None)
+
+
+def _v1_period(host: Host, pid: str) -> int:
+    texts = group_files(host, "cpu", "cpu.cfs_period_us", "", pid)
+    return int(texts[0]) if texts and texts[0].isdigit() else 100_000
+
+
+def memory_limit(host: Host, pid: str = "self") -> int | None:
+    """Bytes that the cgroups allow; None is no limit."""
+    texts = group_files(host, "memory", "memory.limit_in_bytes", "memory.max", pid)
+    limits = [int(text) for text in texts if text.isdigit() and int(text) < UNLIMITED_V1]
+    return min(limits, default=None)
+
+
+def pids_limit(host: Host, pid: str = "self") -> int | None:
+    """Tasks that the cgroups allow; None is no limit."""
+    texts = group_files(host, "pids", "pids.max", "pids.max", pid)
+    return min((int(text) for text in texts if text.isdigit()), default=None)
+
+
+def default_workers(host: Host) -> int:
+    """One for each core that may be used, as many as the quota pays for."""
+    cores = len(affinity(host))
+    quota = cpu_quota(host)
+    return cores if quota is None else max(1, min(cores, -int(-quota // 1)))
+
+
+# --- containers and virtual machines --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One sign of a container. Structural ones are facts of the kernel, others are markers."""
+
+    sign: str
+    structural: bool
+
+
+_HINTS = re.compile(r"docker|kubepods|lxc|containerd|libpod|crio")
+
+
+def _mounts(host: Host) -> dict[str, tuple[str, list[str]]]:
+    """Mount point -> file system and options; the last one counts."""
+    rows = (line.split() for line in host.get("/proc/mounts").splitlines())
+    return {row[1]: (row[2], row[3].split(",")) for row in rows if len(row) >= 4}
+
+
+def container_evidence(host: Host) -> list[Evidence]:
+    """Every sign there is; no single one is to be believed."""
+    found = []
+    namespace = host.link("/proc/self/ns/pid")
+    if namespace and namespace != INITIAL_PID_NAMESPACE:
+        found.append(Evidence("a process namespace of its own", True))
+    uid_map = host.get("/proc/self/uid_map").split()
+    if uid_map and uid_map != ["0", "0", "4294967295"]:
+        found.append(Evidence("a user namespace of its own", True))
+    mounts = _mounts(host)
+    if mounts.get("/", ("", []))[0] in ("overlay", "fuse-overlayfs", "aufs"):
+        found.append(Evidence("the root file system is an overlay", True))
+    for path in ("/sys", "/proc/sys"):
+        if "ro" in mounts.get(path, ("", []))[1]:
+            found.append(Evidence(f"{path} is mounted read-only", True))
+    if _HINTS.search(host.get("/proc/self/cgroup")):
+        found.append(Evidence("a container runtime's cgroup path", True))
+    if "container=" in host.get("/proc/1/environ").replace("\0", "\n"):
+        found.append(Evidence("container= in the environment of process 1", True))
+    for marker in ("/.dockerenv", "/run/.containerenv", "/run/systemd/container"):
+        if host.exists(marker):
+            found.append(Evidence(f"the file {marker}", False))
+    return found
+
+
+def is_container(host: Host) -> bool:
+    """Two facts of the kernel agree. Markers alone are left behind by image builders."""
+    return sum(item.structural for item in container_evidence(host)) >= 2
+
+
+def uses_systemd(host: Host) -> bool:
+    """sd_booted(3)."""
+    return host.exists("/run/systemd/system")
+
+
+def hypervisor(host: Host) -> str:
+    """The virtual machine's kind, as far as it can be told; "" on bare metal."""
+    vendor = host.get("/sys/class/dmi/id/sys_vendor")
+    product = host.get("/sys/class/dmi/id/product_name")
+    named = {"QEMU": "kvm", "VMware": "vmware", "Microsoft": "hyperv", "Amazon EC2": "kvm"}
+    named |= {"Xen": "xen", "Google": "kvm", "innotek": "virtualbox"}
+    for word, name in named.items():
+        if word in vendor or word in product:
+            return name
+    flags = next((x for x in host.get("/proc/cpuinfo").splitlines() if x.startswith("flags")), "")
+    return "unknown hypervisor" if " hypervisor" in flags else ""
+
+
+def require_systemd(host: Host) -> None:
+    if not uses_systemd(host):
+        raise NotApplicable("systemd does not run this machine")

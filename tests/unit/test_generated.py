@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Files made from the program are what the program would make now: `./dev generate`."""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from askrctl.checks import ALL, pages
+from askrctl.cli import completions
+
+ROOT = Path(__file__).parents[2]
+
+
+def load_generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "tools/generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_completions_and_pages_are_not_stale() -> None:
+    wanted = load_generator().generated()
+    stale = [p.name for p, text in wanted.items() if not p.exists() or p.read_text() != text]
+    assert not stale, "run ./dev generate"
+    pages_there = set((ROOT / "docs/checks").glob("*.md"))
+    assert pages_there <= set(wanted), "a page of a check that is gone: run ./dev generate"
+
+
+def test_every_check_has_its_page_and_every_page_its_check() -> None:
+    found = pages.load()
+    assert set(found) == {check.id for check in ALL}
+    for name, page in found.items():
+        for text in (page.why, page.verify, page.risk, page.leave):
+            assert text.strip(), name
+        assert page.why.rstrip().endswith((".", ")")), name
+
+
+def test_ids_are_unique_and_well_formed() -> None:
+    ids = [check.id for check in ALL]
+    assert len(ids) == len(set(ids))
+    assert all(part.replace("_", "").isalnum() for name in ids for part in name.split("."))
+    assert all(check.title and not check.title.endswith(".") for check in ALL)
+
+
+def complete(*words: str) -> list[str]:
+    """What bash would offer for the last word."""
+    script = ROOT / "completions/askrctl.bash"
+    quoted = " ".join(f"'{word}'" for word in ("askrctl", *words))
+    lines = [f"source {script}", f"COMP_WORDS=({quoted})", f"COMP_CWORD={len(words)}"]
+    lines += ["_askrctl", 'printf "%s\\n" "${COMPREPLY[@]}"']
+    done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_options_values_and_checks() -> None:
+    assert {"serve", "doctor", "explain"} <= set(complete(""))
+    assert complete("doc") == ["doctor"]
+    assert "--fail-on" in complete("doctor", "--")
+    assert complete("doctor", "--format", "j") == ["json", "junit"]
+    assert complete("doctor", "--only", "iouring.mem") == ["iouring.memlock"]
+    assert complete("explain", "iouring.mem") == ["iouring.memlock"]
+    assert "--group" in complete("doctor", "list", "--")
+
+
+@pytest.mark.parametrize("shell", completions.SHELLS)
+def test_every_command_is_in_every_script(shell: str) -> None:
+    script = completions.script(shell)
+    for command in completions.commands():
+        assert not command.words or command.words[-1] in script
+        assert all(name.lstrip("-") in script for o in command.options for name in o.names)
