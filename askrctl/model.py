@@ -103,15 +103,80 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What would be fine: `op` is one of >= <= == != in."""
+
+    op: str
+    value: Value
+
+    def __str__(self) -> str:
+        value = ", ".join(map(str, self.value)) if isinstance(self.value, tuple) else self.value
+        return f"{value}" if self.op == "==" else f"{self.op} {value}"
+
+
+Rule = Literal["raise", "set", "append"]  # never lower; exactly; add to a comma-separated list
+
+
+@dataclass(frozen=True, slots=True)
+class SysctlSetting:
+    """A key below /proc/sys, in dots. `column` is the field meant of a value that has several."""
+
+    key: str
+    value: str
+    rule: Rule = "raise"
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileSetting:
+    """A file below /sys that holds one value; persistent by tmpfiles.d."""
+
+    path: str
+    value: str
+    rule: Rule = "set"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSetting:
+    """A directive of the server's unit, for a drop-in: LimitNOFILE, AmbientCapabilities, ..."""
+
+    directive: str
+    value: str
+    rule: Rule = "raise"
+    section: str = "Service"
+
+
+@dataclass(frozen=True, slots=True)
+class PhpSetting:
+    """A line of php.ini, for a file in the scan folder of the server's own SAPI."""
+
+    name: str
+    value: str
+    rule: Rule = "set"
+
+
+Setting = SysctlSetting | FileSetting | UnitSetting | PhpSetting
+
+
+@dataclass(frozen=True, slots=True)
 class Fix:
-    """A remedy as data: nothing here is ever executed by the code that found the fault."""
+    """A remedy as data: nothing here is ever executed by the code that found the fault.
+
+    `settings` are for `askrctl tune`; a fix without any is for a human. `default_plan` says that
+    tune applies it unasked; otherwise only when it is named.
+    """
 
     commands: tuple[str, ...] = ()
     manual: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    tunable: bool = False
+    settings: tuple[Setting, ...] = ()
+    default_plan: bool = False
     reversible: bool = True
-    risk: str = "low"
+    risk: Literal["low", "medium", "high"] = "low"
+
+    @property
+    def tunable(self) -> bool:
+        return bool(self.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +189,7 @@ class Finding:
     status: Status
     because: str = ""
     current: Value = None
-    wanted: Value = None
+    wanted: Wanted | None = None
     unit: str = ""
     scope: str = "host"
     instance: str | None = None
