@@ -8,6 +8,7 @@ import typer
 from askrctl import __version__
 from askrctl.cli.control import reload_command, status_command, stop_command
 from askrctl.cli.serve import serve_command
+from askrctl.cli.tune import tune
 
 HELP = """
 The server and operator's toolkit for PHP and Python web applications on Linux.
@@ -43,3 +44,4 @@ app.command("serve")(serve_command)
 app.command("status")(status_command)
 app.command("reload")(reload_command)
 app.command("stop")(stop_command)
+app.add_typer(tune, name="tune")

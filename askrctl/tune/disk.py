@@ -92,8 +92,9 @@ class Disk:
                 return []
             raise
 
-    def writable(self, path: str) -> bool:
-        return os.access(self.at(path), os.W_OK)
+    def read_only(self, path: str) -> bool:
+        """Not even root could write it here. Unknown to anybody but root: then no."""
+        return os.geteuid() == 0 and not os.access(self.at(path), os.W_OK)
 
     # --- writing ----------------------------------------------------------------------------------
 

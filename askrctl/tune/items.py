@@ -5,7 +5,7 @@ An item is one write and all that is needed to undo it. A plan is executed as it
 worked out again when it is applied, so what an operator has read is what happens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -64,6 +64,9 @@ class Plan:
     notes: tuple[str, ...] = ()
     made: str = ""
     unit: str = "askr.service"
+
+    def with_notes(self, notes: tuple[str, ...]) -> "Plan":
+        return replace(self, notes=(*self.notes, *notes))
 
 
 def one_line(value: str | None) -> str:

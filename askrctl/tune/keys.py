@@ -48,6 +48,12 @@ class Key:
             value = str(round_up(int(value)))
         return value
 
+    def describe(self) -> str:
+        """What may be written, for a reader."""
+        if self.words:
+            return " or ".join(self.words)
+        return "a group id" if self.pattern else f"{self.low} to {self.high}"
+
     def fault(self, value: str) -> str:
         """Why this value may not be written here; "" if it may."""
         if len(value) > VALUE_SIZE_MAX or not value.isascii() or not value.isprintable():

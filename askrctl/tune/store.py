@@ -89,7 +89,7 @@ class Store:
         return journal
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: bool = False) -> Iterator[None]:
         """One at a time. Who is second is told who is first, and nothing is changed."""
         path = f"{self.folder}/lock"
         try:
@@ -100,15 +100,15 @@ class Store:
         except OSError as error:
             raise _cannot_write(self.folder, error) from None
         try:
-            _take(lock)
+            _take(lock, wait)
             yield
         finally:
             os.close(lock)
 
 
-def _take(lock: int) -> None:
+def _take(lock: int, wait: bool) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
         raise AskrError(

@@ -104,17 +104,18 @@ def replaced(found: Iterable[File], path: str, text: str | None) -> list[File]:
 def winner(found: Iterable[File], key: str) -> Assignment | None:
     """What systemd-sysctl leaves the key at; None: the kernel's default stays."""
     wanted = key.replace(".", "/")
-    explicit: Assignment | None = None
-    by_glob: Assignment | None = None
-    for file in found:
-        for assignment in parse(file):
-            if assignment.key == wanted:
-                explicit = assignment
-            elif assignment.glob and _matches(wanted, assignment.key):
-                by_glob = assignment
-    if explicit is not None:
-        return explicit if explicit.value is not None else None
-    return by_glob if by_glob is not None and by_glob.value is not None else None
+    table: dict[str, Assignment] = {}
+    for assignment in (assignment for file in found for assignment in parse(file)):
+        known = table.get(assignment.key)
+        if known is not None and known.value == assignment.value:
+            continue  # it keeps the place of the first: among globs the place decides
+        table.pop(assignment.key, None)
+        table[assignment.key] = assignment
+    chosen = table.get(wanted)
+    if chosen is None:
+        globs = (one for one in table.values() if one.glob and one.value is not None)
+        chosen = next((one for one in reversed(list(globs)) if _matches(wanted, one.key)), None)
+    return chosen if chosen is not None and chosen.value is not None else None
 
 
 def _matches(key: str, pattern: str) -> bool:

@@ -29,6 +29,7 @@ from askrctl.tune.journal import COMMITTED, DID, DOING, REVERTED, REVERTING, Jou
 from askrctl.tune.store import Store, interrupted, items_of, left_by
 from askrctl.tune.values import Shape, between
 
+NOT_CONFIRMED = "it was not confirmed in time"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -422,7 +423,7 @@ def recover(store: Store, facts: Facts) -> list[Outcome]:
         if interrupted(journal):
             outcomes.append(undo(store, facts, journal, _why_interrupted(journal)))
         elif expired(journal, facts, time.time()):
-            outcomes.append(undo(store, facts, journal, "it was not confirmed in time"))
+            outcomes.append(undo(store, facts, journal, NOT_CONFIRMED))
     return outcomes
 
 
