@@ -7,7 +7,7 @@ import pwd
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,7 +134,7 @@ def apply_command(
         report = operate.apply_plan(tuner, plan, origin, take_ownership)
     outcome = report.outcomes[0]
     if outcome.state == "committed" and seconds is not None:
-        _watch(root, seconds)
+        report = replace(report, watcher=_watch(root, seconds))
     _end(report, as_json, plan, seconds)
 
 
@@ -185,16 +185,16 @@ def _who() -> str:
         return f"uid {os.getuid()}"
 
 
-def _watch(root: Path, seconds: float) -> None:
+def _watch(root: Path, seconds: float) -> int:
     """Leave somebody behind who undoes it: it outlives this command and the terminal."""
-    subprocess.Popen(
-        [sys.executable, "-m", "askrctl", "tune", "watch", str(seconds), "--root", str(root)],
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "askrctl", "tune", "watch", str(seconds), "--root", str(root)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         cwd="/",
-    )
+    ).pid
 
 
 @tune.command("watch", hidden=True)
@@ -237,6 +237,7 @@ def _report_json(report: Report, plan: Plan | None) -> dict[str, Any]:
         "recovered": [_outcome_json(outcome) for outcome in report.recovered],
         "skipped": [asdict(skip) for skip in plan.skipped] if plan is not None else [],
         "by_hand": report.by_hand,
+        "watcher": report.watcher,
     }
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from askrctl.tune import persist
@@ -26,19 +25,13 @@ class Indented:
     left: int = 0
 
 
-Part = Text | Indented | Table
+Part = Text | Indented
 
 
 def show(parts: Iterable[Part], stderr: bool = False) -> None:
     """Words wrap at the width of the terminal, or at 80; no line ends in blanks."""
     console = Console(highlight=False, stderr=stderr, emoji=False, markup=False)
     for part in parts:
-        if isinstance(part, Table):
-            with console.capture() as capture:
-                console.print(part)
-            for row in capture.get().splitlines():
-                console.out(row.rstrip(), highlight=False)
-            continue
         left = part.left if isinstance(part, Indented) else 0
         text = part.text if isinstance(part, Indented) else part
         for line in text.wrap(console, max(console.width - left, 20)):
@@ -187,23 +180,19 @@ def state_of(journal: Journal) -> str:
 
 
 def history_text(found: list[Journal]) -> Iterator[Part]:
-    """One line for each transaction, newest last."""
+    """Each transaction, newest last."""
     if not found:
         yield Text("tune has never changed anything here")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("no.", justify="right")
-    for name in ("started", "state", "by"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("changed")
     for journal in found:
-        keys = [item.key for item in items_of(journal)]
         begin = journal.begin
-        table.add_row(
-            str(journal.number),
-            begin["started"],
-            state_of(journal),
-            begin["by"],
-            keys[0] + (f" and {len(keys) - 1} more" if len(keys) > 1 else ""),
+        state = state_of(journal)
+        yield Indented(
+            Text.assemble(
+                (f"{journal.number:>3}  ", "bold"), f"{begin['started']}  {state}  by {begin['by']}"
+            )
         )
-    yield table
+        yield _under(", ".join(item.key for item in items_of(journal)), "dim", 5)
+        undone = journal.last(REVERTED)
+        if undone is not None and undone["because"] != "asked for":
+            yield _under(f"undone: {undone['because']}", left=5)

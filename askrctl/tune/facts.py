@@ -10,6 +10,9 @@ from askrctl.tune.disk import Disk
 FIRST_USER_NAMESPACE = "user:[4026531837]"
 FIRST_PROCESS_NAMESPACE = "pid:[4026531836]"
 
+# Registered for the first network namespace alone (Linux, net/core/sysctl_net_core.c).
+ONLY_IN_FIRST_NETWORK = "/proc/sys/net/core/netdev_max_backlog"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -34,12 +37,17 @@ def gather(disk: Disk) -> Facts:
     if not disk.live:
         return Facts(boot, systemd=systemd)
     network = _namespace("self", "net")
-    first = _namespace("1", "net")
     contained = (
         _namespace("self", "user") != FIRST_USER_NAMESPACE
         or _namespace("self", "pid") != FIRST_PROCESS_NAMESPACE
     )
-    return Facts(boot, network, first not in ("", network), contained, systemd)
+    return Facts(boot, network, _own_network(disk, network), contained, systemd)
+
+
+def _own_network(disk: Disk, network: str) -> bool:
+    """Another namespace than that of process 1, or, where that is hidden, than the first one."""
+    first = _namespace("1", "net")
+    return first != network if first else not disk.exists(ONLY_IN_FIRST_NETWORK)
 
 
 def _namespace(process: str, kind: str) -> str:

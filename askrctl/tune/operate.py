@@ -33,11 +33,15 @@ class Tuner:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`recovered` came first: what earlier commands had left half-done."""
+    """`recovered` came first: what earlier commands had left half-done.
+
+    `watcher` is the process that undoes it unless somebody confirms.
+    """
 
     outcomes: tuple[Outcome, ...]
     recovered: tuple[Outcome, ...] = ()
     by_hand: str = ""
+    watcher: int | None = None
 
 
 def open_tuner(root: Path) -> Tuner:

@@ -8,8 +8,12 @@ class System:
     """The real ones. A test replaces it by one that crashes, refuses or runs out of space."""
 
     def put(self, path: str, data: bytes) -> None:
-        """A value for the kernel: the whole of it in one write(2), as /proc/sys asks for."""
-        target = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        """A value for the kernel: the whole of it in one write(2), as /proc/sys asks for.
+
+        A tree has plain files in its place, which keep the rest of a longer value unless told.
+        """
+        plain = 0 if path.startswith(("/proc/", "/sys/")) else os.O_TRUNC
+        target = os.open(path, os.O_WRONLY | os.O_CLOEXEC | plain)
         try:
             written = os.write(target, data)
         finally:
