@@ -11,6 +11,7 @@ from askrctl.cli.completions import completions_command
 from askrctl.cli.control import reload_command, status_command, stop_command
 from askrctl.cli.explain import explain_command
 from askrctl.cli.serve import serve_command
+from askrctl.cli.tune import tune
 
 HELP = """
 The server and operator's toolkit for PHP and Python web applications on Linux.
@@ -50,3 +51,4 @@ app.command("stop")(stop_command)
 app.add_typer(doctor.app, name="doctor")
 app.command("explain")(explain_command)
 app.command("completions")(completions_command)
+app.add_typer(tune, name="tune")
