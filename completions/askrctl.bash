@@ -11,6 +11,16 @@ _askrctl() {
         " completions") place=completions ;;
         " doctor") place=doctor ;;
         "doctor list") place="doctor list" ;;
+        " tune") place=tune ;;
+        "tune plan") place="tune plan" ;;
+        "tune apply") place="tune apply" ;;
+        "tune watch") place="tune watch" ;;
+        "tune confirm") place="tune confirm" ;;
+        "tune revert") place="tune revert" ;;
+        "tune status") place="tune status" ;;
+        "tune verify") place="tune verify" ;;
+        "tune history") place="tune history" ;;
+        "tune keys") place="tune keys" ;;
         esac
     done
     case "$previous" in
@@ -24,7 +34,7 @@ _askrctl() {
     esac
     local words=""
     case "$place" in
-    "") words="serve status reload stop explain completions doctor --version -h --help" ;;
+    "") words="serve status reload stop explain completions doctor tune --version -h --help" ;;
     "serve") words="--listen --workers --io-backend --worker-script --processes --config --user --control -h --help" ;;
     "status") words="--control --json --format -h --help" ;;
     "reload") words="--control --json -h --help" ;;
@@ -33,6 +43,16 @@ _askrctl() {
     "completions") words="-h --help" ;;
     "doctor") words="list --profile --target --only --skip --min --show --fail-on --format --json -o --output -v --verbose --network --timeout --watch --config --path --control --certificate --accept --root --print-schema -h --help" ;;
     "doctor list") words="--group --json -h --help" ;;
+    "tune") words="plan apply watch confirm revert status verify history keys -h --help" ;;
+    "tune plan") words="--only --set --format --json --runtime-only --persist-only --win --unit --root --exit-code -h --help" ;;
+    "tune apply") words="--only --set --plan --runtime-only --persist-only --win --unit --root --confirm-within --take-ownership -y --yes --json -h --help" ;;
+    "tune watch") words="--root -h --help" ;;
+    "tune confirm") words="--root -h --help" ;;
+    "tune revert") words="--last --all --force --root --json -h --help" ;;
+    "tune status") words="--root --json -h --help" ;;
+    "tune verify") words="--root --json -h --help" ;;
+    "tune history") words="--root --json -h --help" ;;
+    "tune keys") words="--json -h --help" ;;
     esac
     if [[ -z $words || ( $current != -* && $words == -* ) ]]; then
         COMPREPLY=($(compgen -f -- "$current"))
