@@ -4,6 +4,7 @@
 import gzip
 import os
 import re
+from email import message_from_bytes
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -96,6 +97,16 @@ def test_several_ranges_are_parts(site: Server) -> None:
     assert (answer.get("Content-Type") or "").startswith("multipart/byteranges")
     assert b"\r\n\r\nHello\r\n" in answer.body
     assert b"\r\n\r\nstatic\r\n" in answer.body
+
+
+def test_several_ranges_of_a_large_file_are_parts_too(site: Server) -> None:
+    answer = site.ask("GET", "/large.bin", [("Range", "bytes=-9,1000000-1999999,0-0")])
+    assert answer.status == 206
+    kind = (answer.get("Content-Type") or "").encode()
+    message = message_from_bytes(b"Content-Type: " + kind + b"\r\n\r\n" + answer.body)
+    parts = [part.get_payload(decode=True) for part in message.walk() if not part.is_multipart()]
+    assert parts == [LARGE[-9:], LARGE[1000000:2000000], LARGE[:1]]
+    assert answer.get("Content-Length") == str(len(answer.body))
 
 
 def test_a_range_past_the_end_is_416(site: Server) -> None:
