@@ -159,9 +159,9 @@ static void check_message(struct program *program, enum port_event event,
         program->headed = event == PORT_HEAD;
     } else if (event == PORT_BODY || event == PORT_FLUSH) {
         assert(program->headed && !program->ended);
-        assert(event == PORT_FLUSH || (message->text.size > 0 &&
-                                       inside(message->text, port->shared->responses,
-                                              sizeof port->shared->responses)));
+        assert(event == PORT_FLUSH ||
+               (message->text.size > 0 &&
+                inside(message->text, port->shared->responses, sizeof port->shared->responses)));
     } else if (event == PORT_END) {
         assert(!program->ended && (program->headed || message->failed));
         program->ended = true;

@@ -289,7 +289,9 @@ def test_killed_processes_are_replaced_while_requests_wait(apps: Server) -> None
         before = apps.children()
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        until(lambda: not set(before) & set(apps.children()), "the killed ones are reaped")
+        until(
+            lambda gone=set(before): not gone & set(apps.children()), "the killed ones are reaped"
+        )
         assert client.get("/hello").body == HELLO
 
 

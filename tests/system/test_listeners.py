@@ -2,8 +2,8 @@
 """Where a server listens, and what it tells a service manager."""
 
 import socket
-import sys
 import stat
+import sys
 from pathlib import Path
 
 import pytest
