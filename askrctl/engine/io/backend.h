@@ -59,7 +59,5 @@ int io_wait(struct io *, int64_t deadline_ns, io_enter_fn *enter);
 struct slice io_send_rest(const struct io_op *);
 /* Count bytes as sent. True when that was all. */
 bool io_send_advance(struct io_op *, int32_t size);
-/* Does this failure of an accept concern one connection only (accept(2), "Error handling")? */
-bool io_accept_passes(int32_t result);
 
 #endif

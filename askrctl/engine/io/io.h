@@ -162,4 +162,7 @@ int io_step(struct io *, int64_t deadline_ns);
 
 void io_buf_put(struct io *, struct io_buf *);
 
+/* Does this failure of an accept concern one connection only (accept(2), "Error handling")? */
+bool io_accept_passes(int32_t result);
+
 #endif

@@ -8,7 +8,6 @@
  * OPcache turns itself off without an error under a SAPI name it does not know or when its shared
  * memory fails; every request would then be compiled anew, five times slower. So off is refused,
  * unless the operator asked for it. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,7 +3,6 @@
  *
  * Strings are copied and live as long as the process. An unknown key or a bad value is an error
  * sentence, because a setting that is silently ignored is found by its absence in production. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>

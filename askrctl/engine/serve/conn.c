@@ -3,7 +3,6 @@
 #include "serve/conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -15,21 +14,6 @@
 #include "serve/worker.h"
 
 static void on_recv(struct io *, struct io_op *, struct io_event);
-
-static struct address address_of(const struct sockaddr *name)
-{
-    struct address address = {.family = (uint8_t)name->sa_family};
-    if (name->sa_family == AF_INET) {
-        const struct sockaddr_in *inet = (const void *)name;
-        address.port = ntohs(inet->sin_port);
-        memcpy(address.bytes, &inet->sin_addr, sizeof inet->sin_addr);
-    } else if (name->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *inet6 = (const void *)name;
-        address.port = ntohs(inet6->sin6_port);
-        memcpy(address.bytes, &inet6->sin6_addr, sizeof inet6->sin6_addr);
-    }
-    return address;
-}
 
 static void start_reading(struct conn *conn)
 {

@@ -14,6 +14,7 @@
 #include "base/timer.h"
 #include "io/io.h"
 #include "proto/h1.h"
+#include "serve/address.h"
 
 enum {
     CONN_INPUT_HELD_MAX = 1 << 20,  /* what was on its way when reading was paused, at most */
@@ -27,12 +28,6 @@ struct worker;
 struct exchange;
 struct output;
 struct protocol;
-
-struct address {
-    uint8_t family; /* AF_INET, AF_INET6, AF_UNIX; 0: not known yet */
-    uint16_t port;
-    uint8_t bytes[16];
-};
 
 enum conn_wait {
     CONN_IDLE,   /* for the first byte of a request */
@@ -57,6 +52,7 @@ struct conn {
     uint32_t held_size, held_capacity;
     int fd;
     uint8_t wait; /* enum conn_wait */
+    uint8_t own;  /* which of our addresses: address_own() */
     bool dirty : 1;
     bool reading : 1; /* recv_op is armed */
     bool paused : 1;  /* recv_op was cancelled to hold the peer back */

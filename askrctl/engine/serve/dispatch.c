@@ -2,9 +2,7 @@
  * The queue in front of the applications, and who is handed what (apps.h). */
 #include "serve/dispatch.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "serve/conn.h"
 #include "serve/exchange.h"
@@ -57,42 +55,13 @@ void queue_fail_all(struct worker *worker)
         fail_first(worker, worker->boot_error);
 }
 
-static void format_address(const struct address *address, char *out, size_t size)
-{
-    out[0] = '\0';
-    if (address->family == AF_INET || address->family == AF_INET6)
-        inet_ntop(address->family, address->bytes, out, (socklen_t)size);
-}
-
-/* Where the client reached us: asked for each hand-over, since a wildcard listener has no one
- * address. getsockname(2) costs 0.1 µs. */
-static uint16_t server_address(const struct conn *conn, char *out, size_t size)
-{
-    struct sockaddr_storage name;
-    socklen_t name_size = sizeof name;
-    out[0] = '\0';
-    if (getsockname(conn->fd, (struct sockaddr *)&name, &name_size) < 0)
-        return 0;
-    if (name.ss_family == AF_INET) {
-        const struct sockaddr_in *inet = (const void *)&name;
-        inet_ntop(AF_INET, &inet->sin_addr, out, (socklen_t)size);
-        return ntohs(inet->sin_port);
-    }
-    if (name.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *inet6 = (const void *)&name;
-        inet_ntop(AF_INET6, &inet6->sin6_addr, out, (socklen_t)size);
-        return ntohs(inet6->sin6_port);
-    }
-    return 0;
-}
-
 static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
 {
     struct worker *worker = app->worker;
-    char remote[INET6_ADDRSTRLEN], local[INET6_ADDRSTRLEN];
     const struct body *body = &exchange->body;
-    format_address(&exchange->conn->peer, remote, sizeof remote);
-    uint16_t port = server_address(exchange->conn, local, sizeof local);
+    struct conn *conn = exchange->conn;
+    struct address_text remote = address_format(&conn->peer);
+    const struct own_address *own = address_own(&worker->own_addresses, conn->fd, &conn->own);
     struct port_request request = {
         .http = &worker->request,
         .path = worker->target.path,
@@ -100,10 +69,10 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
         .script_name = worker->target.script_name,
         .path_info = worker->target.path_info,
         .document_root = slice_of(worker->config->root),
-        .remote_address = slice_of(remote),
-        .server_address = slice_of(local),
-        .remote_port = exchange->conn->peer.port,
-        .server_port = port,
+        .remote_address = address_slice(&remote),
+        .server_address = address_slice(&own->text),
+        .remote_port = conn->peer.port,
+        .server_port = own->address.port,
         .body_size = body->size,
     };
     if (worker->config->worker_script != NULL)

@@ -104,11 +104,10 @@ static bool accept_one(struct listener *listener)
     }
     if (errno == EAGAIN)
         return false;
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        try_later(listener, BACKOFF_NS);
-        return false;
-    }
-    return true; /* ECONNABORTED, EPROTO, …: that connection's trouble, not the listener's */
+    if (io_accept_passes(-errno))
+        return true; /* that connection's trouble, not the listener's */
+    try_later(listener, BACKOFF_NS);
+    return false;
 }
 
 /* May another connection be taken now? If not, the listener is told when to look again. */

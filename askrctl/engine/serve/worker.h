@@ -13,6 +13,7 @@
 #include "base/timer.h"
 #include "io/io.h"
 #include "proto/h1.h"
+#include "serve/address.h"
 #include "serve/apps.h"
 #include "serve/chain.h"
 #include "serve/control.h"
@@ -48,6 +49,7 @@ struct worker {
     struct static_files *files;
     struct h1_limits limits;
     struct apps apps;
+    struct own_addresses own_addresses;
 
     struct listener listeners[ASKR_LISTENERS_MAX];
     uint32_t listener_count;
