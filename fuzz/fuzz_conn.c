@@ -198,6 +198,8 @@ static void cut_transfers(struct world *world, struct client *client)
     (void)client;
     uint32_t size = next_number(world, 1);
     sim_slice(&world->worker->io, size > 200 ? 0 : size * size);
+    if (size == 255)
+        sim_one_shot(&world->worker->io);
 }
 
 static void go_wrong(struct world *world, struct client *client)
