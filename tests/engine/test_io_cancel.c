@@ -306,7 +306,7 @@ static void an_op_may_cancel_itself_in_its_event(struct rig *rig)
 
 static void a_recv_that_cancels_itself_leaves_the_rest(struct rig *rig)
 {
-    enum { SIZE = 3 * IO_BUF_SIZE + 100 };
+    enum { SIZE = 6 * IO_BUF_SIZE + 100 };
     struct link link = link_up(rig);
     struct probe in = {.rig = rig};
     static char bytes[SIZE];

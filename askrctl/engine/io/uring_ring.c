@@ -66,8 +66,9 @@ static int try_open(struct uring *uring, struct io *io, uint32_t entries)
     int result = try_setup(&uring->ring, entries);
     if (result < 0)
         return result;
-    /* Completions must not get lost, and a wait needs its deadline without an entry of its own. */
-    const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
+    /* Completions must not get lost, a message must be copied when its entry is taken, and a wait
+     * needs its deadline without an entry of its own. */
+    const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG;
     result = (uring->ring.features & needed) == needed ? register_bufs(uring, io) : -EINVAL;
     if (result < 0)
         io_uring_queue_exit(&uring->ring);

@@ -51,6 +51,16 @@ static struct exchange *exchange_new(struct conn *conn, struct exchange **owner)
     return exchange;
 }
 
+void exchange_drop_held(struct exchange *exchange)
+{
+    for (struct piece *piece; (piece = exchange->held) != NULL;) {
+        exchange->held = piece->next;
+        piece_free(exchange->conn->worker, piece);
+    }
+    exchange->held_last = &exchange->held;
+    exchange->held_size = 0;
+}
+
 void exchange_free(struct exchange *exchange)
 {
     struct conn *conn = exchange->conn;
@@ -60,10 +70,7 @@ void exchange_free(struct exchange *exchange)
     if (worker->request_of == exchange)
         worker->request_of = NULL;
     body_free(&exchange->body);
-    for (struct piece *piece; (piece = exchange->held) != NULL;) {
-        exchange->held = piece->next;
-        piece_free(worker, piece);
-    }
+    exchange_drop_held(exchange);
     for (struct overflow *block; (block = exchange->overflow) != NULL;) {
         exchange->overflow = block->next;
         free(block);

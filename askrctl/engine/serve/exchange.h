@@ -99,6 +99,8 @@ void exchange_free(struct exchange *);
 /* Put the head into worker->request again and resolve its path into worker->target. */
 void exchange_parse(struct exchange *);
 
+/* Forget the application's body that was held back: another answer goes out instead. */
+void exchange_drop_held(struct exchange *);
 /* Forget the file in worker->target that is not going to be sent. */
 void exchange_drop_target(struct worker *);
 

@@ -88,6 +88,7 @@ static int write_error(struct exchange *exchange, int status, const char *detail
 
 void respond_error(struct exchange *exchange, int status, const char *detail)
 {
+    exchange_drop_held(exchange);
     finish(exchange, write_error(exchange, status, detail));
 }
 
