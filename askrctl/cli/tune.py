@@ -33,7 +33,7 @@ from askrctl.cli.tune_options import (
 )
 from askrctl.config import parse_seconds
 from askrctl.model import AskrError
-from askrctl.tune import keys, operate, planfile, verify
+from askrctl.tune import keys, operate, planfile, units, verify
 from askrctl.tune.items import Plan
 from askrctl.tune.operate import Report, Which
 from askrctl.tune.store import items_of
@@ -124,7 +124,7 @@ def apply_command(
     seconds = _seconds(confirm_within)
     with readable():
         tuner = operate.open_tuner(root)
-        operate.require_root(tuner, "apply")
+        recovered = operate.recover(tuner, "apply")
         plan = _read_plan(plan_file, scope) or operate.make_plan(
             tuner, scope.wishes(), scope.options()
         )
@@ -135,6 +135,7 @@ def apply_command(
     outcome = report.outcomes[0]
     if outcome.state == "committed" and seconds is not None:
         report = replace(report, watcher=_watch(root, seconds))
+    report = replace(report, recovered=(*recovered, *report.recovered))
     _end(report, as_json, plan, seconds)
 
 
@@ -372,7 +373,13 @@ def keys_command(as_json: Json = False) -> None:
             {"key": key.name, "rule": key.rule, "values": key.describe(), "host": key.host_wide}
             for key in known
         ]
+        document += [
+            {"key": name, "rule": directive.rule, "values": directive.pattern, "host": False}
+            for name, directive in units.DIRECTIVES.items()
+        ]
         typer.echo(json.dumps({"schema": "askr.tune.keys/1", "keys": document}, indent=2))
         return
     for key in known:
         typer.echo(f"{key.name}  {key.rule}  {key.describe()}")
+    for name, directive in units.DIRECTIVES.items():
+        typer.echo(f"{UNIT}: {name}  {directive.rule}")

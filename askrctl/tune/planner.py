@@ -100,6 +100,7 @@ def _add_sysctl(draft: Draft, wish: Wish, setting: SysctlSetting) -> None:
     if draft.options.persistent and _needs_file(draft, key, current, want):
         path = f"/etc/sysctl.d/{draft.name}"
         if _may_persist(draft, wish, key, want):
+            _name_the_loser(draft, key, path)
             _add_entry(draft, wish, path, persist.SYSCTL_D, Entry(key.name, want))
 
 
@@ -205,6 +206,16 @@ def _needs_file(draft: Draft, key: Key, current: str, want: str) -> bool:
     if winner is not None and winner.value is not None:
         return not key.met(winner.value, want)
     return not key.same(current, want)
+
+
+def _name_the_loser(draft: Draft, key: Key, path: str) -> None:
+    """Say whose line ours will overrule."""
+    loser = sysctld.boot_winner(draft.disk, draft.sysctls, key.name)
+    if loser is not None and loser.value is not None and loser.path != path:
+        draft.notes.append(
+            f"{key.name}: ours is read after {loser.where}, which sets it to "
+            f"{one_line(loser.value)}"
+        )
 
 
 def _may_persist(draft: Draft, wish: Wish, key: Key, want: str) -> bool:

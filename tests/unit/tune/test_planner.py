@@ -84,7 +84,11 @@ def test_what_another_file_sets_at_boot_needs_no_file_of_ours(machine: Machine) 
 def test_a_live_value_that_a_boot_would_lower_gets_a_file_only(machine: Machine) -> None:
     machine.write(SOMAXCONN, "4096\n")
     machine.write("/etc/sysctl.d/50-site.conf", "net.core.somaxconn = 128\n")
-    assert [entry.key for entry in plan_for(machine, TO_4096).items] == [OURS]
+    plan = plan_for(machine, TO_4096)
+    assert [entry.key for entry in plan.items] == [OURS]
+    assert plan.notes == (
+        "net.core.somaxconn: ours is read after /etc/sysctl.d/50-site.conf:1, which sets it to 128",
+    )
 
 
 def test_a_later_file_that_lowers_it_is_named_and_not_fought(machine: Machine) -> None:
