@@ -94,6 +94,7 @@ _SYSCTLS = (
     _raise("net.core.somaxconn", 65535, 128),
     _raise("net.ipv4.tcp_max_syn_backlog", 65536, 128),
     _raise("net.ipv4.tcp_max_tw_buckets", 4194304, 4096),
+    _raise("net.ipv4.tcp_retries2", 15, 8),
     Key("net.ipv4.tcp_rmem", "raise", 0, 64 << 20, column=2),
     Key("net.ipv4.tcp_wmem", "raise", 0, 64 << 20, column=2),
     Key("net.ipv4.ip_local_port_range", "raise", 1024, 65535, shape=Shape.RANGE),

@@ -277,7 +277,11 @@ def file_fault(disk: Disk, path: str, form: Format, owned: dict[str, str] | None
         return persist.fault(form, text) and "was not written by askrctl, or edited since"
     if path not in owned:
         return "is there already and was not written by askrctl"
-    return "" if owned[path] == text else "was edited since askrctl wrote it"
+    if owned[path] != text:
+        return "was edited since askrctl wrote it"
+    return (
+        persist.fault(form, text) and "was written by another version of askrctl: revert it first"
+    )
 
 
 def _file_item(draft: Draft, path: str) -> Item:

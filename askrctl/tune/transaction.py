@@ -136,6 +136,7 @@ def _begin_record(
     disk: Disk, facts: Facts, items: tuple[Item, ...], origin: Origin
 ) -> dict[str, object]:
     return {
+        "journal": 1,  # the format of what follows
         "boot": facts.boot,
         "network": facts.network,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
