@@ -62,7 +62,8 @@ def _option(parameter: Any) -> Option:
 
 def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[Command]:
     """Every command of the program, its parents first."""
-    subcommands = getattr(command, "commands", {})
+    every = getattr(command, "commands", {})
+    subcommands = {name: child for name, child in every.items() if not child.hidden}
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
     takes_check = any(p.name == "check_id" for p in command.params)
     help_option = Option(("-h", "--help"), "Show this message and exit", False)
