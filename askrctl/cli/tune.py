@@ -72,8 +72,14 @@ def plan_command(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 10 when there is something to change.")
     ] = False,
+    print_schema: Annotated[
+        bool, typer.Option("--print-schema", help="Print the JSON Schema of a plan.")
+    ] = False,
 ) -> None:
     """Show what would change, and why. Changes nothing."""
+    if print_schema:
+        typer.echo(planfile.schema_text(), nl=False)
+        return
     form = "json" if as_json else form
     if form not in PLAN_FORMATS:
         raise AskrError(f"--format {form}: it can be {', '.join(PLAN_FORMATS)}", code=2)

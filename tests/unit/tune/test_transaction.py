@@ -12,6 +12,7 @@ from unit.tune.machine import DROPIN, ITEMS, OURS, RMEM, SOMAXCONN, Crash, Machi
 from askrctl.model import AskrError
 from askrctl.tune import transaction
 from askrctl.tune.facts import Facts
+from askrctl.tune.items import Item, Kind
 from askrctl.tune.journal import DamagedError
 from askrctl.tune.transaction import Origin, Outcome
 
@@ -309,6 +310,38 @@ def test_a_journal_with_any_byte_changed_is_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(DamagedError):
             recover(machine)
+    assert machine.look() == after
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Item("/etc/shadow", Kind.FILE, "own", "root::\n", "x\n"),
+        Item("/etc/systemd/system/sshd.service.d/evil.conf", Kind.FILE, "own", "x\n", "x\n"),
+        Item("kernel.core_pattern", Kind.SYSCTL, "raise", "|/bin/sh", "core"),
+    ],
+)
+def test_a_journal_is_not_believed_about_places(tmp_path: Path, item: Item) -> None:
+    machine = make(tmp_path)
+    machine.write(item.path, item.want)
+    before = machine.look()
+    with machine.store.locked():
+        journal = machine.store.begin(
+            transaction._begin_record(machine.disk, machine.facts, (item,), ORIGIN)
+        )
+        journal.append("doing", i=0)
+        (outcome,) = transaction.recover(machine.store, machine.facts)
+    assert outcome.state == "partial" and "does not write there" in outcome.failed[0].text
+    assert machine.look() == before
+
+
+def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    machine = make(tmp_path)
+    apply(machine)
+    after = machine.look()
+    (tmp_path / "var/lib/askr/tune").chmod(0o770)
+    with pytest.raises(AskrError, match="can be written by others; nothing was changed"):
+        revert(machine)
     assert machine.look() == after
 
 
