@@ -4,9 +4,37 @@
 Checks are values in the tuple ALL. Remedies are data that only askrctl.tune knows how to carry out.
 """
 
-from askrctl.checks import php, uring
+from askrctl.checks import (
+    cpu,
+    environment,
+    folklore,
+    limits,
+    memory,
+    net,
+    nic,
+    php,
+    service,
+    storage,
+    tls,
+    traffic,
+    uring,
+)
 from askrctl.checks.frame import Check, Context, Profile, run, select
 
-ALL: tuple[Check, ...] = (*uring.CHECKS, *php.CHECKS)
+ALL: tuple[Check, ...] = (
+    *environment.CHECKS,
+    *uring.CHECKS,
+    *net.CHECKS,
+    *traffic.CHECKS,
+    *nic.CHECKS,
+    *cpu.CHECKS,
+    *memory.CHECKS,
+    *limits.CHECKS,
+    *service.CHECKS,
+    *php.CHECKS,
+    *tls.CHECKS,
+    *storage.CHECKS,
+    *folklore.CHECKS,
+)
 
 __all__ = ["ALL", "Check", "Context", "Profile", "run", "select"]

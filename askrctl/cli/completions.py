@@ -5,6 +5,7 @@ Static on purpose: a shell that completes must not wait for Python. The files in
 this module's output; a test fails when they are stale.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -16,7 +17,6 @@ from askrctl.model import AskrError
 SHELLS = ("bash", "zsh", "fish")
 # Options whose values we know without asking the machine.
 _VALUES = {
-    "--format": ("text", "json", "junit", "prom", "nagios"),
     "--fail-on": ("fail", "warn", "never"),
     "--min": ("fail", "warn", "unknown", "info", "skip", "ok"),
     "--profile": ("auto", "development", "production", "container"),
@@ -54,13 +54,16 @@ def _option(parameter: Any) -> Option:
     values: tuple[str, ...] = ()
     for name in names:
         values = values or _VALUES.get(name, ())
+    if "--format" in names:  # its help names them: "text, json or sh"
+        values = tuple(word for word in re.findall("[a-z]+", parameter.help or "") if word != "or")
     takes = not getattr(parameter, "is_flag", False)
     return Option(names, _first_sentence(parameter.help or ""), takes, values)
 
 
 def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[Command]:
     """Every command of the program, its parents first."""
-    subcommands = getattr(command, "commands", {})
+    every = getattr(command, "commands", {})
+    subcommands = {name: child for name, child in every.items() if not child.hidden}
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
     takes_check = any(p.name == "check_id" for p in command.params)
     help_option = Option(("-h", "--help"), "Show this message and exit", False)
@@ -92,15 +95,17 @@ def check_names() -> list[str]:
 
 _BASH = """# bash completion for askrctl. Written by `askrctl completions bash`: do not edit.
 _askrctl() {
+    COMPREPLY=()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} place="" word
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case "$place $word" in
 %(places)s
         esac
     done
-    case "$previous" in
+    case "$place $previous" in
 %(values)s
     esac
+    ((${#COMPREPLY[@]})) && return
     local words=""
     case "$place" in
 %(words)s
@@ -116,16 +121,16 @@ complete -o filenames -F _askrctl askrctl
 
 
 def _bash_values(found: list[Command]) -> Iterator[str]:
-    rows: dict[str, tuple[str, ...]] = {}
+    """What may follow an option: checks in every command, other values by the command."""
+    names = " ".join(f'*" {name}"' for name in _CHECK_OPTIONS).replace(" *", "|*")
+    yield f'    {names}) COMPREPLY=($(compgen -W "{" ".join(check_names())}" -- "$current")) ;;'
     for command in found:
         for option in command.options:
-            for name in option.names:
-                if option.values:
-                    rows.setdefault(name, option.values)
-                elif name in _CHECK_OPTIONS:
-                    rows.setdefault(name, tuple(check_names()))
-    for name, values in sorted(rows.items()):
-        yield f'    {name}) COMPREPLY=($(compgen -W "{" ".join(values)}" -- "$current")); return ;;'
+            if option.values:
+                place = " ".join(command.words)
+                places = "|".join(f'"{place} {name}"' for name in option.names)
+                words = " ".join(option.values)
+                yield f'    {places}) COMPREPLY=($(compgen -W "{words}" -- "$current")) ;;'
 
 
 def bash() -> str:

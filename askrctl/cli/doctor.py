@@ -41,9 +41,7 @@ Only = Annotated[
     list[str] | None, typer.Option("--only", help="An id, a group, or a pattern such as net.tcp_*.")
 ]
 Skip = Annotated[list[str] | None, typer.Option("--skip", help="The same, to leave out.")]
-Root = Annotated[
-    Path, typer.Option("--root", help="Look at a captured machine below this folder instead.")
-]
+Root = Annotated[Path, typer.Option("--root", help="A captured machine: a folder, or a bundle.")]
 Target = Annotated[str, typer.Option("--target", help="auto, self, user:NAME, unit:NAME or pid:N.")]
 ProfileName = Annotated[
     str, typer.Option("--profile", help="auto, development, production or container.")
@@ -268,11 +266,13 @@ def _doctor(root: Path, words: Any, choice: Selection, wish: Wish) -> int:
     shown_statuses(wish.minimum, wish.show)
     check_names(choice.only, "--only")
     check_names(choice.skip, "--skip")
-    host = open_machine(root)
-    run = execute(host, words, choice)
-    code = _deliver(run, wish)
-    if wish.watch:
-        return _watch(root, words, choice, wish)
+    from askrctl.cli.doctor_bundle import opened
+
+    with opened(root) as folder:
+        run = execute(open_machine(folder), words, choice)
+        code = _deliver(run, wish)
+        if wish.watch:
+            return _watch(folder, words, choice, wish)
     return code
 
 
@@ -381,3 +381,57 @@ def list_command(
         mark = "  (tune)" if check.tunable else ""
         typer.echo(f"{check.id:<{width}}  {check.title}{mark}")
     typer.echo(f"{len(rows)} checks; next: askrctl explain {rows[0].id}", err=True)
+
+
+@app.command("bundle")
+def bundle_command(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The file to write, NAME.tar.gz.")
+    ] = Path("askr-support.tar.gz"),
+    redact: Annotated[
+        bool, typer.Option("--redact/--no-redact", help="Take names, users and secrets out.")
+    ] = True,
+    target: Target = "auto",
+    profile: ProfileName = "auto",
+    config: ConfigFile = None,
+    path: AppPath = None,
+    control: Control = "",
+) -> None:
+    """Pack what the doctor reads and finds here; `askrctl doctor --root FILE` replays it."""
+    from dataclasses import replace
+
+    from askrctl.checks.report import document
+    from askrctl.cli import doctor_bundle
+    from askrctl.cli.doctor_context import Words
+    from askrctl.probes.host import Recorder
+
+    if not output.name.endswith(doctor_bundle.SUFFIX):
+        raise AskrError(f"{output}: the name must end with {doctor_bundle.SUFFIX}", code=2)
+    recorder = Recorder()
+    words = Words(target=target, profile=profile, config=config, path=path, control=control)
+    run = execute(open_machine(Path("/"), recorder), words, Selection())
+    report = document(replace(run, redact=redact))
+    users = {"root", run.context.target.name, run.context.config.server.user}
+    files = doctor_bundle.tree(recorder, run.started, users, redact=redact)
+    files["report.json"] = json.dumps(report, indent=1).encode()
+    count = doctor_bundle.write(output, files, recorder.links, run.started)
+    typer.echo(f"{output}: {count} files", err=True)
+    typer.echo(f"next: askrctl doctor --root {output} --show all", err=True)
+
+
+@app.command("diff")
+def diff_command(
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="A report of doctor --json.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Compare two reports: two machines, or before and after. Exits with 1 when they differ."""
+    from askrctl.cli import doctor_diff
+
+    changes = doctor_diff.compare(doctor_diff.load(before), doctor_diff.load(after))
+    if as_json:
+        typer.echo(json.dumps({"schema": "askr.doctor.diff/1", "changes": changes}, indent=2))
+    else:
+        for line in doctor_diff.lines(changes):
+            typer.echo(line)
+    raise typer.Exit(1 if changes else 0)

@@ -7,7 +7,7 @@ import pwd
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,8 +32,8 @@ from askrctl.cli.tune_options import (
     readable,
 )
 from askrctl.config import parse_seconds
-from askrctl.model import AskrError
-from askrctl.tune import keys, operate, planfile, verify
+from askrctl.model import AskrError, Finding
+from askrctl.tune import keys, operate, planfile, units, verify
 from askrctl.tune.items import Plan
 from askrctl.tune.operate import Report, Which
 from askrctl.tune.store import items_of
@@ -72,15 +72,21 @@ def plan_command(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 10 when there is something to change.")
     ] = False,
+    print_schema: Annotated[
+        bool, typer.Option("--print-schema", help="Print the JSON Schema of a plan.")
+    ] = False,
 ) -> None:
     """Show what would change, and why. Changes nothing."""
+    if print_schema:
+        typer.echo(planfile.schema_text(), nl=False)
+        return
     form = "json" if as_json else form
     if form not in PLAN_FORMATS:
         raise AskrError(f"--format {form}: it can be {', '.join(PLAN_FORMATS)}", code=2)
     scope = Scope(only, assign, runtime_only, persist_only, win, unit, root)
     with readable():
         tuner = operate.open_tuner(root)
-        plan = operate.make_plan(tuner, scope.wishes(), scope.options())
+        plan = scope.plan(tuner)
     _show_plan(plan, form, scope.command("apply"))
     raise typer.Exit(CODE_PENDING if exit_code and plan.items else 0)
 
@@ -124,10 +130,8 @@ def apply_command(
     seconds = _seconds(confirm_within)
     with readable():
         tuner = operate.open_tuner(root)
-        operate.require_root(tuner, "apply")
-        plan = _read_plan(plan_file, scope) or operate.make_plan(
-            tuner, scope.wishes(), scope.options()
-        )
+        recovered = operate.recover(tuner, "apply")
+        plan = _read_plan(plan_file, scope) or scope.plan(tuner)
         if plan.items and not yes:
             ask(plan)
         origin = Origin(_who(), __version__, seconds)
@@ -135,7 +139,8 @@ def apply_command(
     outcome = report.outcomes[0]
     if outcome.state == "committed" and seconds is not None:
         report = replace(report, watcher=_watch(root, seconds))
-    _end(report, as_json, plan, seconds)
+    report = replace(report, recovered=(*recovered, *report.recovered))
+    _end(Ending(report, plan, seconds, _check_again(scope, outcome)), as_json)
 
 
 def _read_plan(plan_file: Path | None, scope: Scope) -> Plan | None:
@@ -207,17 +212,39 @@ def watch_command(seconds: float, root: Root = HERE) -> None:
     operate.expire(tuner)
 
 
-def _end(report: Report, as_json: bool, plan: Plan | None, seconds: float | None) -> None:
+def _check_again(scope: Scope, outcome: Outcome) -> tuple[Finding, ...]:
+    """The checks that asked for what was changed."""
+    if outcome.state != "committed":
+        return ()
+    from askrctl.cli import tune_checks
+
+    names = {check for item in outcome.items for check in item.checks}
+    return tuple(tune_checks.again(scope.root, scope.unit, names))
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """All that there is to say at the end. `plan` is None for a revert."""
+
+    report: Report
+    plan: Plan | None = None
+    confirm_seconds: float | None = None
+    checks: tuple[Finding, ...] = ()
+
+
+def _end(ending: Ending, as_json: bool) -> None:
     """Say how it ended, and exit with the worst of it."""
+    report = ending.report
     if as_json:
-        typer.echo(json.dumps(_report_json(report, plan), indent=2))
+        typer.echo(json.dumps(_report_json(ending), indent=2))
     else:
         tune_render.show(tune_render.recovered_text(report.recovered), stderr=True)
         for outcome in report.outcomes:
-            tune_render.show(tune_render.outcome_text(outcome, seconds))
+            tune_render.show(tune_render.outcome_text(outcome, ending.confirm_seconds))
+        tune_render.show(tune_render.checks_text(ending.checks))
         if report.by_hand:
             typer.echo(report.by_hand, err=True)
-    raise typer.Exit(_code(report, plan))
+    raise typer.Exit(_code(report, ending.plan))
 
 
 def _code(report: Report, plan: Plan | None) -> int:
@@ -230,12 +257,17 @@ def _code(report: Report, plan: Plan | None) -> int:
     return max((CODES[outcome.state] for outcome in report.outcomes), default=0)
 
 
-def _report_json(report: Report, plan: Plan | None) -> dict[str, Any]:
+def _report_json(ending: Ending) -> dict[str, Any]:
+    report, plan = ending.report, ending.plan
     return {
         "schema": "askr.tune.outcome/1",
         "outcomes": [_outcome_json(outcome) for outcome in report.outcomes],
         "recovered": [_outcome_json(outcome) for outcome in report.recovered],
         "skipped": [asdict(skip) for skip in plan.skipped] if plan is not None else [],
+        "checks": [
+            {"id": finding.id, "status": str(finding.status), "because": finding.because}
+            for finding in ending.checks
+        ],
         "by_hand": report.by_hand,
         "watcher": report.watcher,
     }
@@ -285,7 +317,7 @@ def revert_command(
     if not report.outcomes and not report.recovered and not as_json:
         typer.echo("nothing to undo")
         return
-    _end(report, as_json, None, None)
+    _end(Ending(report), as_json)
 
 
 @tune.command("status")
@@ -372,7 +404,13 @@ def keys_command(as_json: Json = False) -> None:
             {"key": key.name, "rule": key.rule, "values": key.describe(), "host": key.host_wide}
             for key in known
         ]
+        document += [
+            {"key": name, "rule": directive.rule, "values": directive.pattern, "host": False}
+            for name, directive in units.DIRECTIVES.items()
+        ]
         typer.echo(json.dumps({"schema": "askr.tune.keys/1", "keys": document}, indent=2))
         return
     for key in known:
         typer.echo(f"{key.name}  {key.rule}  {key.describe()}")
+    for name, directive in units.DIRECTIVES.items():
+        typer.echo(f"{UNIT}: {name}  {directive.rule}")

@@ -5,7 +5,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +13,9 @@ import typer
 
 from askrctl.cli import tune_render
 from askrctl.model import AskrError
-from askrctl.tune import defaults, units, wishes
-from askrctl.tune.items import Plan
+from askrctl.tune import operate, units, wishes
+from askrctl.tune.items import Plan, Skipped
+from askrctl.tune.operate import Tuner
 from askrctl.tune.planner import Options
 from askrctl.tune.wishes import Wish
 
@@ -81,22 +82,22 @@ class Scope:
             win=self.win,
         )
 
-    def wishes(self) -> list[Wish]:
-        """What was asked for by name; the safe ones when nothing was."""
+    def wishes(self) -> tuple[list[Wish], list[Skipped]]:
+        """What was asked for by name, the safe changes when nothing was; and what asks for none."""
         asked = [wishes.by_hand(assignment) for assignment in self.assign or []]
         if asked and not self.only:
-            return asked
-        found = [
-            wish for wish in defaults.WISHES if not self.only or wishes.named(wish.check, self.only)
-        ]
-        for pattern in self.only or []:
-            if not any(wishes.named(wish.check, [pattern]) for wish in found):
-                raise AskrError(
-                    f"--only {pattern}: no check of that name has a remedy that tune can apply",
-                    "askrctl tune plan, or by hand: askrctl tune plan --set KEY=VALUE",
-                    code=2,
-                )
-        return [*found, *asked]
+            return asked, []
+        from askrctl.cli import tune_checks
+
+        found, idle = tune_checks.wanted(self.root, self.unit, self.only or [])
+        return [*found, *asked], idle
+
+    def plan(self, tuner: Tuner) -> Plan:
+        """For this scope, on the machine as it is."""
+        options = self.options()
+        found, idle = self.wishes()
+        plan = operate.make_plan(tuner, found, options)
+        return replace(plan, skipped=(*plan.skipped, *idle))
 
 
 @contextlib.contextmanager

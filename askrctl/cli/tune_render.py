@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from askrctl.model import Finding, Status
 from askrctl.tune import persist
 from askrctl.tune.items import Item, Kind, Plan, one_line
 from askrctl.tune.journal import REVERTED, Journal
@@ -140,6 +141,16 @@ def outcome_text(outcome: Outcome, confirm_seconds: float | None = None) -> Iter
         yield Text(f"try again: askrctl tune revert {number}")
     elif outcome.kept:
         yield Text(f"put back all the same: askrctl tune revert {number} --force")
+
+
+def checks_text(findings: Iterable[Finding]) -> Iterator[Part]:
+    """Whether the checks that asked for it are content now."""
+    for finding in findings:
+        good = finding.status is Status.OK
+        style = "green" if good else "yellow"
+        yield _under(f"{finding.status}  {finding.id}", style, 2)
+        if not good and finding.because:
+            yield _under(finding.because, left=6)
 
 
 def _remarks(outcome: Outcome) -> Iterator[Part]:

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,15 @@ class Host:
         return self.recorded is None
 
     def _at(self, path: str) -> Path:
-        return self.root / path.lstrip("/")
+        """Where a file lies. A captured tree's links never lead out of it, to files of ours."""
+        place = self.root / path.lstrip("/")
+        if self.recorded is None:
+            return place
+        real = Path(os.path.realpath(place))
+        root = Path(os.path.realpath(self.root))
+        if real == root or root in real.parents:
+            return place
+        return root / str(real).lstrip("/") if real.is_absolute() else place
 
     def read(self, path: str) -> str:
         """The text, stripped. FileNotFoundError when there is none; CannotTell when forbidden."""
@@ -78,6 +86,10 @@ class Host:
         if self.recorder is not None:
             self.recorder.files.setdefault(path, text)
         return text.strip()
+
+    def read_secret(self, path: str) -> str:
+        """The text of a private key: never recorded, so never in a bundle."""
+        return replace(self, recorder=None).read(path)
 
     def _read_raw(self, path: str) -> str:
         data = bytearray()
@@ -104,9 +116,10 @@ class Host:
             return default
 
     def exists(self, path: str) -> bool:
-        found = self._at(path).exists() or self._at(path).is_symlink()
-        if self.recorder is not None and found and self._at(path).is_file():
-            self.recorder.files.setdefault(path, self.get(path))
+        place = self._at(path)
+        found = place.exists() or (self.root / path.lstrip("/")).is_symlink()
+        if self.recorder is not None and found:
+            self.recorder.listed.setdefault(path, [path])
         return found
 
     def readable(self, path: str) -> bool:
@@ -120,7 +133,7 @@ class Host:
     def link(self, path: str) -> str:
         """Where a symbolic link points; "" when it is none."""
         try:
-            target = os.readlink(self._at(path))
+            target = os.readlink(self.root / path.lstrip("/"))
         except OSError:
             return ""
         if self.recorder is not None:

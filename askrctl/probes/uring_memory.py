@@ -2,8 +2,8 @@
 """Memory of rings: how much one takes, and the proof that the server's rings can all be opened.
 
 The kernel charges a ring to its user, over all processes, against RLIMIT_MEMLOCK, unless it is one
-with CAP_IPC_LOCK in the initial user namespace (io_uring/memmap.c, io_create_region). Kernels from
-5.12 to 6.13 do not charge rings, so arithmetic alone would accuse them: the proof decides.
+with CAP_IPC_LOCK in the initial user namespace (io_uring/memmap.c, io_create_region). From 5.12 on
+kernels did not for some years, so arithmetic alone would accuse them: the proof decides.
 """
 
 import errno

@@ -187,3 +187,5 @@ class Disk:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, *NOT_THERE):
                 raise
+            return
+        self.sync_folder(os.path.dirname(path))

@@ -75,17 +75,25 @@ def owned(found: Iterable[Journal]) -> dict[str, str]:
 
 def make_plan(tuner: Tuner, wishes: list[Wish], options: planner.Options) -> Plan:
     """A plan for the machine as it is. Without root nobody can say which files are ours."""
+    notes: tuple[str, ...] = ()
     try:
-        mine: dict[str, str] | None = owned(tuner.store.journals())
+        found = tuner.store.journals()
+        mine: dict[str, str] | None = owned(found)
+        notes = tuple(
+            f"transaction {journal.number} was interrupted: the next apply or revert undoes it "
+            "first, so this plan may change"
+            for journal in found
+            if interrupted(journal)
+        )
     except PermissionError:
         mine = None
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     plan = planner.make(tuner.disk, tuner.facts, wishes, options.with_owned(mine), made)
-    notes = tuple(
+    busy = (
         f"{name} is at work here and may set its own values again"
         for name in others.tuners(tuner.disk)
     )
-    return plan.with_notes(notes)
+    return plan.with_notes((*notes, *busy))
 
 
 def require_root(tuner: Tuner, command: str) -> None:
@@ -95,6 +103,15 @@ def require_root(tuner: Tuner, command: str) -> None:
             f"sudo askrctl tune {command}",
             code=CODE_BUSY,
         )
+
+
+def recover(tuner: Tuner, command: str) -> tuple[Outcome, ...]:
+    """Undo what a crash left, or nobody confirmed, before anything else is thought of."""
+    require_root(tuner, command)
+    if not _left_over(tuner):
+        return ()
+    with tuner.store.locked():
+        return tuple(transaction.recover(tuner.store, tuner.facts))
 
 
 def apply_plan(tuner: Tuner, plan: Plan, origin: Origin, take_ownership: bool = False) -> Report:
@@ -129,8 +146,12 @@ def _same(tuner: Tuner, plan: Plan) -> bool:
 
 def _nothing_to_do(tuner: Tuner, plan: Plan) -> bool:
     """Neither in the plan nor left by a crash: then not even a lock is written."""
+    return _same(tuner, plan) and not _left_over(tuner)
+
+
+def _left_over(tuner: Tuner) -> bool:
     now = time.time()
-    return _same(tuner, plan) and not any(
+    return any(
         interrupted(journal) or transaction.expired(journal, tuner.facts, now)
         for journal in tuner.store.journals()
     )
@@ -151,7 +172,9 @@ def revert(tuner: Tuner, which: Which, force: bool = False) -> Report:
     with tuner.store.locked():
         recovered = transaction.recover(tuner.store, tuner.facts)
         found = tuner.store.journals()
-        chosen = _chosen(found, which, force)
+        # Who reverts after a crash means what crashed, not what was there before it.
+        done = which == "last" and bool(recovered)
+        chosen = [] if done else _chosen(found, which, force)
         outcomes = []
         for journal in chosen:
             outcomes.append(transaction.undo(tuner.store, tuner.facts, journal, "asked for", force))

@@ -9,7 +9,8 @@ keys, and how an edited file is noticed.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from askrctl.tune import keys, units
+from askrctl.tune import keys, sysctld, units
+from askrctl.tune.disk import Disk
 
 NAME = "60-askr.conf"  # so that an administrator's later file wins
 NAME_TO_WIN = "99-zz-askr.conf"  # later than what distributions and administrators use
@@ -78,6 +79,32 @@ def paths(unit: str) -> dict[str, Format]:
         f"/etc/systemd/system/{unit}.d/{NAME}": UNIT_D,
         f"/etc/systemd/system/{unit}.d/{NAME_TO_WIN}": UNIT_D,
     }
+
+
+_ELSEWHERE = {
+    "/etc/sysctl.d/": sysctld.FOLDERS[1:],
+    "/etc/tmpfiles.d/": ("/run/tmpfiles.d", "/usr/lib/tmpfiles.d"),
+    "/etc/systemd/system/": units.FOLDERS[1:],
+}
+
+
+def hides(disk: Disk, path: str) -> str:
+    """The file of a package that ours, by its name, would switch off; "" if there is none."""
+    for folder, others in _ELSEWHERE.items():
+        for other in others:
+            same_name = f"{other}/{path.removeprefix(folder)}"
+            if path.startswith(folder) and disk.exists(same_name):
+                return same_name
+    return ""
+
+
+def is_ours(path: str) -> bool:
+    """A file that tune may have written, for whatever unit."""
+    folder, _, unit = path.rpartition("/")[0].rpartition("/")
+    if folder == "/etc/systemd/system" and unit.endswith(".d"):
+        name = unit.removesuffix(".d")
+        return units.UNIT_NAME.fullmatch(name) is not None and path in paths(name)
+    return path in paths("askr.service")
 
 
 def render(form: Format, entries: dict[str, Entry]) -> str:

@@ -8,6 +8,7 @@ each by a sentence that names the place. Whether the machine is still as the pla
 it is applied.
 """
 
+import importlib.resources
 import json
 from typing import Any
 
@@ -51,6 +52,11 @@ def dump(plan: Plan, version: str) -> dict[str, Any]:
         ],
         "notes": list(plan.notes),
     }
+
+
+def schema_text() -> str:
+    """The JSON Schema of a plan."""
+    return importlib.resources.files(__package__).joinpath("plan-1.schema.json").read_text()
 
 
 class _RefusedError(Exception):

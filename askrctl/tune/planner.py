@@ -51,6 +51,10 @@ class Draft:
     def skip(self, key: str, wish: Wish, reason: str, hint: str = "") -> None:
         self.skipped.append(Skipped(key, wish.check, reason, hint))
 
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
     @property
     def name(self) -> str:
         return persist.NAME_TO_WIN if self.options.win else persist.NAME
@@ -99,7 +103,8 @@ def _add_sysctl(draft: Draft, wish: Wish, setting: SysctlSetting) -> None:
         _add_item(draft, wish, Item(key.name, Kind.SYSCTL, key.rule, current, want))
     if draft.options.persistent and _needs_file(draft, key, current, want):
         path = f"/etc/sysctl.d/{draft.name}"
-        if _may_persist(draft, wish, key, want):
+        if _may_persist(draft, key, want):
+            _name_the_loser(draft, key, path)
             _add_entry(draft, wish, path, persist.SYSCTL_D, Entry(key.name, want))
 
 
@@ -114,7 +119,7 @@ def _add_sysfs(draft: Draft, wish: Wish, setting: FileSetting) -> None:
     if draft.options.runtime:
         item = Item(key.name, Kind.SYSFS, key.rule, key.tidy(current), setting.value)
         _add_item(draft, wish, item)
-    if draft.options.persistent and _may_persist(draft, wish, key, setting.value):
+    if draft.options.persistent and _may_persist(draft, key, setting.value):
         entry = Entry(key.name, setting.value)
         _add_entry(draft, wish, TMPFILES, persist.TMPFILES_D, entry)
 
@@ -207,18 +212,26 @@ def _needs_file(draft: Draft, key: Key, current: str, want: str) -> bool:
     return not key.same(current, want)
 
 
-def _may_persist(draft: Draft, wish: Wish, key: Key, want: str) -> bool:
+def _name_the_loser(draft: Draft, key: Key, path: str) -> None:
+    """Say whose line ours will overrule."""
+    loser = sysctld.boot_winner(draft.disk, draft.sysctls, key.name)
+    if loser is not None and loser.value is not None and loser.path != path:
+        draft.notes.append(
+            f"{key.name}: ours is read after {loser.where}, which sets it to "
+            f"{one_line(loser.value)}"
+        )
+
+
+def _may_persist(draft: Draft, key: Key, want: str) -> bool:
     facts = draft.facts
     if facts.own_network:
-        draft.notes.append(
-            f"{key.name}: for this network namespace only; files in /etc are for the machine"
-        )
+        draft.note("this is a network namespace of its own: files in /etc are for the machine")
         return False
     if facts.contained and not facts.systemd:
-        draft.notes.append(
-            f"{key.name}: nothing in this container reads /etc at its start; "
-            f"give it to the runtime: --sysctl {key.name}='{want}' ({wish.check})"
+        draft.note(
+            "nothing in this container reads /etc at its start: give what is to last to its runtime"
         )
+        draft.note(f"--sysctl {key.name}='{want}'")
         return False
     return True
 
@@ -259,6 +272,9 @@ def file_fault(disk: Disk, path: str, form: Format, owned: dict[str, str] | None
     link = disk.link(path)
     if link is not None:
         return f"is a link to {link}"
+    hidden = persist.hides(disk, path)
+    if hidden:
+        return f"would hide {hidden}, which has the same name"
     text = disk.read(path)
     if text is None:
         return ""
@@ -266,7 +282,11 @@ def file_fault(disk: Disk, path: str, form: Format, owned: dict[str, str] | None
         return persist.fault(form, text) and "was not written by askrctl, or edited since"
     if path not in owned:
         return "is there already and was not written by askrctl"
-    return "" if owned[path] == text else "was edited since askrctl wrote it"
+    if owned[path] != text:
+        return "was edited since askrctl wrote it"
+    return (
+        persist.fault(form, text) and "was written by another version of askrctl: revert it first"
+    )
 
 
 def _file_item(draft: Draft, path: str) -> Item:

@@ -81,6 +81,15 @@ class Store:
         for folder in self.disk.missing_folders(f"{self.folder}/x"):
             self.disk.make_folder(folder, 0o700 if folder == self.folder else 0o755)
 
+    def _refuse_shared(self) -> None:
+        """Who may write here may say what an undo puts back, as root."""
+        found = os.stat(self.disk.at(self.folder))
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise AskrError(
+                f"{self.folder} can be written by others; nothing was changed",
+                f"look at it, then: chown root {self.folder} && chmod 700 {self.folder}",
+            )
+
     def begin(self, data: dict[str, object]) -> Journal:
         """The next journal, durable with its first record."""
         number = max((journal.number for journal in self.journals()), default=0) + 1
@@ -94,6 +103,7 @@ class Store:
         path = f"{self.folder}/lock"
         try:
             self.make()
+            self._refuse_shared()
             lock = os.open(
                 self.disk.at(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
             )

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from askrctl.model import AskrError
-from askrctl.tune import keys, sysctld
+from askrctl.tune import keys, persist, sysctld
 from askrctl.tune.disk import Disk
 from askrctl.tune.facts import Facts
 from askrctl.tune.items import Item, Kind, one_line
@@ -136,6 +136,7 @@ def _begin_record(
     disk: Disk, facts: Facts, items: tuple[Item, ...], origin: Origin
 ) -> dict[str, object]:
     return {
+        "journal": 1,  # the format of what follows
         "boot": facts.boot,
         "network": facts.network,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -321,6 +322,9 @@ def _peek(disk: Disk, item: Item) -> str | None:
 
 def _restore(context: _Context, index: int, item: Item, undone: _Undone) -> None:
     disk = context.disk
+    if not _writable(item):
+        undone.failed.append(Note(item.key, "tune does not write there, whatever the journal says"))
+        return
     if item.kind is Kind.FILE:
         with contextlib.suppress(OSError):
             disk.clear_temporary(item.path)
@@ -338,6 +342,13 @@ def _restore(context: _Context, index: int, item: Item, undone: _Undone) -> None
     if not same(item, got, target):
         text = f"it was set back to {_shown(item, target)} and reads {_shown(item, got)} afterwards"
         undone.failed.append(Note(item.key, text, got))
+
+
+def _writable(item: Item) -> bool:
+    """A journal is trusted with values, not with places."""
+    if item.kind is Kind.FILE:
+        return persist.is_ours(item.key)
+    return keys.find(item.key) is not None
 
 
 def _shown(item: Item, value: str | None) -> str:

@@ -59,7 +59,9 @@ DIRECTIVES = {
     ),
     "RestrictAddressFamilies": Directive("append", "AF_(INET|INET6|UNIX|NETLINK)", open=True),
     "SystemCallFilter": Directive("append", "@aio", open=True),
-    "SupplementaryGroups": Directive("append", r"[a-z_][a-z0-9_-]{0,31}"),
+    # Names that give no rights by themselves: a plan file must not make anybody root.
+    "User": Directive("set", "askr|www-data"),
+    "SupplementaryGroups": Directive("append", "iouring|io_uring"),
 }
 
 

@@ -60,6 +60,8 @@ def _boot_drift(disk: Disk, files: list[sysctld.File], item: Item, now: str | No
     """A file of ours that another one overrules."""
     if not item.key.startswith("/etc/sysctl.d/") or now is None:
         return ""
+    if persist.fault(persist.SYSCTL_D, now):  # as another version of askrctl has left it
+        return ""
     for entry in persist.parse(persist.SYSCTL_D, now).values():
         found = sysctld.boot_winner(disk, files, entry.name)
         key = keys.SYSCTLS.get(entry.name)

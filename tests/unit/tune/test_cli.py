@@ -209,6 +209,36 @@ def test_only_the_newest_of_two_may_be_undone(machine: Machine) -> None:
     assert machine.look() == before
 
 
+def test_what_a_crash_left_is_undone_first_and_nothing_older(machine: Machine) -> None:
+    tune(machine, "apply", "--yes", "--persist-only")
+    after = machine.look()
+    journal = machine.root / "var/lib/askr/tune/0002.jsonl"
+    tune(machine, "apply", "--yes")  # the second one, of which we then take away the end
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:3]))
+    index = machine.root / "var/lib/askr/tune/current"
+    index.write_text(json.dumps({"1": json.loads(index.read_text())["1"]}))
+    status = tune(machine, "status")
+    assert status.returncode == 4 and "transaction 2 is interrupted" in status.stdout
+    assert "transaction 2 was interrupted" in " ".join(tune(machine, "plan").stdout.split())
+    result = tune(machine, "revert")
+    assert result.returncode == 0
+    assert "transaction 2: it was interrupted; it was undone first" in result.stderr
+    assert machine.look() == after
+
+
+def test_apply_after_a_crash_plans_on_what_is_left_when_it_is_undone(machine: Machine) -> None:
+    tune(machine, "apply", "--yes")
+    done = machine.look()
+    journal = machine.root / "var/lib/askr/tune/0001.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    (machine.root / "var/lib/askr/tune/current").unlink()
+    result = tune(machine, "apply", "--yes", "--json")
+    report = json.loads(result.stdout)
+    assert result.returncode == 0
+    assert report["recovered"][0]["transaction"] == 1
+    assert (report["outcomes"][0]["transaction"], machine.look()) == (2, done)
+
+
 def test_a_damaged_journal_is_refused(machine: Machine) -> None:
     tune(machine, "apply", "--yes")
     journal = machine.root / "var/lib/askr/tune/0001.jsonl"

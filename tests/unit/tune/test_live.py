@@ -102,7 +102,7 @@ def test_a_key_of_the_whole_machine_is_refused_from_a_namespace(tmp_path: Path) 
 def test_a_full_disk_is_a_refusal_and_nothing_is_changed(tmp_path: Path) -> None:
     script = """
 mkdir -p /var/lib/askr/tune
-mount -t tmpfs -o size=16k none /var/lib/askr/tune
+mount -t tmpfs -o size=16k,mode=700 none /var/lib/askr/tune
 head -c 1000000 /dev/zero >/var/lib/askr/tune/ballast 2>/dev/null || true
 before=$(cat /proc/sys/net/core/somaxconn)
 code=0

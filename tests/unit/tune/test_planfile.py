@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,22 @@ def test_what_is_dumped_is_read_back_as_it_was(tmp_path: Path) -> None:
     _machine, plan = whole_plan(tmp_path)
     assert len(plan.items) == 3
     assert read(planfile.dump(plan, "0")) == plan
+
+
+def test_plans_and_the_reader_keep_to_the_schema(tmp_path: Path) -> None:
+    schema = json.loads(planfile.schema_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    _machine, plan = whole_plan(tmp_path)
+    for document in (planfile.dump(plan, "0"), _VALID):
+        validator.validate(document)
+        for key in document:  # and what the schema refuses, the reader refuses
+            less = {name: value for name, value in document.items() if name != key}
+            assert not validator.is_valid(less)
+            with pytest.raises(AskrError):
+                read(less)
+    entry = schema["properties"]["items"]["items"]
+    assert entry["required"] == list(entry["properties"]) == list(_VALID["items"][0])
 
 
 def _set(*path: str | int) -> Callable[[object], Callable[[Document], None]]:

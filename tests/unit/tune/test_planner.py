@@ -84,7 +84,11 @@ def test_what_another_file_sets_at_boot_needs_no_file_of_ours(machine: Machine) 
 def test_a_live_value_that_a_boot_would_lower_gets_a_file_only(machine: Machine) -> None:
     machine.write(SOMAXCONN, "4096\n")
     machine.write("/etc/sysctl.d/50-site.conf", "net.core.somaxconn = 128\n")
-    assert [entry.key for entry in plan_for(machine, TO_4096).items] == [OURS]
+    plan = plan_for(machine, TO_4096)
+    assert [entry.key for entry in plan.items] == [OURS]
+    assert plan.notes == (
+        "net.core.somaxconn: ours is read after /etc/sysctl.d/50-site.conf:1, which sets it to 128",
+    )
 
 
 def test_a_later_file_that_lowers_it_is_named_and_not_fought(machine: Machine) -> None:
@@ -123,6 +127,12 @@ def test_a_link_with_our_name_is_not_followed(machine: Machine) -> None:
     assert "is a link to /etc/victim" in reason(plan_for(machine, TO_4096))
 
 
+@pytest.mark.parametrize("folder", ["/usr/lib/sysctl.d", "/run/sysctl.d"])
+def test_a_file_of_a_package_is_not_hidden_by_its_name(machine: Machine, folder: str) -> None:
+    machine.write(f"{folder}/60-askr.conf", "vm.max_map_count = 262144\n")
+    assert f"would hide {folder}/60-askr.conf" in reason(plan_for(machine, TO_4096))
+
+
 def test_a_second_plan_adds_to_our_file_and_keeps_what_is_in_it(machine: Machine) -> None:
     carry_out(machine, plan_for(machine, TO_4096))
     plan = plan_for(machine, SysctlSetting("fs.nr_open", "2097152"))
@@ -143,6 +153,11 @@ def test_in_a_network_namespace_files_of_the_machine_stay_as_they_are(machine: M
     plan = plan_for(machine, TO_4096, facts=Facts(own_network=True))
     assert [entry.key for entry in plan.items] == ["net.core.somaxconn"]
     assert "files in /etc are for the machine" in plan.notes[0]
+    plan = plan_for(machine, TO_4096, facts=Facts(contained=True))
+    assert [entry.key for entry in plan.items] == ["net.core.somaxconn"]
+    assert plan.notes[1] == "--sysctl net.core.somaxconn='4096'"
+    plan = plan_for(machine, TO_4096, facts=Facts(contained=True, systemd=True))
+    assert len(plan.items) == 2
 
 
 def test_layers_can_be_left_out(machine: Machine) -> None:

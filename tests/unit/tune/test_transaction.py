@@ -12,6 +12,7 @@ from unit.tune.machine import DROPIN, ITEMS, OURS, RMEM, SOMAXCONN, Crash, Machi
 from askrctl.model import AskrError
 from askrctl.tune import transaction
 from askrctl.tune.facts import Facts
+from askrctl.tune.items import Item, Kind
 from askrctl.tune.journal import DamagedError
 from askrctl.tune.transaction import Origin, Outcome
 
@@ -24,10 +25,15 @@ def roots(tmp_path: Path) -> Iterator[Path]:
     return (tmp_path / str(number) for number in itertools.count())
 
 
-def apply(machine: Machine) -> Outcome:
+def apply(machine: Machine, items: tuple[Item, ...] = ITEMS) -> Outcome:
     with machine.store.locked():
         transaction.recover(machine.store, machine.facts)
-        return transaction.apply(machine.store, machine.facts, ITEMS, ORIGIN)
+        return transaction.apply(machine.store, machine.facts, items, ORIGIN)
+
+
+def apply_two(machine: Machine) -> Outcome:
+    """A value, and a file in a folder that has to be made: few enough for every pair of crashes."""
+    return apply(machine, (ITEMS[0], ITEMS[3]))
 
 
 def attempt(machine: Machine) -> tuple[Outcome | None, str]:
@@ -101,14 +107,14 @@ def test_a_crash_at_any_step_of_apply_is_undone_or_done(roots: Iterator[Path], t
 def test_a_second_crash_at_any_step_of_recovery_changes_nothing(roots: Iterator[Path]) -> None:
     whole = make(next(roots))
     before = whole.look()
-    apply(whole)
+    apply_two(whole)
     after = whole.look()
     cases = 0
     for first in itertools.count(1):
         for second in itertools.count(1):
             machine = make(next(roots))
-            if not crashes(machine, first, True, apply):
-                assert cases > 500
+            if not crashes(machine, first, True, apply_two):
+                assert cases > 400
                 return
             crashed = crashes(machine, second, True, recover)
             recover(machine)
@@ -309,6 +315,38 @@ def test_a_journal_with_any_byte_changed_is_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(DamagedError):
             recover(machine)
+    assert machine.look() == after
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Item("/etc/shadow", Kind.FILE, "own", "root::\n", "x\n"),
+        Item("/etc/systemd/system/sshd.service.d/evil.conf", Kind.FILE, "own", "x\n", "x\n"),
+        Item("kernel.core_pattern", Kind.SYSCTL, "raise", "|/bin/sh", "core"),
+    ],
+)
+def test_a_journal_is_not_believed_about_places(tmp_path: Path, item: Item) -> None:
+    machine = make(tmp_path)
+    machine.write(item.path, item.want)
+    before = machine.look()
+    with machine.store.locked():
+        journal = machine.store.begin(
+            transaction._begin_record(machine.disk, machine.facts, (item,), ORIGIN)
+        )
+        journal.append("doing", i=0)
+        (outcome,) = transaction.recover(machine.store, machine.facts)
+    assert outcome.state == "partial" and "does not write there" in outcome.failed[0].text
+    assert machine.look() == before
+
+
+def test_a_state_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    machine = make(tmp_path)
+    apply(machine)
+    after = machine.look()
+    (tmp_path / "var/lib/askr/tune").chmod(0o770)
+    with pytest.raises(AskrError, match="can be written by others; nothing was changed"):
+        revert(machine)
     assert machine.look() == after
 
 

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""Settings from lists on the net that do nothing, or harm: named, with the reason, never advised.
+
+Where a net.* or mem.* check judges the value already, it is not judged here again.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from askrctl.checks import remedy
+from askrctl.checks.frame import Answer, Check, Context, ok, warn
+from askrctl.probes import sysctl_files
+from askrctl.probes.host import CannotTell, NotApplicable
+from askrctl.probes.process import UNLIMITED, processes
+
+_IP = ("kernel:networking/ip-sysctl.rst",)
+
+
+def _setters(context: Context, key: str) -> str:
+    """Where it is set, for the one who wants to remove it."""
+    found = sysctl_files.setters(sysctl_files.assignments(context.host), key)
+    return found[-1].place if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sysctl:
+    """A key with a value that should not be."""
+
+    name: str
+    title: str
+    key: str
+    wrong: Callable[[int], bool]
+    why: str
+
+    def check(self) -> Check:
+        return Check(f"folk.{self.name}", self.title, self._judge, refs=_IP)
+
+    def _judge(self, context: Context) -> Answer:
+        place = _setters(context, self.key)
+        text = context.host.get("/proc/sys/" + self.key.replace(".", "/"))
+        if not text:
+            if place:
+                fix = remedy.by_hand(f"remove the line {place}")
+                return warn(f"{self.why}; this kernel does not have it any more", fix=fix)
+            raise NotApplicable(f"this kernel has no {self.key}, and no file sets it")
+        value = int(text.split()[-1])
+        if not self.wrong(value):
+            return ok(value)
+        fix = remedy.by_hand(f"remove the line {place}" if place else f"remove {self.key}")
+        return warn(self.why, value, fix=fix)
+
+
+_SYSCTLS = (
+    _Sysctl(
+        "tw_recycle",
+        "tcp_tw_recycle",
+        "net.ipv4.tcp_tw_recycle",
+        lambda value: value != 0,
+        "it cut off visitors behind one address, and Linux 4.12 removed it",
+    ),
+    _Sysctl(
+        "low_latency",
+        "tcp_low_latency",
+        "net.ipv4.tcp_low_latency",
+        lambda value: value != 0,
+        "it does nothing any more",
+    ),
+    _Sysctl(
+        "fack",
+        "tcp_fack",
+        "net.ipv4.tcp_fack",
+        lambda value: value != 0,
+        "it does nothing: the algorithm was removed from the kernel",
+    ),
+    _Sysctl(
+        "dsack",
+        "tcp_dsack=0",
+        "net.ipv4.tcp_dsack",
+        lambda value: value == 0,
+        "senders cannot learn that a retransmission was not needed",
+    ),
+    _Sysctl(
+        "pmtu_disc",
+        "ip_no_pmtu_disc",
+        "net.ipv4.ip_no_pmtu_disc",
+        lambda value: value != 0,
+        "without path MTU discovery packets are small or lost, for some visitors only",
+    ),
+    _Sysctl(
+        "huge_backlog",
+        "netdev_max_backlog of a million",
+        "net.core.netdev_max_backlog",
+        lambda value: value > 300_000,
+        "packets wait instead of being dropped, and a dead worker is not noticed",
+    ),
+    _Sysctl(
+        "softirq_budget",
+        "netdev_budget of tens of thousands",
+        "net.core.netdev_budget",
+        lambda value: value > 10_000,
+        "the kernel handles packets so long that workers on the core do not run",
+    ),
+    _Sysctl(
+        "swappiness_zero",
+        "swappiness=0",
+        "vm.swappiness",
+        lambda value: value == 0,
+        "the kernel rather kills a process than moves idle memory out",
+    ),
+    _Sysctl(
+        "rmem_default",
+        "rmem_default of megabytes",
+        "net.core.rmem_default",
+        lambda value: value >= 4 << 20,
+        "every socket of the machine may hold that much, UDP and idle ones as well",
+    ),
+)
+
+
+def _cmdline(context: Context, pattern: str, why: str) -> Answer:
+    found = re.search(pattern, context.host.get("/proc/cmdline"))
+    if found is None:
+        return ok("not set")
+    fix = remedy.by_hand("remove it from the kernel's command line; askrctl never edits that")
+    return warn(why, found[0], fix=fix)
+
+
+def _mitigations(context: Context) -> Answer:
+    why = "a few percent for every fault of the processor that is known, open to every process"
+    return _cmdline(context, r"\b(mitigations=off|nopti|nospectre_v[12])\b", why)
+
+
+def _security_off(context: Context) -> Answer:
+    why = "a wall less around the application; a rule for what it needs is the remedy"
+    return _cmdline(context, r"\b(selinux=0|apparmor=0|enforcing=0|security=none)\b", why)
+
+
+def _isolcpus(context: Context) -> Answer:
+    why = "the scheduler does not balance these cores, and a server gains nothing from it"
+    return _cmdline(context, r"\bisolcpus=\S+", why)
+
+
+def _drop_caches(context: Context) -> Answer:
+    paths = ["/etc/crontab", *context.host.glob("/etc/cron.d/*")]
+    for folder in ("hourly", "daily", "weekly"):
+        paths += context.host.glob(f"/etc/cron.{folder}/*")
+    for path in paths:
+        if "drop_caches" in context.host.get(path):
+            fix = remedy.by_hand(f"remove it from {path}")
+            sentence = (
+                "throwing the file cache away makes the next requests slow, and frees nothing"
+            )
+            return warn(sentence, path, fix=fix)
+    return ok("not found")
+
+
+def _nofile(context: Context) -> Answer:
+    hard = context.target.hard("nofile")
+    if hard is None:
+        raise CannotTell("the limit of open files is not known")
+    if hard == UNLIMITED or hard > 1 << 24:
+        shown = "unlimited" if hard == UNLIMITED else hard
+        fix = remedy.by_hand("LimitNOFILE=524288, systemd's own default")
+        sentence = "programs that close every possible descriptor take seconds or gigabytes"
+        return warn(sentence, shown, fix=fix)
+    return ok(hard)
+
+
+def _entropy(context: Context) -> Answer:
+    found = sorted(
+        {row["name"] for row in processes(context.host) if row["name"] in ("haveged", "rngd")}
+    )
+    if not found:
+        return ok("not running")
+    sentence = "the kernel's generator never waits once it is seeded: the program does nothing"
+    return warn(sentence, ", ".join(found), fix=remedy.by_hand(f"apt remove {found[0]}"))
+
+
+def _nobarrier(context: Context) -> Answer:
+    for line in context.host.get("/proc/mounts").splitlines():
+        words = line.split()
+        if len(words) > 3 and {"nobarrier", "barrier=0"} & set(words[3].split(",")):
+            fix = remedy.by_hand(f"remove it from the line of {words[1]} in /etc/fstab")
+            sentence = "a power cut loses what the disk said it had written"
+            return warn(sentence, words[1], fix=fix)
+    return ok("not set")
+
+
+CHECKS = (
+    *(row.check() for row in _SYSCTLS),
+    Check("folk.mitigations_off", "Mitigations are off", _mitigations, host_only=True),
+    Check("folk.security_off", "Security modules are off", _security_off, host_only=True),
+    Check("folk.isolcpus", "isolcpus", _isolcpus, host_only=True),
+    Check("folk.drop_caches", "drop_caches in cron", _drop_caches, refs=("man:proc(5)",)),
+    Check("folk.nofile_infinite", "Unlimited open files", _nofile, "process"),
+    Check("folk.entropy_daemon", "Entropy daemons", _entropy, host_only=True),
+    Check("folk.nobarrier", "nobarrier", _nobarrier, host_only=True),
+)

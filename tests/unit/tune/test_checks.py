@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""What the doctor's checks ask for is what tune plans, and they are content afterwards."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from unit.tune.machine import Machine, make
+from unit.tune.test_cli import tune
+
+from askrctl.model import SysctlSetting, UnitSetting
+from askrctl.tune import defaults, keys, units
+
+UNIT_FILE = "/usr/lib/systemd/system/askr.service"
+PIECES = ("status", "limits", "cgroup")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A tree with a process to answer for: ours."""
+    machine = make(tmp_path)
+    machine.write(UNIT_FILE, "[Service]\nUser=www-data\nLimitMEMLOCK=64K\n")
+    for piece in PIECES:
+        text = Path("/proc/self", piece).read_text().replace("\t0\t0\t0\t0", "\t33\t33\t33\t33")
+        machine.write(f"/proc/self/{piece}", text)
+    shutil.copy("/etc/passwd", tmp_path / "etc/passwd")
+    shutil.copy("/etc/group", tmp_path / "etc/group")
+    machine.write("/proc/sys/kernel/io_uring_disabled", "2\n")
+    return machine
+
+
+def test_a_check_that_is_named_gets_its_remedy_and_is_asked_again(machine: Machine) -> None:
+    assert tune(machine, "plan", "--exit-code").returncode == 10
+    result = tune(machine, "apply", "--only", "iouring.sysctl", "--yes", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["outcomes"][0]["changed"][0] == "kernel.io_uring_disabled"
+    assert [(c["id"], c["status"]) for c in report["checks"]] == [("iouring.sysctl", "ok")]
+    assert tune(machine, "revert").returncode == 0
+    assert machine.read("/proc/sys/kernel/io_uring_disabled") == "2\n"
+
+
+def test_a_decision_about_security_is_never_made_unasked(machine: Machine) -> None:
+    plan = json.loads(tune(machine, "plan", "--json").stdout)
+    assert "kernel.io_uring_disabled" not in [item["key"] for item in plan["items"]]
+
+
+def test_a_check_that_is_named_and_content_says_so(machine: Machine) -> None:
+    machine.write("/proc/sys/kernel/io_uring_disabled", "0\n")
+    plan = json.loads(tune(machine, "plan", "--json", "--only", "iouring.sysctl").stdout)
+    assert plan["items"] == []
+    assert [(s["key"], s["check"]) for s in plan["skipped"]] == [("iouring.sysctl", "ok")]
+
+
+def test_defaults_are_what_tune_may_write() -> None:
+    for wish in defaults.WISHES:
+        setting = wish.setting
+        if isinstance(setting, SysctlSetting):
+            assert keys.SYSCTLS[setting.key].fault(setting.value) == ""
+            assert keys.SYSCTLS[setting.key].rule == setting.rule
+        else:
+            assert isinstance(setting, UnitSetting)
+            assert units.fault(setting.directive, setting.value) == ""
