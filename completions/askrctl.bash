@@ -17,7 +17,6 @@ _askrctl() {
         " tune") place=tune ;;
         "tune plan") place="tune plan" ;;
         "tune apply") place="tune apply" ;;
-        "tune watch") place="tune watch" ;;
         "tune confirm") place="tune confirm" ;;
         "tune revert") place="tune revert" ;;
         "tune status") place="tune status" ;;
@@ -51,10 +50,9 @@ _askrctl() {
     "doctor list") words="--group --json -h --help" ;;
     "doctor bundle") words="-o --output --redact --target --profile --config --path --control -h --help" ;;
     "doctor diff") words="--json -h --help" ;;
-    "tune") words="plan apply watch confirm revert status verify history keys -h --help" ;;
-    "tune plan") words="--only --set --format --json --runtime-only --persist-only --win --unit --root --exit-code -h --help" ;;
+    "tune") words="plan apply confirm revert status verify history keys -h --help" ;;
+    "tune plan") words="--only --set --format --json --runtime-only --persist-only --win --unit --root --exit-code --print-schema -h --help" ;;
     "tune apply") words="--only --set --plan --runtime-only --persist-only --win --unit --root --confirm-within --take-ownership -y --yes --json -h --help" ;;
-    "tune watch") words="--root -h --help" ;;
     "tune confirm") words="--root -h --help" ;;
     "tune revert") words="--last --all --force --root --json -h --help" ;;
     "tune status") words="--root --json -h --help" ;;

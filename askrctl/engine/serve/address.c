@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The addresses of address.h. */
+ * The addresses of address.h. IPv4 is formatted by hand: inet_ntop(3) goes through sprintf. A new
+ * address of our own takes the next free place of the table and is never forgotten: listeners live
+ * as long as the worker. */
 #include "serve/address.h"
 
 #include <arpa/inet.h>
@@ -33,7 +35,7 @@ struct address_text address_format(const struct address *address)
 {
     struct address_text text;
     char *end = text.text;
-    if (address->family == AF_INET) { /* inet_ntop(3) takes ten times as long for it */
+    if (address->family == AF_INET) {
         for (size_t i = 0; i < 4; i++) {
             end = put_number(end, address->bytes[i]);
             *end++ = '.';
