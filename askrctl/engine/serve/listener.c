@@ -4,8 +4,10 @@
  * A poll tells of new connections, accept4() takes them until EAGAIN. Multishot ACCEPT is not used:
  * on a shared listener it is exclusive and sticky (measured: one ring got 64 of 64 connections, and
  * when its worker was stopped every new connection hung). So that an eager worker does not take
- * them all, one that holds more than its share waits DEFER_NS before it takes more; by then another
- * has had its chance, and if that one is stopped nothing waits longer than this.
+ * them all, one that holds more than its share waits DEFER_NS before it takes more. If none of the
+ * others took part meanwhile, because they are stopped or their core is busy, it takes HASTE_COUNT
+ * and waits HASTE_NS: 64 connections that arrive at once beside a stopped worker are all taken
+ * within 45 ms.
  *
  * Failure modes: EMFILE and ENFILE and memory shortage back off for BACKOFF_NS; connections that
  * are open live on. Before it comes to that, the last descriptors are kept for those connections:
@@ -21,15 +23,18 @@
 #include "serve/conn.h"
 #include "serve/worker.h"
 
-#define DEFER_NS (3 * NS_PER_MS)
+#define DEFER_NS (10 * NS_PER_MS)
+#define HASTE_NS (5 * NS_PER_MS)
 #define BACKOFF_NS (200 * NS_PER_MS)
 #define PEER_STALE_NS (300 * NS_PER_MS) /* three missed heartbeats: it takes no connections */
 
 /* Of the descriptors a process may have, the part kept for the connections it has. */
 enum { RESERVE_PART = 16, RESERVE_MIN = 4, RESERVE_MAX = 64 };
 
-/* A lead of this many connections over the mean is not worth a delay. */
-enum { SHARE_SLACK = 1 };
+enum {
+    SHARE_SLACK = 1, /* a lead of this many connections over the mean is not worth a delay */
+    HASTE_COUNT = 8,
+};
 
 struct share {
     uint64_t connections; /* of all live workers of this generation, ours included */
@@ -110,8 +115,17 @@ static bool accept_one(struct listener *listener)
     return false;
 }
 
-/* May another connection be taken now? If not, the listener is told when to look again. */
-static bool may_accept(struct listener *listener, bool patient)
+/* Leave the next connections to others for a while. */
+static void defer(struct listener *listener, const struct share *share, int64_t wait_ns)
+{
+    listener->deferring = true;
+    listener->others_accepted = share->accepted;
+    try_later(listener, wait_ns);
+}
+
+/* May another connection be taken now? If not, the listener is told when to look again. `haste`
+ * counts those that may be taken beyond our share; -1: none. */
+static bool may_accept(struct listener *listener, int *haste)
 {
     struct worker *worker = listener->worker;
     if (worker->draining)
@@ -121,28 +135,29 @@ static bool may_accept(struct listener *listener, bool patient)
         try_later(listener, BACKOFF_NS);
         return false;
     }
-    if (!patient)
+    if (*haste > 0) {
+        --*haste;
         return true;
+    }
     struct share share = share_of(worker);
     if (!over_share(worker, &share))
         return true;
-    listener->deferring = true;
-    listener->others_accepted = share.accepted;
-    try_later(listener, DEFER_NS);
+    defer(listener, &share, *haste == 0 ? HASTE_NS : DEFER_NS);
     return false;
 }
 
 static void accept_some(struct listener *listener)
 {
-    bool patient = true;
+    int haste = -1;
     if (listener->deferring) {
         struct share share = share_of(listener->worker);
-        patient = share.accepted != listener->others_accepted;
+        if (share.accepted == listener->others_accepted)
+            haste = HASTE_COUNT;
     }
     listener->deferring = false;
     listener->retry_ns = NEVER;
     listener->reserve_start = reserve_start(); /* it may be changed at any time: prlimit(1) */
-    while (may_accept(listener, patient) && accept_one(listener))
+    while (may_accept(listener, &haste) && accept_one(listener))
         ;
 }
 
