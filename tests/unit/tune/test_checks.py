@@ -11,8 +11,9 @@ import pytest
 from unit.tune.machine import Machine, make
 from unit.tune.test_cli import tune
 
-from askrctl.checks import ALL
-from askrctl.model import SysctlSetting, UnitSetting
+from askrctl.checks import ALL, run
+from askrctl.cli import tune_checks
+from askrctl.model import Status, SysctlSetting, UnitSetting
 from askrctl.tune import defaults, keys, units
 
 UNIT_FILE = "/usr/lib/systemd/system/askr.service"
@@ -55,6 +56,19 @@ def test_a_check_that_is_named_and_content_says_so(machine: Machine) -> None:
     plan = json.loads(tune(machine, "plan", "--json", "--only", "iouring.sysctl").stdout)
     assert plan["items"] == []
     assert [(s["key"], s["check"]) for s in plan["skipped"]] == [("iouring.sysctl", "ok")]
+
+
+def test_the_doctor_sees_what_no_longer_stands(machine: Machine) -> None:
+    context = tune_checks.answers_for(machine.root, "askr.service")
+    assert context is not None
+    drift = [check for check in ALL if check.id == "cfg.drift"]
+    assert [found.status for found in run(drift, context)] == [Status.SKIP]
+    tune(machine, "apply", "--yes", "--set", "net.core.somaxconn=8192")
+    assert [found.status for found in run(drift, context)] == [Status.OK]
+    machine.write("/proc/sys/net/core/somaxconn", "128\n")
+    (found,) = run(drift, context)
+    assert found.status is not Status.OK and found.instance == "net.core.somaxconn"
+    assert found.because == "tune set 8192, now it is 128"
 
 
 def remedies() -> Iterator[tuple[str, str, str]]:

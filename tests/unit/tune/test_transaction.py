@@ -2,6 +2,7 @@
 """Apply, undo, and what a crash leaves: never a mixed state, never a lost original."""
 
 import errno
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_what_somebody_changes_while_we_work_is_kept(roots: Iterator[Path]) -> N
         machine = make(next(roots))
         puts: list[int] = []
         system = Trouble(meddle_at=number)
-        system.meddle = lambda m=machine: m.write(RMEM, "4096 131072 60000000\n")  # type: ignore[misc]
+        system.meddle = functools.partial(machine.write, RMEM, "4096 131072 60000000\n")
         system.on_put = puts.append
         machine.system = system
         outcome, refused = attempt(machine)
