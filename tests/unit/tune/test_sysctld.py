@@ -147,13 +147,25 @@ def random_files(seed: int) -> dict[str, str]:
     return files
 
 
-@pytest.mark.parametrize("seed", range(10))
+# A pattern that is repeated with the same value keeps its place, so the one after it wins.
+REPEATED = {
+    "/etc/sysctl.d/10-a.conf": "net.ipv4.tcp_retries* = 5\n",
+    "/etc/sysctl.d/20-b.conf": "net.ipv4.tcp_*retries1 = 6\n",
+    "/etc/sysctl.d/30-c.conf": "net.ipv4.tcp_retries* = 5\n",
+}
+
+
+def test_a_pattern_that_is_repeated_keeps_its_place(tmp_path: Path) -> None:
+    assert where(tree(tmp_path, REPEATED), "net.ipv4.tcp_retries1").endswith("20-b.conf:1=6")
+
+
+@pytest.mark.parametrize("files", [REPEATED, *map(random_files, range(10))])
 def test_systemd_sysctl_leaves_what_we_say_it_will(
-    tmp_path: Path, seed: int, require: Callable[[bool, str], None]
+    tmp_path: Path, files: dict[str, str], require: Callable[[bool, str], None]
 ) -> None:
     require(namespace.available(), "the right to make namespaces")
     require(Path(PROGRAM).exists(), "systemd-sysctl")
-    disk = tree(tmp_path, random_files(seed))
+    disk = tree(tmp_path, files)
     paths = [f"/proc/sys/{key.replace('.', '/')}" for key in KEYS]
     set_to_8 = "\n".join(f"echo 8 >{path}" for path in paths)
     script = f"{set_to_8}\n{PROGRAM} --prefix=/net || true\ncat {' '.join(paths)}"
