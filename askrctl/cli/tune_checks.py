@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the doctor's checks would have tune do, and whether they are content afterwards.
 
-Only checks whose remedies tune can carry out are run. What no check asks for, or no check can be
-asked about because a tree holds no process to answer for, comes from askrctl.tune.defaults.
+Only checks whose remedies tune can carry out are run. In a tree that holds no process to answer
+for they cannot be: there the safe defaults of askrctl.tune.defaults stand in for them.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def wanted(root: Path, unit: str, only: Sequence[str]) -> tuple[list[Wish], list
     """Wishes, and for checks that were named and have none, why not."""
     context = answers_for(root, unit)
     known = [check for check in ALL if check.tunable] if context is not None else []
-    rest = [wish for wish in defaults.WISHES if wish.check not in {check.id for check in known}]
+    rest = list(defaults.WISHES) if context is None else []
     if not only:
         chosen: Sequence[Check] = [check for check in known if check.group != NEVER_DEFAULT]
         return [*wishes.from_findings(_run(chosen, context)), *rest], []

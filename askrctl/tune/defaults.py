@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The plan for somebody who asks for nothing in particular: what is safe on any machine.
+"""What the checks would ask for by default, for a tree that holds no process to answer for.
 
-Few on purpose: numbers that are only raised, switches that only go back to the kernel's own
-default, and the limit of the server's unit. Everything else has to be asked for.
+Of this machine, and of a captured one, the checks know better: they see the limits and the
+configuration of the server. A test holds this table to them.
 """
 
 from askrctl.model import SysctlSetting, UnitSetting
@@ -18,11 +18,6 @@ WISHES = (
         SysctlSetting("net.core.somaxconn", str(BACKLOG)),
         "net.somaxconn",
         "a listener's queue is silently cut to this number, and a burst beyond it is dropped",
-    ),
-    Wish(
-        SysctlSetting("net.ipv4.tcp_migrate_req", "1", "set"),
-        "net.migrate_req",
-        "without it, closing a listener at a reload resets the connections in its queue",
     ),
     Wish(
         SysctlSetting("net.ipv4.tcp_syncookies", "1", "set"),

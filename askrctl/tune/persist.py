@@ -9,7 +9,8 @@ keys, and how an edited file is noticed.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from askrctl.tune import keys, sysctld, units
+from askrctl.probes import sysctl_files
+from askrctl.tune import keys, units
 from askrctl.tune.disk import Disk
 
 NAME = "60-askr.conf"  # so that an administrator's later file wins
@@ -82,7 +83,7 @@ def paths(unit: str) -> dict[str, Format]:
 
 
 _ELSEWHERE = {
-    "/etc/sysctl.d/": sysctld.FOLDERS[1:],
+    "/etc/sysctl.d/": sysctl_files.FOLDERS[1:],
     "/etc/tmpfiles.d/": ("/run/tmpfiles.d", "/usr/lib/tmpfiles.d"),
     "/etc/systemd/system/": units.FOLDERS[1:],
 }

@@ -188,17 +188,17 @@ def _beats_later_files(draft: Draft, wish: Wish, key: Key, want: str) -> bool:
     path = f"/etc/sysctl.d/{draft.name}"
     after = sysctld.replaced(draft.sysctls, path, f"{key.name} = {want}\n")
     winner = sysctld.boot_winner(draft.disk, after, key.name)
-    if winner is None or winner.value is None or key.met(winner.value, want):
+    if winner is None or key.met(winner.value, want):
         other = sysctld.winner_of_system(draft.disk, after, key.name)
-        if other is not None and other.value is not None and not key.met(other.value, want):
+        if other is not None and not key.met(other.value, want):
             draft.notes.append(
-                f"`sysctl --system` would set {key.name} to {other.value} again: {other.where}"
+                f"`sysctl --system` would set {key.name} to {other.value} again: {other.place}"
             )
         return True
     draft.skip(
         key.name,
         wish,
-        f"{winner.where} sets it to {one_line(winner.value)} and is read after ours",
+        f"{winner.place} sets it to {one_line(winner.value)} and is read after ours",
         "change that line" + ("" if draft.options.win else ", or: askrctl tune plan --win"),
     )
     return False
@@ -207,7 +207,7 @@ def _beats_later_files(draft: Draft, wish: Wish, key: Key, want: str) -> bool:
 def _needs_file(draft: Draft, key: Key, current: str, want: str) -> bool:
     """The next boot would not leave what is wanted."""
     winner = sysctld.boot_winner(draft.disk, draft.sysctls, key.name)
-    if winner is not None and winner.value is not None:
+    if winner is not None:
         return not key.met(winner.value, want)
     return not key.same(current, want)
 
@@ -215,9 +215,9 @@ def _needs_file(draft: Draft, key: Key, current: str, want: str) -> bool:
 def _name_the_loser(draft: Draft, key: Key, path: str) -> None:
     """Say whose line ours will overrule."""
     loser = sysctld.boot_winner(draft.disk, draft.sysctls, key.name)
-    if loser is not None and loser.value is not None and loser.path != path:
+    if loser is not None and loser.path != path:
         draft.notes.append(
-            f"{key.name}: ours is read after {loser.where}, which sets it to "
+            f"{key.name}: ours is read after {loser.place}, which sets it to "
             f"{one_line(loser.value)}"
         )
 

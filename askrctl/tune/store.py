@@ -4,9 +4,11 @@
     /var/lib/askr/tune/     0700, root
         lock                flock(2): one askrctl changes the machine at a time
         0001.jsonl ...      a journal for each transaction, kept for good: the history
-        current             {"1": 10}: lines that each finished journal has at least
+        current             the index: {"lines": {"1": 10}, "items": [{"key": ..., "want": ...}]}
 
-The index catches what a checksum cannot: a journal cut at the end of a line, or gone.
+The index says how many lines each finished journal has at least, which catches what a checksum
+cannot: a journal cut at the end of a line, or gone. Its items are what should stand now; a check of
+the doctor reads them, and nobody else.
 """
 
 import contextlib
@@ -46,10 +48,7 @@ class Store:
     def journals(self) -> list[Journal]:
         """All of them, oldest first. DamagedError when one is not as we left it."""
         lines = self._index()
-        found: list[Journal] = []
-        for name in self.disk.names(self.folder):
-            if re.fullmatch(r"[0-9]{4,9}\.jsonl", name):
-                found.append(load(self.disk, f"{self.folder}/{name}"))
+        found = self._load()
         known = {journal.number: len(journal.records) for journal in found}
         for number, least in lines.items():
             path = self._path(number)
@@ -57,6 +56,12 @@ class Store:
                 raise DamagedError(path, "it is gone")
             if known[number] < least:
                 raise DamagedError(path, f"it has {known[number]} lines of {least}")
+        return found
+
+    def _load(self) -> list[Journal]:
+        names = self.disk.names(self.folder)
+        chosen = [name for name in names if re.fullmatch(r"[0-9]{4,9}\.jsonl", name)]
+        found = [load(self.disk, f"{self.folder}/{name}") for name in chosen]
         return sorted(found, key=lambda journal: journal.number)
 
     def _path(self, number: int) -> str:
@@ -67,15 +72,23 @@ class Store:
         if text is None:
             return {}
         try:
-            return {int(number): int(least) for number, least in json.loads(text).items()}
-        except (ValueError, TypeError, AttributeError):
+            lines = json.loads(text)["lines"]
+            return {int(number): int(least) for number, least in lines.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise DamagedError(self._index_path, "it is not the index that was written") from None
 
     def remember(self, journal: Journal) -> None:
-        """Note in the index how long this journal is."""
+        """Note in the index how long this journal is, and what should stand now."""
         index = self._index() | {journal.number: len(journal.records)}
-        text = json.dumps({str(number): least for number, least in sorted(index.items())})
+        items = [
+            {"key": key, "want": left} for key, (_item, left, _number) in self._standing().items()
+        ]
+        lines = {str(number): least for number, least in sorted(index.items())}
+        text = json.dumps({"lines": lines, "items": items}, indent=1)
         self.disk.write(self._index_path, text + "\n", 0o600)
+
+    def _standing(self) -> dict[str, tuple[Item, str, int]]:
+        return expected(self._load())
 
     def make(self) -> None:
         for folder in self.disk.missing_folders(f"{self.folder}/x"):

@@ -50,6 +50,10 @@ DIRECTIVES = {
     "LimitCORE": Directive("raise", _SIZE),
     "TasksMax": Directive("raise", r"[0-9]{1,10}|infinity"),
     "OOMScoreAdjust": Directive("set", r"-500|0"),
+    "Type": Directive("set", "notify"),
+    "Restart": Directive("set", "on-failure"),
+    "PrivateUsers": Directive("set", "no"),
+    "MemoryDenyWriteExecute": Directive("set", "no"),
     "TimeoutStopSec": Directive("raise", r"[0-9]{1,5}", 86400, 90),
     "AmbientCapabilities": Directive(
         "append", "CAP_(NET_BIND_SERVICE|IPC_LOCK|SYS_RESOURCE|SYS_NICE)"

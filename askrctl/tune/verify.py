@@ -65,8 +65,8 @@ def _boot_drift(disk: Disk, files: list[sysctld.File], item: Item, now: str | No
     for entry in persist.parse(persist.SYSCTL_D, now).values():
         found = sysctld.boot_winner(disk, files, entry.name)
         key = keys.SYSCTLS.get(entry.name)
-        if found is None or found.value is None or key is None:
+        if found is None or key is None:
             continue
         if found.path != item.key and not key.met(found.value, entry.value):
-            return f"at the next boot {found.where} sets {entry.name} to {one_line(found.value)}"
+            return f"at the next boot {found.place} sets {entry.name} to {one_line(found.value)}"
     return ""

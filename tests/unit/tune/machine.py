@@ -8,6 +8,7 @@ the real file system otherwise: files are in a temporary folder.
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,10 +47,15 @@ class Trouble(System):
     refuse: dict[str, int] = field(default_factory=dict)  # end of a path -> errno
     clamp: dict[str, str] = field(default_factory=dict)  # end of a path -> what becomes of a value
     space: int | None = None  # bytes that may still be written to files
+    meddle_at: int = 0  # the call during which somebody else does something
+    meddle: Callable[[], None] = lambda: None
+    on_put: Callable[[int], None] = lambda _number: None  # told which call is one of those
 
     def _step(self) -> bool:
         """True when this is the call to crash in, half-way."""
         self.calls += 1
+        if self.calls == self.meddle_at:
+            self.meddle()
         if self.calls != self.crash_at:
             return False
         if not self.torn:
@@ -57,6 +63,7 @@ class Trouble(System):
         return True
 
     def put(self, path: str, data: bytes) -> None:
+        self.on_put(self.calls + 1)
         torn = self._step()
         for end, number in self.refuse.items():
             if path.endswith(end):

@@ -216,7 +216,8 @@ def test_what_a_crash_left_is_undone_first_and_nothing_older(machine: Machine) -
     tune(machine, "apply", "--yes")  # the second one, of which we then take away the end
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:3]))
     index = machine.root / "var/lib/askr/tune/current"
-    index.write_text(json.dumps({"1": json.loads(index.read_text())["1"]}))
+    lines = json.loads(index.read_text())["lines"]
+    index.write_text(json.dumps({"lines": {"1": lines["1"]}, "items": []}))
     status = tune(machine, "status")
     assert status.returncode == 4 and "transaction 2 is interrupted" in status.stdout
     assert "transaction 2 was interrupted" in " ".join(tune(machine, "plan").stdout.split())

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from unit.tune import namespace
 
+from askrctl.probes import sysctl_files
+from askrctl.probes.host import Host
 from askrctl.tune import sysctld
 from askrctl.tune.disk import Disk
 
@@ -26,7 +28,7 @@ def tree(root: Path, files: dict[str, str]) -> Disk:
 
 def where(disk: Disk, key: str = KEY) -> str:
     found = sysctld.winner(sysctld.files(disk), key)
-    return "" if found is None else f"{found.where}={found.value}"
+    return "" if found is None else f"{found.place}={found.value}"
 
 
 def test_names_decide_not_folders(tmp_path: Path) -> None:
@@ -74,16 +76,16 @@ def test_an_explicit_key_beats_every_glob_and_a_lone_minus_excludes(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "path"),
+    ("name", "key"),
     [
-        ("kernel.domainname", "kernel/domainname"),
-        ("kernel/domainname", "kernel/domainname"),
-        ("net.ipv4.conf.enp3s0/200.forwarding", "net/ipv4/conf/enp3s0.200/forwarding"),
-        ("net/ipv4/conf/enp3s0.200/forwarding", "net/ipv4/conf/enp3s0.200/forwarding"),
+        ("kernel.domainname", "kernel.domainname"),
+        ("kernel/domainname", "kernel.domainname"),
+        ("net.ipv4.conf.enp3s0/200.forwarding", "net.ipv4.conf.enp3s0/200.forwarding"),
+        ("net/ipv4/conf/enp3s0.200/forwarding", "net.ipv4.conf.enp3s0/200.forwarding"),
     ],
 )
-def test_the_first_separator_decides(name: str, path: str) -> None:
-    assert sysctld.dotted(name) == path
+def test_the_first_separator_decides(name: str, key: str) -> None:
+    assert sysctl_files.normal(name) == key
 
 
 def test_procps_reads_sysctl_conf_once_more_at_the_end(tmp_path: Path) -> None:
@@ -94,11 +96,22 @@ def test_procps_reads_sysctl_conf_once_more_at_the_end(tmp_path: Path) -> None:
 
 def test_lines_that_nobody_takes_are_left_out() -> None:
     text = "; a\n#b\n  \nnonsense\n-net.core.somaxconn = 5\nnet.core.somaxconn=\n"
-    found = sysctld.parse(sysctld.File("/x", text))
+    found = sysctl_files.parse("/x", text)
     assert [(a.key, a.value, a.line) for a in found] == [
-        ("net/core/somaxconn", "5", 5),
-        ("net/core/somaxconn", "", 6),
+        ("net.core.somaxconn", "5", 5),
+        ("net.core.somaxconn", "", 6),
     ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_doctor_and_tune_name_the_same_line(tmp_path: Path, seed: int) -> None:
+    disk = tree(tmp_path, random_files(seed))
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    assignments = sysctl_files.assignments(Host(tmp_path, {}))
+    for key in KEYS:
+        ours = sysctld.winner(sysctld.files(disk), key)
+        theirs = [(item.path, item.value) for item in sysctl_files.setters(assignments, key)]
+        assert theirs[-1:] == ([(ours.path, ours.value)] if ours is not None else [])
 
 
 # --- against the programs themselves --------------------------------------------------------------
@@ -134,13 +147,25 @@ def random_files(seed: int) -> dict[str, str]:
     return files
 
 
-@pytest.mark.parametrize("seed", range(10))
+# A pattern that is repeated with the same value keeps its place, so the one after it wins.
+REPEATED = {
+    "/etc/sysctl.d/10-a.conf": "net.ipv4.tcp_retries* = 5\n",
+    "/etc/sysctl.d/20-b.conf": "net.ipv4.tcp_*retries1 = 6\n",
+    "/etc/sysctl.d/30-c.conf": "net.ipv4.tcp_retries* = 5\n",
+}
+
+
+def test_a_pattern_that_is_repeated_keeps_its_place(tmp_path: Path) -> None:
+    assert where(tree(tmp_path, REPEATED), "net.ipv4.tcp_retries1").endswith("20-b.conf:1=6")
+
+
+@pytest.mark.parametrize("files", [REPEATED, *map(random_files, range(10))])
 def test_systemd_sysctl_leaves_what_we_say_it_will(
-    tmp_path: Path, seed: int, require: Callable[[bool, str], None]
+    tmp_path: Path, files: dict[str, str], require: Callable[[bool, str], None]
 ) -> None:
     require(namespace.available(), "the right to make namespaces")
     require(Path(PROGRAM).exists(), "systemd-sysctl")
-    disk = tree(tmp_path, random_files(seed))
+    disk = tree(tmp_path, files)
     paths = [f"/proc/sys/{key.replace('.', '/')}" for key in KEYS]
     set_to_8 = "\n".join(f"echo 8 >{path}" for path in paths)
     script = f"{set_to_8}\n{PROGRAM} --prefix=/net || true\ncat {' '.join(paths)}"

@@ -2,6 +2,7 @@
 """Apply, undo, and what a crash leaves: never a mixed state, never a lost original."""
 
 import errno
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +157,30 @@ def test_what_somebody_changed_during_a_crash_is_kept_and_reported(roots: Iterat
             assert machine.read(OURS) is None
         touched = any(outcome.kept for outcome in outcomes)
         assert not touched or outcomes[0].kept[0].key == "net.core.somaxconn"
+
+
+def test_what_somebody_changes_while_we_work_is_kept(roots: Iterator[Path]) -> None:
+    """At any moment but within our own write(2), which nobody could tell from just before it."""
+    undone = 0
+    for number in itertools.count(1):
+        machine = make(next(roots))
+        puts: list[int] = []
+        system = Trouble(meddle_at=number)
+        system.meddle = functools.partial(machine.write, RMEM, "4096 131072 60000000\n")
+        system.on_put = puts.append
+        machine.system = system
+        outcome, refused = attempt(machine)
+        if system.calls < number:
+            if outcome is not None:
+                break
+            assert "nothing was changed" in refused
+        if number in puts:
+            continue
+        assert (machine.read(RMEM) or "").split() == ["4096", "131072", "60000000"], number
+        if outcome is None or outcome.state == "reverted":
+            undone += 1
+            assert machine.read(SOMAXCONN) == "128\n" and machine.read(OURS) is None
+    assert undone > 5
 
 
 def test_revert_keeps_what_was_changed_since_unless_it_is_forced(tmp_path: Path) -> None:
@@ -313,6 +338,20 @@ def test_a_journal_with_any_byte_changed_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for place in range(0, len(whole), 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DamagedError):
+            recover(machine)
+    assert machine.look() == after
+
+
+def test_a_journal_that_lacks_a_step_is_refused(tmp_path: Path) -> None:
+    machine = make(tmp_path)
+    apply(machine)
+    after = machine.look()
+    (tmp_path / "var/lib/askr/tune/current").unlink()  # so that only the chain can tell
+    path = tmp_path / "var/lib/askr/tune/0001.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    for first in range(1, len(lines) - 2):
+        path.write_text("".join([*lines[:first], *lines[first + 2 :]]))  # doing and did
         with pytest.raises(DamagedError):
             recover(machine)
     assert machine.look() == after
