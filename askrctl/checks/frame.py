@@ -96,9 +96,12 @@ class Context:
     def sysctl_ints(self, key: str) -> list[int]:
         text = self.sysctl(key)
         try:
-            return [int(word) for word in text.split()]
+            numbers = [int(word) for word in text.split()]
         except ValueError:
-            raise CannotTell(f"{sysctl_path(key)} holds {text[:40]!r}, not a number") from None
+            numbers = []
+        if not numbers:
+            raise CannotTell(f"{sysctl_path(key)} holds {text[:40]!r}, not a number")
+        return numbers
 
     def counters(self, path: str) -> tuple[str, str]:
         """The same file at the start of the run, and now."""
@@ -245,6 +248,10 @@ def _answers(check: Check, context: Context) -> list[Answer]:
         return [Answer(Status.UNKNOWN, str(error))]
     except FileNotFoundError as error:
         return [Answer(Status.SKIP, f"this machine has no {error.args[0]}")]
+    except (ValueError, LookupError) as error:  # a file does not hold what it should
+        sentence = f"what this machine says could not be understood: {error}"
+        trace = traceback.format_exc(limit=-3)
+        return [Answer(Status.UNKNOWN, sentence, evidence=(Evidence("traceback", trace),))]
     except Exception as error:  # a check that crashes is a finding, not a traceback
         sentence = (
             f"this check failed, which is a fault of askrctl: {type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 """The doctor on machines that are not this one: exactly the findings that were expected by hand."""
 
 import json
+import random
 import subprocess
 import tempfile
 from functools import cache
@@ -16,7 +17,7 @@ from askrctl import checks
 from askrctl.checks.report import Run
 from askrctl.cli.doctor import Selection, execute, open_machine
 from askrctl.cli.doctor_context import Words
-from askrctl.model import FileSetting, Finding, Status, SysctlSetting
+from askrctl.model import AskrError, FileSetting, Finding, Status, SysctlSetting
 
 NOTABLE = (Status.FAIL, Status.WARN, Status.INFO, Status.UNKNOWN)
 NAMES = machine.names()
@@ -136,3 +137,26 @@ def test_a_tree_can_be_given_on_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["host"]["hostname"] == "web1" and report["host"]["distro"] == "debian 12"
+
+
+RUBBISH = ("", "\n", "x", "a b \0 c", "-1", "9" * 30, "1 2", "[", "0::", "\xff" * 50)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("name", ["debian-12", "unit", "docker-quota", "serving-as-root"])
+def test_rubbish_in_a_file_is_unknown_and_never_a_traceback(
+    name: str, seed: int, tmp_path: Path
+) -> None:
+    one = machine.load(name)
+    root = machine.build(one, tmp_path)
+    rng = random.Random(seed)
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    files = sorted(path for path in files if path.name != ".probe.json")
+    for path in rng.sample(files, rng.choice([3, 20, min(80, len(files))])):
+        path.write_text(rng.choice(RUBBISH))
+    try:
+        run = look_at(one, root)
+    except AskrError:
+        return  # not even the target can be read: one sentence, which is fine
+    assert {r.finding.id for r in run.results} == {c.id for c in checks.ALL if not c.network}
+    assert not [r.finding for r in run.results if "fault of askrctl" in r.finding.because]
