@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from askrctl.config import Config
 from askrctl.model import Evidence, Finding, Fix, Status, Value, Wanted
-from askrctl.probes.host import CannotTell, Host, NotApplicable
+from askrctl.probes.host import CannotTell, Host, NotApplicable, Recorder
 from askrctl.probes.process import Target
 
 BUDGET_MS = 500.0  # of one check; a slower one says so in its evidence
@@ -96,9 +96,12 @@ class Context:
     def sysctl_ints(self, key: str) -> list[int]:
         text = self.sysctl(key)
         try:
-            return [int(word) for word in text.split()]
+            numbers = [int(word) for word in text.split()]
         except ValueError:
-            raise CannotTell(f"{sysctl_path(key)} holds {text[:40]!r}, not a number") from None
+            numbers = []
+        if not numbers:
+            raise CannotTell(f"{sysctl_path(key)} holds {text[:40]!r}, not a number")
+        return numbers
 
     def counters(self, path: str) -> tuple[str, str]:
         """The same file at the start of the run, and now."""
@@ -245,6 +248,10 @@ def _answers(check: Check, context: Context) -> list[Answer]:
         return [Answer(Status.UNKNOWN, str(error))]
     except FileNotFoundError as error:
         return [Answer(Status.SKIP, f"this machine has no {error.args[0]}")]
+    except (ValueError, LookupError) as error:  # a file does not hold what it should
+        sentence = f"what this machine says could not be understood: {error}"
+        trace = traceback.format_exc(limit=-3)
+        return [Answer(Status.UNKNOWN, sentence, evidence=(Evidence("traceback", trace),))]
     except Exception as error:  # a check that crashes is a finding, not a traceback
         sentence = (
             f"this check failed, which is a fault of askrctl: {type(error).__name__}: {error}"
@@ -254,11 +261,45 @@ def _answers(check: Check, context: Context) -> list[Answer]:
     return answers or [Answer(Status.SKIP, "there is nothing here that this applies to")]
 
 
+EVIDENCE_MAX = 4  # sources; a check that reads more says itself which of them matter
+
+
+def _sources(read: Recorder, target: Target) -> tuple[Evidence, ...]:
+    """What a check has read, for those that do not say it themselves."""
+    found = [
+        Evidence(path, " ".join(text.split())[:120])
+        for path, text in read.files.items()
+        if not path.startswith(("/etc/sysctl", "/usr/lib/sysctl", "/run/sysctl"))
+    ]
+    found += [
+        Evidence(f"{path}, later", " ".join(text.split())[:120])
+        for path, text in read.later.items()
+        if path not in read.files
+    ]
+    found += [Evidence(path, "may not be read") for path in sorted(read.denied)]
+    found += [Evidence(name, str(answer)[:120]) for name, answer in read.probes.items()]
+    if not found:  # it looked at the target only, which was read before
+        limits = ", ".join(f"{name} {soft}:{hard}" for name, (soft, hard) in target.limits.items())
+        found = [Evidence(f"target {target.kind}", f"user id {target.uid}, {limits}")]
+    return tuple(found[:EVIDENCE_MAX])
+
+
 def run_one(check: Check, context: Context) -> list[Finding]:
     """All findings of one check; never raises."""
+    read = Recorder()
+    watched = replace(context, host=replace(context.host, recorder=read))
     started = time.perf_counter()
-    answers = _answers(check, context)
+    answers = _answers(check, watched)
     elapsed = (time.perf_counter() - started) * 1000.0
+    if context.host.recorder is not None:
+        context.host.recorder.add(read)
+    quiet = (Status.OK, Status.SKIP)
+    answers = [
+        answer
+        if answer.evidence or answer.status in quiet
+        else replace(answer, evidence=_sources(read, context.target))
+        for answer in answers
+    ]
     return [_finding(check, answer, context, elapsed / len(answers)) for answer in answers]
 
 

@@ -55,7 +55,7 @@ def _nr_open(context: Context) -> Answer:
 
 
 def _file_max(context: Context) -> Answer:
-    used, _, limit = context.sysctl_ints("fs.file-nr")[:3]
+    used, limit = context.sysctl_int("fs.file-nr"), context.sysctl_int("fs.file-max")
     share = 100 * used // max(limit, 1)
     if share <= 70:
         return ok(used, f"of {limit}", unit="files")

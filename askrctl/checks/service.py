@@ -13,7 +13,7 @@ from askrctl.checks import remedy
 from askrctl.checks.frame import Answer, Check, Context, fail, info, ok, warn
 from askrctl.checks.php import facts
 from askrctl.config import parse_seconds
-from askrctl.model import Wanted
+from askrctl.model import AskrError, Wanted
 from askrctl.probes import process
 from askrctl.probes.host import NotApplicable
 from askrctl.probes.process import Directive, last, words
@@ -36,6 +36,10 @@ def _unit(context: Context) -> list[Directive]:
 def _present(context: Context) -> Answer:
     found = _unit(context)
     paths = list(dict.fromkeys(item.path for item in found))
+    try:
+        process.of_unit(context.host, context.unit)
+    except AskrError as error:
+        return fail(f"the unit cannot start: {error.message}", context.unit)
     return ok(context.unit, f"{len(paths)} files").at("files", ", ".join(paths))
 
 

@@ -276,20 +276,37 @@ def _shadow(context: Context) -> list[Answer]:
     return answers
 
 
+def _left_by_tune(context: Context) -> dict[str, str]:
+    """Sysctls that tune changed since this boot and nobody reverted: key -> value."""
+    boot = context.host.get("/proc/sys/kernel/random/boot_id")
+    found: dict[str, str] = {}
+    for path in context.host.glob(f"{JOURNAL}/[0-9]*.jsonl"):
+        records = [json.loads(line)["record"] for line in context.host.read(path).splitlines()]
+        begin, (state, _) = records[0][1], records[-1]
+        items = [item for item in begin.get("items", ()) if item.get("kind") == "sysctl"]
+        if begin.get("boot") not in (None, "", boot):
+            continue  # a boot takes runtime values back by itself
+        for item in items:
+            if state in ("committed", "confirmed"):
+                found[item["key"]] = _normal(item["want"])
+            elif state == "reverted":
+                found.pop(item["key"], None)
+    return found
+
+
 def _drift(context: Context) -> list[Answer]:
     """Values that tune left, and that somebody changed since."""
-    text = context.host.get(f"{JOURNAL}/current")
-    if not text:
-        raise NotApplicable("askrctl tune has not changed this machine")
-    rows = json.loads(text).get("items", [])
+    left = _left_by_tune(context)
+    if not left:
+        raise NotApplicable("askrctl tune has changed nothing here that this boot still has")
     answers = []
-    for row in rows:
-        key, want = str(row.get("key", "")), _normal(str(row.get("want", "")))
+    for key, want in left.items():
         live = _normal(context.host.get(sysctl_path(key)))
-        if live and want and live != want:
+        if live and live != want:
             fix = remedy.by_hand("askrctl tune verify")
-            answers.append(warn(f"tune set {want}, now it is {live}", live, fix=fix).to(key))
-    return answers or [ok(len(rows), "what tune set still holds", unit="values")]
+            sentence = f"tune set {want}, now it is {live}: somebody changed it since"
+            answers.append(warn(sentence, live, wanted=Wanted("==", want), fix=fix).to(key))
+    return answers or [ok(len(left), "what tune set still holds", unit="values")]
 
 
 def _check(name: str, title: str, judge: Any, scope: str = "host", **more: Any) -> Check:

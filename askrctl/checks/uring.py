@@ -198,8 +198,9 @@ def _feature(names: tuple[str, ...], absent: Status, why: str) -> Callable[[Cont
         if any(name in first.detail for name in _SCARCE):
             raise CannotTell(f"it could not be tried: {first.detail}")
         sentence = f"{missing[0]} does not work on this kernel: {why}"
-        newer = "modprobe tls" if names == ("ktls",) else f"Linux {first.minimum} or newer"
-        answer = Answer(absent, sentence, fix=remedy.by_hand(newer))
+        if absent is Status.SKIP:
+            return Answer(absent, f"{sentence} (the server does not need it)")
+        answer = Answer(absent, sentence, fix=remedy.by_hand(f"Linux {first.minimum} or newer"))
         return answer.at(missing[0], first.detail or "not supported")
 
     return judge
@@ -210,7 +211,7 @@ def _sqpoll(context: Context) -> Answer:
     if "sqpoll" not in found.probes:
         raise NotApplicable(f"io_uring cannot be reached here ({found.cause})")
     works = "works" if found.probes["sqpoll"].ok else "does not work"
-    return info(f"{works}; the server leaves it off: its thread takes a core from the workers")
+    return ok(because=f"{works}; the server leaves it off: its thread takes a worker's core")
 
 
 def _iowq(context: Context) -> Answer:
@@ -265,14 +266,15 @@ def _of(name: str, title: str, probes: str, absent: Status, why: str) -> Check:
     return Check(f"iouring.{name}", title, judge, "process", refs=(_MAN,))
 
 
-_WARN, _INFO = Status.WARN, Status.INFO
+# What the server does not use may be missing: that is said, and is no finding.
+_WARN, _SPARE = Status.WARN, Status.SKIP
 _FEATURES = (
     _of("core", "Basic operations", "core", _WARN, "no ring can serve without them"),
     _of(
         "accept_multishot",
         "Multishot accept",
         "accept_multishot",
-        _INFO,
+        _SPARE,
         "each connection costs a submission of its own",
     ),
     _of(
@@ -283,28 +285,28 @@ _FEATURES = (
         "pbuf_inc",
         "Incremental buffer use",
         "buffer_incremental",
-        _INFO,
+        _SPARE,
         "short messages take a whole buffer each",
     ),
     _of(
         "bundle",
         "Receive and send bundles",
         "recv_bundle send_bundle",
-        _INFO,
+        _SPARE,
         "there is one completion for each buffer",
     ),
     _of(
         "send_zc",
         "Zero-copy send",
         "send_zc sendmsg_zc",
-        _INFO,
+        _SPARE,
         "large answers are copied, as everywhere else",
     ),
     _of(
         "direct_fds",
         "Direct descriptors",
         "direct_fds fd_install",
-        _INFO,
+        _SPARE,
         "connections take entries of the process's file table",
     ),
     _of(
@@ -318,32 +320,32 @@ _FEATURES = (
         "no_sqarray",
         "Rings without an index array",
         "no_sqarray",
-        _INFO,
+        _SPARE,
         "each ring takes a little more memory",
     ),
     _of(
         "reg_wait",
         "Registered waits",
         "registered_wait min_wait",
-        _INFO,
+        _SPARE,
         "each wait copies its arguments",
     ),
-    _of("napi", "Busy polling by the ring", "napi", _INFO, "an option for low latency only"),
+    _of("napi", "Busy polling by the ring", "napi", _SPARE, "an option for low latency only"),
     _of(
         "registered_ring",
         "Registered ring descriptors",
         "registered_ring",
-        _INFO,
+        _SPARE,
         "each call looks the descriptor up",
     ),
     _of(
         "restrictions",
         "Ring restrictions",
         "restrictions",
-        _INFO,
+        _SPARE,
         "a ring cannot give up operations it does not need",
     ),
-    _of("ktls", "Kernel TLS", "ktls", _INFO, "TLS stays in the worker, without sendfile"),
+    _of("ktls", "Kernel TLS", "ktls", _SPARE, "TLS stays in the worker, without sendfile"),
 )
 
 

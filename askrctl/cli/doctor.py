@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from askrctl.cli import doctor_formats as formats
 from askrctl.model import AskrError, Finding, ProbeVerdict, Status
 
 HELP = """
@@ -37,6 +36,8 @@ app = typer.Typer(
 
 MIN_NAMES = ("fail", "warn", "unknown", "info", "skip", "ok")
 FAIL_ON = ("fail", "warn", "never")
+FORMATS = ("text", "json", "junit", "prom", "nagios")
+NAGIOS_LINE = 80  # what Nagios shows of an answer
 Only = Annotated[
     list[str] | None, typer.Option("--only", help="An id, a group, or a pattern such as net.tcp_*.")
 ]
@@ -68,6 +69,11 @@ def seconds(text: str) -> float:
         return parse_seconds(float(text) if text.replace(".", "", 1).isdigit() else text)
     except ValueError as error:
         raise AskrError(f"{text!r} is not {error}", code=2) from None
+
+
+def split(given: list[str] | None) -> tuple[str, ...]:
+    """--only a --only b, or --only a,b."""
+    return tuple(word for item in given or () for word in item.split(",") if word)
 
 
 def check_names(patterns: tuple[str, ...], option: str) -> None:
@@ -226,7 +232,7 @@ def doctor_command(
         network=network,
         timeout_s=seconds(timeout),
     )
-    choice = Selection(tuple(only or ()), tuple(skip or ()), accept)
+    choice = Selection(split(only), split(skip), accept)
     wish = Wish(
         "json" if as_json else form, minimum, show, fail_on, output, watch=watch, verbose=verbose
     )
@@ -253,13 +259,13 @@ def _guarded(root: Path, words: Any, choice: Selection, wish: Wish) -> int:
     except AskrError as error:
         if wish.form != "nagios":
             raise
-        typer.echo(f"ASKR UNKNOWN - {error.message}"[: formats.NAGIOS_LINE])
+        typer.echo(f"ASKR UNKNOWN - {error.message}"[:NAGIOS_LINE])
         return 3
 
 
 def _doctor(root: Path, words: Any, choice: Selection, wish: Wish) -> int:
-    if wish.form not in formats.FORMATS:
-        names = ", ".join(formats.FORMATS)
+    if wish.form not in FORMATS:
+        names = ", ".join(FORMATS)
         raise AskrError(f"--format {wish.form}: it can be {names}", code=2)
     if wish.fail_on not in FAIL_ON:
         raise AskrError(f"--fail-on {wish.fail_on}: it can be fail, warn or never", code=2)
@@ -278,6 +284,7 @@ def _doctor(root: Path, words: Any, choice: Selection, wish: Wish) -> int:
 
 def _deliver(run: Any, wish: Wish) -> int:
     from askrctl.checks import report
+    from askrctl.cli import doctor_formats as formats
 
     if wish.form == "text" and wish.output is None:
         _print_text(run, wish)
@@ -293,6 +300,8 @@ def _deliver(run: Any, wish: Wish) -> int:
 
 
 def _as_text(run: Any, wish: Wish) -> str:
+    from askrctl.cli import doctor_formats as formats
+
     match wish.form:
         case "json":
             return formats.as_json(run)
@@ -306,6 +315,8 @@ def _as_text(run: Any, wish: Wish) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    from askrctl.cli import doctor_formats as formats
+
     try:
         formats.write_whole(path, text.encode())
     except OSError as error:

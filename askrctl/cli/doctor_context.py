@@ -203,7 +203,8 @@ def _auto_target(host: Host, config: Config, status: dict[str, Any] | None) -> T
             return replace(found, name=status["user"])
         return process.as_user(process.find_user(host, status["user"]), base)
     if process.unit_files(host, UNIT):
-        return process.of_unit(host, UNIT)
+        with suppress(AskrError):  # a unit that cannot be understood: sd.unit says so
+            return process.of_unit(host, UNIT)
     if config.server.user and base.uid == 0:
         return process.as_user(process.find_user(host, config.server.user), base)
     return base

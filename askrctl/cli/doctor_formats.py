@@ -9,9 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from askrctl.checks.report import Result, Run, document
+from askrctl.cli.doctor import NAGIOS_LINE
 from askrctl.model import Status
 
-FORMATS = ("text", "json", "junit", "prom", "nagios")
 _PROM_VALUES = {
     Status.OK: 0,
     Status.INFO: 1,
@@ -21,7 +21,6 @@ _PROM_VALUES = {
     Status.SKIP: -1,
 }
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-NAGIOS_LINE = 80
 
 
 def as_json(run: Run) -> str:

@@ -42,6 +42,15 @@ class Recorder:
     listed: dict[str, list[str]] = field(default_factory=dict)
     probes: dict[str, Any] = field(default_factory=dict)
 
+    def add(self, other: "Recorder") -> None:
+        """What a part of the run has read."""
+        self.files.update(other.files)
+        self.later.update(other.later)
+        self.links.update(other.links)
+        self.denied |= other.denied
+        self.listed.update(other.listed)
+        self.probes.update(other.probes)
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -100,10 +109,10 @@ class Host:
 
     def read_again(self, path: str) -> str:
         """A counter's text later in the same run. A captured tree has it under `later`."""
-        if self.recorded is not None:
-            later = self.recorded.get("later", {})
-            return str(later[path]).strip() if path in later else self.read(path)
-        text = self.read(path)
+        if self.recorded is not None and path in self.recorded.get("later", {}):
+            text = str(self.recorded["later"][path]).strip()
+        else:
+            text = self.read(path)
         if self.recorder is not None:
             self.recorder.later[path] = text
         return text

@@ -63,6 +63,8 @@ def cgroup(host: Host, pid: str = "self") -> Cgroup:
     """/proc/PID/cgroup (cgroups(7))."""
     unified, controllers = "", []
     for line in host.get(f"/proc/{pid}/cgroup").splitlines():
+        if line.count(":") < 2:
+            continue
         number, names, path = line.split(":", 2)
         if number == "0" and not names:
             unified = path
@@ -102,8 +104,8 @@ def cpu_quota(host: Host, pid: str = "self") -> float | None:
     limits = []
     for text in group_files(host, "cpu", "cpu.cfs_quota_us", "cpu.max", pid):
         words = text.split()
-        if len(words) == 2 and words[0].isdigit():
-            limits.append(int(words[0]) / int(words[1]))
+        if len(words) == 2 and words[0].isdigit() and words[1].isdigit():
+            limits.append(int(words[0]) / max(1, int(words[1])))
         elif len(words) == 1 and words[0].isdigit():
             limits.append(int(words[0]) / _v1_period(host, pid))
     return min(limits, default=None)
@@ -111,7 +113,7 @@ def cpu_quota(host: Host, pid: str = "self") -> float | None:
 
 def _v1_period(host: Host, pid: str) -> int:
     texts = group_files(host, "cpu", "cpu.cfs_period_us", "", pid)
-    return int(texts[0]) if texts and texts[0].isdigit() else 100_000
+    return max(1, int(texts[0])) if texts and texts[0].isdigit() else 100_000
 
 
 def memory_limit(host: Host, pid: str = "self") -> int | None:

@@ -78,7 +78,8 @@ def parse_limits(text: str) -> dict[str, tuple[int, int]]:
     for line in text.splitlines():
         name = _LIMIT_NAMES.get(line[:26].strip())
         words = line[26:].split()
-        if name is not None and len(words) >= 2:
+        known = name is not None and len(words) >= 2
+        if name and known and all(word == "unlimited" or word.isdigit() for word in words[:2]):
             soft, hard = (UNLIMITED if word == "unlimited" else int(word) for word in words[:2])
             found[name] = (soft, hard)
     return found
@@ -104,6 +105,17 @@ def of_process(host: Host, pid: int | None) -> Target:
         raise AskrError(f"there is no process {pid}", "askrctl doctor --target self") from None
     except CannotTell as error:
         raise AskrError(str(error), f"sudo askrctl doctor --target pid:{pid}", code=3) from None
+    try:
+        return _target(host, pid, status, limits)
+    except (ValueError, IndexError):
+        message = f"{where}/status could not be understood"
+        raise AskrError(message, "askrctl doctor --target user:NAME", code=3) from None
+
+
+def _target(
+    host: Host, pid: int | None, status: dict[str, str], limits: dict[str, tuple[int, int]]
+) -> Target:
+    where = f"/proc/{pid if pid is not None else 'self'}"
     return Target(
         kind="self" if pid is None else "pid",
         name="" if pid is None else str(pid),
@@ -124,7 +136,8 @@ def find_user(host: Host, name: str) -> Credentials:
     """A user of that machine, by name or number."""
     for line in host.get("/etc/passwd").splitlines():
         words = line.split(":")
-        if len(words) >= 4 and name in (words[0], words[2]):
+        numbers = len(words) >= 4 and words[2].isdigit() and words[3].isdigit()
+        if numbers and name in (words[0], words[2]):
             uid, gid = int(words[2]), int(words[3])
             return Credentials(uid, gid, _groups(host, words[0], gid), words[0])
     raise AskrError(f"there is no user {name!r}", "askrctl doctor --target self", code=2)
@@ -132,7 +145,11 @@ def find_user(host: Host, name: str) -> Credentials:
 
 def _groups(host: Host, user: str, gid: int) -> tuple[int, ...]:
     rows = (line.split(":") for line in host.get("/etc/group").splitlines())
-    more = (int(row[2]) for row in rows if len(row) >= 4 and user in row[3].split(","))
+    more = (
+        int(row[2])
+        for row in rows
+        if len(row) >= 4 and row[2].isdigit() and user in row[3].split(",")
+    )
     return (gid, *more)
 
 
@@ -213,7 +230,10 @@ def words(found: list[Directive], name: str) -> list[str]:
 
 def parse_limit(text: str) -> tuple[int, int]:
     """`soft:hard` or one value for both; sizes may have K, M, G (systemd.exec(5))."""
-    pair = [_limit_number(word) for word in text.split(":", 1)]
+    try:
+        pair = [_limit_number(word) for word in text.split(":", 1)]
+    except ValueError:
+        raise AskrError(f"{text!r} is no limit: see systemd.exec(5)", code=3) from None
     return pair[0], pair[-1]
 
 
