@@ -21,6 +21,7 @@ KIB = 1024
 MIB = 1024 * KIB
 WORKERS_MAX = 128  # half of the status pages: two generations live side by side during a reload
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
+SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
 ENVIRONMENT_PREFIX = "ASKR_"
 Number = TypeVar("Number", int, float)
 
@@ -78,7 +79,10 @@ class PhpConfig:
 class StaticConfig:
     index: tuple[str, ...] = ("index.php", "index.html")
     precompressed: bool = True  # serve x.br, x.zst and x.gz beside x
-    symlinks: str = "beneath"  # "beneath": never out of the root; "follow": anywhere
+    # Where a symlink in the document root may lead: "application": anywhere beneath the served
+    # PATH, as Laravel's storage:link needs; "beneath": not out of the document root; "follow":
+    # anywhere; "never": nowhere. Whichever: never to PHP source, dotfiles or backups.
+    symlinks: str = "application"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "php.max_requests": _between(_number, 0, 1 << 31),
     "static.index": _texts,
     "static.precompressed": _flag,
-    "static.symlinks": _one_of("beneath", "follow"),
+    "static.symlinks": _one_of(*SYMLINK_POLICIES),
 }
 
 

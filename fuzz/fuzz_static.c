@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Invariant: whatever the path, what is sent was marked PUBLIC and what is run is one of the
- * scripts that are there; under "follow" what operators linked to from outside may be sent too, but
- * never source.
+ * scripts that are there; what operators linked to from outside may be sent too as far as the
+ * policy goes, but never source.
  *
  * The input is a byte of options and then paths, one a line. The tree they are looked for in has a
  * file of every kind that must not be served, each marked SECRET. */
@@ -9,7 +9,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
-enum { SCRIPTS = 1, WORKER = 2, FOLLOW = 4, SIBLINGS = 8, WALK = 16, NO_FRONT = 32, STILL = 64 };
+enum {
+    SCRIPTS = 1,
+    WORKER = 2,
+    FOLLOW = 4,
+    SIBLINGS = 8,
+    WALK = 16,
+    NO_FRONT = 32,
+    STILL = 64,
+    APPLICATION = 128, /* folder/: what is OUTSIDE of the root is beneath it, /proc is not */
+};
 
 static struct site site;
 
@@ -92,7 +101,10 @@ static void open_with(uint8_t options)
 {
     site.options.scripts = (options & SCRIPTS) != 0 && (options & WORKER) == 0;
     site.options.everything_to_front = (options & WORKER) != 0;
-    site.options.follow_symlinks = (options & FOLLOW) != 0;
+    site.options.application = site.folder;
+    site.options.symlinks = (options & FOLLOW) != 0        ? ASKR_SYMLINKS_FOLLOW
+                            : (options & APPLICATION) != 0 ? ASKR_SYMLINKS_APPLICATION
+                                                           : ASKR_SYMLINKS_BENEATH;
     site.options.precompressed = (options & SIBLINGS) != 0;
     site.options.front = (options & NO_FRONT) != 0 ? NULL : "index.php";
     site_open(&site);
@@ -108,8 +120,10 @@ static void check_file(const struct static_target *target)
 {
     char text[16];
     size_t size = site_content(target->entry, text, sizeof text);
-    if (site.options.follow_symlinks) /* /proc is as good a place outside as any */
+    if (site.options.symlinks == ASKR_SYMLINKS_FOLLOW) /* /proc is as good a place as any */
         must(!begins(text, size, "SECRET"));
+    else if (site.options.symlinks == ASKR_SYMLINKS_APPLICATION)
+        must(begins(text, size, "PUBLIC") || begins(text, size, "OUTSIDE"));
     else
         must(begins(text, size, "PUBLIC"));
     static_release(site.files, target->entry);
@@ -119,7 +133,7 @@ static void check_file(const struct static_target *target)
 static struct slice without_detours(struct slice name)
 {
     static const char detour[] = "/up/root/";
-    bool may_leave = site.options.follow_symlinks || !site.files->has_openat2;
+    bool may_leave = site.options.symlinks != ASKR_SYMLINKS_BENEATH || !site.files->has_openat2;
     while (may_leave && begins(name.data, name.size, detour)) {
         name.data += sizeof detour - 2;
         name.size -= sizeof detour - 2;

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import Config
+from askrctl.config import SYMLINK_POLICIES, Config
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.detect import Application
 
@@ -131,7 +131,8 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "index_files": list(config.static.index[:_INDEX_MAX]),
         "server_header": config.server.server_header,
         "temp_dir": config.server.temp_dir,
-        "follow_symlinks": int(config.static.symlinks == "follow"),
+        "application": str(plan.application.path),
+        "symlinks": SYMLINK_POLICIES.index(config.static.symlinks),
         "precompressed": int(config.static.precompressed),
         "scripts": int(plan.php is not None),
         "head_size_max": limits.head_size,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * What must never be served, asked for in every way that has worked somewhere: traversal,
- * encodings, hidden and backup names, PHP source, symlinks by both policies, things that are no
+ * encodings, hidden and backup names, PHP source, symlinks by each policy, things that are no
  * files. Each table runs with openat2() and with the walk that stands in for it. */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -14,16 +14,23 @@
 
 struct policy_case {
     const char *path, *beneath, *follow;
-    const char *walk; /* beneath, but without openat2() */
+    const char *walk;        /* beneath, but without openat2() */
+    const char *application; /* the folder that the root is in */
 };
 
-#define SAME(path, expected)               \
-    {                                      \
-        path, expected, expected, expected \
+#define SAME(path, expected)                         \
+    {                                                \
+        path, expected, expected, expected, expected \
     }
-#define LINK(path, beneath, follow)    \
-    {                                  \
-        path, beneath, follow, beneath \
+/* Out of the application. */
+#define LINK(path, beneath, follow)             \
+    {                                           \
+        path, beneath, follow, beneath, beneath \
+    }
+/* Out of the root, but not out of the application. */
+#define NEAR(path, application, follow)               \
+    {                                                 \
+        path, "denied", follow, "denied", application \
     }
 
 static const struct policy_case hostile[] = {
@@ -106,17 +113,24 @@ static const struct policy_case hostile[] = {
     SAME("/link-inside.txt", "file PUBLIC hello"),
     SAME("/link-folder/one.txt", "file PUBLIC one"),
     SAME("/link-up/hello.txt", "file PUBLIC hello"),
-    LINK("/link-outside.txt", "denied", "file outside"),
-    {"/link-absolute.txt", "denied", "file PUBLIC hello", "file PUBLIC hello"},
-    LINK("/link-elsewhere/outside.txt", "denied", "file outside"),
-    LINK("/link-elsewhere", "denied", "missing"),
+    NEAR("/link-outside.txt", "file outside", "file outside"),
+    {"/link-absolute.txt", "denied", "file PUBLIC hello", "file PUBLIC hello", "file PUBLIC hello"},
+    NEAR("/link-absolute-outside.txt", "file outside", "file outside"),
+    NEAR("/link-elsewhere/outside.txt", "file outside", "file outside"),
+    NEAR("/link-elsewhere", "missing", "missing"),
+    LINK("/link-far.txt", "denied", "file far"),
+    LINK("/link-far/far.txt", "denied", "file far"),
+    LINK("/link-far-chain.txt", "denied", "file far"),
     SAME("/link-loop", "denied"),
     SAME("/link-broken", "missing"),
-    LINK("/link-chain.txt", "denied", "file outside"),
+    NEAR("/link-chain.txt", "file outside", "file outside"),
     /* Out, and in again. */
-    {"/link-round/root/hello.txt", "denied", "file PUBLIC hello", "file PUBLIC hello"},
+    {"/link-round/root/hello.txt", "denied", "file PUBLIC hello", "file PUBLIC hello",
+     "file PUBLIC hello"},
     SAME("/link-to-source.txt", "missing"),
-    LINK("/link-to-outer-source.txt", "denied", "missing"),
+    NEAR("/link-to-outer-source.txt", "missing", "missing"),
+    NEAR("/link-to-outer-backup.txt", "missing", "missing"),
+    NEAR("/link-to-outer-hidden.txt", "denied", "file SECRET above"),
     SAME("/link-to-env.txt", "denied"),
     SAME("/link-to-git/config", "denied"),
     SAME("/link-to-backup.txt", "missing"),
@@ -130,9 +144,9 @@ static const struct policy_case running[] = {
     SAME("/run.php", "script /run.php"),
     SAME("/link.php", "script /link.php"),
     SAME("/link.php/x", "script /link.php info /x"),
-    LINK("/link-run.php", "denied", "script /link-run.php"),
+    NEAR("/link-run.php", "missing", "script /link-run.php"), /* storage is for uploads */
     SAME("/picture.php", "missing"), /* a symlink to an upload runs nothing */
-    LINK("/link-elsewhere/outer.php", "denied", "script /link-elsewhere/outer.php"),
+    NEAR("/link-elsewhere/outer.php", "missing", "script /link-elsewhere/outer.php"),
     SAME("/loop.php", "denied"),
     LINK("/link-hidden.php", "denied", "missing"),
     SAME("/pipe.php", "missing"),
@@ -164,6 +178,8 @@ static void make_names(struct site *site)
     site_put(site, "root/run.php", "<?php run");
     site_put(site, "outside.txt", "outside");
     site_put(site, "outer.php", "<?php outer");
+    site_put(site, "outer.bak", "SECRET backup");
+    site_put(site, ".hidden/above.txt", "SECRET above");
     site_put(site, ".outer.php", "<?php hidden");
 }
 
@@ -184,6 +200,8 @@ static void make_links(struct site *site)
         {"link-round", "../"},
         {"link-to-source.txt", "source.php"},
         {"link-to-outer-source.txt", "../outer.php"},
+        {"link-to-outer-backup.txt", "../outer.bak"},
+        {"link-to-outer-hidden.txt", "../.hidden/above.txt"},
         {"link-to-env.txt", ".env"},
         {"link-to-git", ".git"},
         {"link-to-backup.txt", "notes.bak"},
@@ -200,6 +218,19 @@ static void make_links(struct site *site)
     }
     snprintf(target, sizeof target, "%s/hello.txt", site->root);
     site_link(site, target, "root/link-absolute.txt");
+    site_path(site, "outside.txt", target);
+    site_link(site, target, "root/link-absolute-outside.txt");
+}
+
+static void make_far_links(struct site *site, struct site *far)
+{
+    char path[PATH_MAX];
+    site_put(far, "far.txt", "far");
+    site_path(far, "far.txt", path);
+    site_link(site, path, "root/link-far.txt");
+    site_link(site, path, "outside-far.txt");
+    site_link(site, "../outside-far.txt", "root/link-far-chain.txt");
+    site_link(site, far->folder, "root/link-far");
 }
 
 static void make_no_files(struct site *site)
@@ -222,27 +253,62 @@ static void check_table(struct site *site, const struct policy_case *cases, size
     char name[100];
     site_open(site);
     site->files->has_openat2 = has_openat2 && site->files->has_openat2;
-    bool follow = site->options.follow_symlinks;
-    snprintf(name, sizeof name, "%s, %s", follow ? "follow" : "beneath",
-             has_openat2 ? "openat2" : "walk");
+    static const char *const policies[] = {"beneath", "application", "follow"};
+    enum askr_symlinks policy = site->options.symlinks;
+    snprintf(name, sizeof name, "%s, %s", policies[policy], has_openat2 ? "openat2" : "walk");
     for (size_t i = 0; i < count; i++) {
-        const char *expected = follow        ? cases[i].follow
-                               : has_openat2 ? cases[i].beneath
-                                             : cases[i].walk;
+        const char *expected = policy == ASKR_SYMLINKS_FOLLOW        ? cases[i].follow
+                               : policy == ASKR_SYMLINKS_APPLICATION ? cases[i].application
+                               : has_openat2                         ? cases[i].beneath
+                                                                     : cases[i].walk;
         site_check(site, cases[i].path, expected, name);
     }
 }
 
 static void check_everywhere(struct site *site, bool has_openat2)
 {
-    for (int follow = 0; follow < 2; follow++) {
-        site->options.follow_symlinks = follow == 1;
+    site->options.application = site->folder;
+    for (int policy = ASKR_SYMLINKS_BENEATH; policy <= ASKR_SYMLINKS_FOLLOW; policy++) {
+        site->options.symlinks = (enum askr_symlinks)policy;
         site->options.scripts = false;
         check_table(site, hostile, COUNT_OF(hostile), has_openat2);
         site->options.scripts = true;
         check_table(site, running, COUNT_OF(running), has_openat2);
     }
-    site->options.follow_symlinks = site->options.scripts = false;
+    site->options.symlinks = ASKR_SYMLINKS_BENEATH;
+    site->options.scripts = false;
+}
+
+static void check_never(struct site *site, bool has_openat2)
+{
+    site->options.symlinks = ASKR_SYMLINKS_NEVER;
+    site_open(site);
+    site->files->has_openat2 = has_openat2 && site->files->has_openat2;
+    site_check(site, "/hello.txt", "file PUBLIC hello", "never");
+    site_check(site, "/link-inside.txt", "denied", "never");
+    site_check(site, "/link-folder/one.txt", "denied", "never");
+    site_check(site, "/link-far.txt", "denied", "never");
+    site->options.symlinks = ASKR_SYMLINKS_BENEATH;
+}
+
+/* A folder whose name begins like the application's is not beneath it. */
+static void check_neighbour(struct site *site)
+{
+    char application[PATH_MAX];
+    site_put(site, "app/root/hello.txt", "PUBLIC hello");
+    site_put(site, "app2/near.txt", "near");
+    site_link(site, "../../app2/near.txt", "app/root/near.txt");
+    site_path(site, "app", application);
+    struct static_options before = site->options;
+    char root[PATH_MAX];
+    site_path(site, "app/root", root);
+    site->options.root = root;
+    site->options.application = application;
+    site->options.symlinks = ASKR_SYMLINKS_APPLICATION;
+    site_open(site);
+    site_check(site, "/hello.txt", "file PUBLIC hello", "an application with a neighbour");
+    site_check(site, "/near.txt", "denied", "of a name that begins like its own");
+    site->options = before;
 }
 
 /* A root that is a symlink, as deploys have it, is what it was when it was opened. */
@@ -329,15 +395,20 @@ static void check_permissions(struct site *site)
 
 int main(void)
 {
-    struct site site;
+    struct site site, far;
     site_init(&site);
+    site_init(&far);
     make_names(&site);
     make_links(&site);
+    make_far_links(&site, &far);
     make_no_files(&site);
     site_open(&site);
     if (site.files->has_openat2)
         check_everywhere(&site, true);
     check_everywhere(&site, false);
+    check_never(&site, true);
+    check_never(&site, false);
+    check_neighbour(&site);
     check_linked_root(&site);
     site.options.root = site.root;
     site_open(&site);
@@ -345,5 +416,6 @@ int main(void)
     check_refused(&site, EPERM);
     check_permissions(&site);
     site_close(&site);
+    site_close(&far);
     return TAP_END();
 }

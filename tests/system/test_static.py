@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from system.conftest import Serve
+from system.conftest import Serve, copy_app
 from system.harness import Server, wait_until
 
 TEXT = b"Hello, static!\n" * 10
@@ -173,6 +173,32 @@ def test_what_must_stay_inside_stays_inside(site: Server, target: str) -> None:
     assert b"SECRET" not in answer.body
     assert b"outside" not in answer.body.replace(target.encode(), b"")
     assert b"secret()" not in answer.body
+
+
+def test_linked_storage_of_the_application_is_served_and_never_run(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """What `artisan storage:link` makes: an absolute symlink out of the document root."""
+    app = copy_app("matrix", tmp_path)
+    storage = app / "storage/app/public"
+    storage.mkdir(parents=True)
+    (storage / "avatar.png").write_bytes(b"picture")
+    (storage / "shell.php").write_bytes(b"<?php echo 'ran ' . 6 * 7;")
+    (storage / ".gitignore").write_bytes(b"SECRET")
+    (app / ".env").write_bytes(b"SECRET")
+    (app / "public/storage").symlink_to(storage)
+    (app / "public/environment.txt").symlink_to("../.env")
+    (tmp_path / "other.txt").write_bytes(b"SECRET")
+    (app / "public/other.txt").symlink_to(tmp_path / "other.txt")
+    server = serve(app)
+    assert server.get("/storage/avatar.png").body == b"picture"
+    assert b"ran 42" not in (shell := server.get("/storage/shell.php").body)
+    assert b"<?php" not in shell
+    for target in ("/storage/.gitignore", "/environment.txt", "/other.txt"):
+        answer = server.get(target)
+        assert (answer.status, b"SECRET" in answer.body) == (403, False), target
+    strict = serve(app, config={"static": {"symlinks": "beneath"}})
+    assert strict.get("/storage/avatar.png").status == 403
 
 
 def test_another_method_is_405_and_says_which_are_allowed(site: Server) -> None:

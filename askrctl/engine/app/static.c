@@ -64,7 +64,7 @@ static int keep_options(struct static_files *files, const struct static_options 
     size_t used = 0;
     files->scripts = options->scripts;
     files->everything_to_front = options->everything_to_front;
-    files->follow_symlinks = options->follow_symlinks;
+    files->symlinks = options->symlinks;
     files->precompressed = options->precompressed;
     int result = keep_root(files, &used, options->root, error);
     if (result == 0 && options->front != NULL)
@@ -77,6 +77,32 @@ static int keep_options(struct static_files *files, const struct static_options 
     return result;
 }
 
+static int open_folder(const char *path, const char *what, int *fd, askr_error *error)
+{
+    *fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (*fd >= 0)
+        return 0;
+    return askr_fail(error, errno, "%s %.160s cannot be opened: %s", what, path, strerror(errno));
+}
+
+/* What is opened here is what the names meant when the generation began, whatever a deploy does to
+ * symlinks on the way to them later. */
+static int open_folders(struct static_files *files, const struct static_options *options,
+                        askr_error *error)
+{
+    files->application_fd = -1;
+    int result = open_folder(options->root, "the document root", &files->root_fd, error);
+    if (result < 0 || options->symlinks != ASKR_SYMLINKS_APPLICATION)
+        return result;
+    result =
+        options->application != NULL
+            ? open_folder(options->application, "the application", &files->application_fd, error)
+            : askr_fail(error, EINVAL, "where the application lies was not said");
+    if (result < 0)
+        close(files->root_fd);
+    return result;
+}
+
 int static_open(struct static_files **out, const struct static_options *options, askr_error *error)
 {
     *out = NULL;
@@ -86,12 +112,9 @@ int static_open(struct static_files **out, const struct static_options *options,
     int result = keep_options(files, options, error);
     if (result < 0)
         goto out_memory;
-    files->root_fd = open(options->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (files->root_fd < 0) {
-        result = askr_fail(error, errno, "the document root %.160s cannot be opened: %s",
-                           options->root, strerror(errno));
+    result = open_folders(files, options, error);
+    if (result < 0)
         goto out_memory;
-    }
     files->has_openat2 = static_disk_probe(files->root_fd);
     /* Without random bytes a client can at worst make look-ups slow. */
     if (getrandom(&files->seed, sizeof files->seed, GRND_NONBLOCK) < 0)
@@ -112,6 +135,8 @@ void static_close(struct static_files *files)
         static_cache_drop(files, files->oldest);
     assert(files->route_count == 0);
     close(files->root_fd);
+    if (files->application_fd >= 0)
+        close(files->application_fd);
     free(files);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * From a request path to what serves it: a file under the document root, a script, or nothing.
- * Files are opened beneath the root by openat2(RESOLVE_BENEATH), so that neither `..` nor an
- * encoding nor (unless the policy says "follow") a symlink leads out of it. Never served: PHP
- * source, dotfiles except /.well-known/, editors' backup files, anything that is no regular file.
+ * Files are opened beneath the root by openat2(), so that neither `..` nor an encoding leads out of
+ * it, and a symlink only as far as enum askr_symlinks says. Never served: PHP source, dotfiles
+ * except /.well-known/, editors' backup files, anything that is no regular file.
  *
  * Resolutions and small files are cached and re-checked at most every STATIC_FRESH_NS, so a file
  * replaced on disk is seen at once by a person and costs a busy server one look in many requests.
@@ -34,8 +34,9 @@ struct static_options {
     bool scripts;      /* .php files are scripts (classic mode); false: no path leads to one */
     /* Worker mode: every path that is no file goes to `front`, which then is a mere name. */
     bool everything_to_front;
-    bool follow_symlinks; /* also out of the root; false: those that stay beneath it */
-    bool precompressed;   /* serve x.br, x.zst, x.gz siblings when accepted */
+    enum askr_symlinks symlinks;
+    const char *application; /* absolute path; needed by ASKR_SYMLINKS_APPLICATION */
+    bool precompressed;      /* serve x.br, x.zst, x.gz siblings when accepted */
 };
 
 enum static_kind {

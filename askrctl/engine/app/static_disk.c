@@ -123,13 +123,16 @@ static int open_plain(const struct static_files *files, struct slice name, int f
     return walk(files->root_fd, name, flags);
 }
 
-/* With symlinks; without openat2() nothing but the judgement that follows keeps them beneath. */
+/* With symlinks. RESOLVE_BENEATH is exact but refuses absolute ones, which is what `artisan
+ * storage:link` makes; everywhere else the judgement that follows keeps them where they may lead.
+ */
 static int open_linked(const struct static_files *files, struct slice name, int flags)
 {
 #if HAS_OPENAT2
+    bool beneath = files->symlinks == ASKR_SYMLINKS_BENEATH;
     if (files->has_openat2)
         return open2(files->root_fd, name.data, flags,
-                     RESOLVE_NO_MAGICLINKS | (files->follow_symlinks ? 0 : RESOLVE_BENEATH));
+                     RESOLVE_NO_MAGICLINKS | (beneath ? RESOLVE_BENEATH : 0));
 #endif
     return open_at(files->root_fd, name.data, flags);
 }
@@ -146,25 +149,41 @@ static bool path_of(int fd, char *out, size_t size, struct slice *path)
     return true;
 }
 
+/* What is behind `folder_fd` in `path`, which begins with a slash or is empty. False: it does not
+ * lie beneath it. */
+static bool is_beneath(int folder_fd, struct slice path, struct slice *inside)
+{
+    char text[STATIC_PATH_MAX];
+    struct slice folder;
+    if (!path_of(folder_fd, text, sizeof text, &folder))
+        return false;
+    if (folder.size == 1)
+        folder.size = 0; /* "/" */
+    if (path.size < folder.size || memcmp(path.data, folder.data, folder.size) != 0 ||
+        (path.size > folder.size && path.data[folder.size] != '/'))
+        return false;
+    *inside = (struct slice){path.data + folder.size, path.size - folder.size};
+    return true;
+}
+
 /* A symlink was on the way to opened->fd: judge what it is by its own path. */
 static int judge(const struct static_files *files, struct static_opened *opened)
 {
-    char root_text[STATIC_PATH_MAX], text[STATIC_PATH_MAX];
-    struct slice root, path;
-    if (!path_of(files->root_fd, root_text, sizeof root_text, &root) ||
-        !path_of(opened->fd, text, sizeof text, &path))
+    char text[STATIC_PATH_MAX];
+    struct slice path, inside;
+    if (!path_of(opened->fd, text, sizeof text, &path))
         return -EXDEV;
     struct slice name = static_base_name(path);
     opened->may_serve = opened->may_serve && static_may_serve(name);
     opened->may_run = opened->may_run && static_may_run(name);
-    if (root.size == 1)
-        root.size = 0; /* "/" */
-    bool beneath = path.size >= root.size && memcmp(path.data, root.data, root.size) == 0 &&
-                   (path.size == root.size || path.data[root.size] == '/');
-    if (!beneath)
-        return files->follow_symlinks ? 0 : -EXDEV;
-    struct slice inside = {path.data + root.size, path.size - root.size};
-    return static_has_hidden(inside) ? -EXDEV : 0;
+    if (is_beneath(files->root_fd, path, &inside))
+        return static_has_hidden(inside) ? -EXDEV : 0;
+    if (files->symlinks == ASKR_SYMLINKS_APPLICATION &&
+        is_beneath(files->application_fd, path, &inside)) {
+        opened->may_run = false; /* what was uploaded into linked storage is no script */
+        return static_has_hidden(inside) ? -EXDEV : 0;
+    }
+    return files->symlinks == ASKR_SYMLINKS_FOLLOW ? 0 : -EXDEV;
 }
 
 int static_disk_open(struct static_files *files, struct slice name, int flags,
@@ -178,7 +197,7 @@ int static_disk_open(struct static_files *files, struct slice name, int flags,
     bool is_linked = false;
     do {
         opened->fd = open_plain(files, name, flags);
-        is_linked = opened->fd == -ELOOP && name.size > 0;
+        is_linked = opened->fd == -ELOOP && name.size > 0 && files->symlinks != ASKR_SYMLINKS_NEVER;
         if (is_linked)
             opened->fd = open_linked(files, name, flags);
     } while ((opened->fd == -EMFILE || opened->fd == -ENFILE) && static_cache_close_one(files));

@@ -67,8 +67,10 @@ struct static_route {
 
 struct static_files {
     int root_fd;
+    int application_fd; /* -1: symlinks lead nowhere that it would have to be known for */
+    enum askr_symlinks symlinks;
     bool has_openat2;
-    bool scripts, everything_to_front, follow_symlinks, precompressed;
+    bool scripts, everything_to_front, precompressed;
     bool front_is_there; /* as of front_checked_ns */
     int64_t front_checked_ns;
     int64_t now_ns;

@@ -58,7 +58,8 @@ static struct static_options static_options_of(const struct askr_worker_config *
         .front = config->front,
         .scripts = config->scripts != 0 && config->worker_script == NULL,
         .everything_to_front = config->worker_script != NULL,
-        .follow_symlinks = config->follow_symlinks != 0,
+        .application = config->application,
+        .symlinks = (enum askr_symlinks)config->symlinks,
         .precompressed = config->precompressed != 0,
     };
     for (size_t i = 0; i < COUNT_OF(options.index_files); i++)

@@ -71,6 +71,14 @@ struct askr_worker_status {
     struct askr_app_status apps[64];
 };
 
+/* Where a symlink beneath the document root may lead. */
+enum askr_symlinks {
+    ASKR_SYMLINKS_BENEATH = 0,     /* nowhere but beneath the document root */
+    ASKR_SYMLINKS_APPLICATION = 1, /* beneath the served application */
+    ASKR_SYMLINKS_FOLLOW = 2,      /* anywhere */
+    ASKR_SYMLINKS_NEVER = 3
+};
+
 /* Everything a worker is told. Pointers stay the caller's; the call does not keep them after it
  * returns. */
 struct askr_worker_config {
@@ -89,7 +97,9 @@ struct askr_worker_config {
     const char *index_files[4];
     const char *server_header; /* "askrctl", or "" for none */
     const char *temp_dir;      /* where bodies and answers spool */
-    int follow_symlinks, precompressed, scripts;
+    const char *application;   /* the served path; the root lies in it */
+    uint32_t symlinks;         /* enum askr_symlinks */
+    int precompressed, scripts;
     uint32_t head_size_max, target_size_max, fields_max;
     int64_t body_size_max;
     uint32_t queue_max;
