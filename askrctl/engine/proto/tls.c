@@ -162,3 +162,8 @@ struct slice tls_alpn(const struct tls *tls)
     SSL_get0_alpn_selected(tls->ssl, &name, &size);
     return (struct slice){(const char *)name, size};
 }
+
+bool tls_resumed(const struct tls *tls)
+{
+    return SSL_session_reused(tls->ssl) == 1;
+}

@@ -112,6 +112,8 @@ enum tls_event tls_write(struct tls *, struct slice *plain, struct tls_buffer *o
 /* Say close_notify, once; nothing can be written afterwards. */
 enum tls_event tls_close(struct tls *, struct tls_buffer *out);
 
+/* Once ready: did the client resume a session? */
+bool tls_resumed(const struct tls *);
 /* Once ready: what ALPN chose, or empty. */
 struct slice tls_alpn(const struct tls *);
 /* Once ready: SSL_PROTOCOL, SSL_CIPHER, SSL_CLIENT_VERIFY and its kin, as CGI variables. Values lie
