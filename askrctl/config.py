@@ -54,6 +54,7 @@ class LimitsConfig:
 class TimeoutsConfig:
     """Seconds."""
 
+    handshake: float = 10.0  # of TLS, from the connect
     head: float = 15.0  # from the first byte, or the connect, to the end of the head
     body: float = 30.0  # a period in which a body must make progress
     keepalive: float = 75.0
@@ -86,12 +87,36 @@ class StaticConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """One [[tls.certificate]]: PEM files."""
+
+    cert: str  # the certificate, then its chain
+    key: str = ""  # "": in the same file
+    passphrase_file: str = ""  # for a key that is encrypted
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    cert: str = ""  # of the first certificate, which unknown names are shown; more in `certificate`
+    key: str = ""  # "": in the same file
+    certificate: tuple[Certificate, ...] = ()
+    self_signed: bool = False  # for development: made at each start
+    min_version: str = "1.2"
+    client_auth: str = "off"  # "optional": a certificate is verified if there is one; "required"
+    client_ca: str = ""  # PEM: authorities of client certificates
+    strict_names: bool = False  # refuse names that no certificate has
+    hsts: str = ""  # value of Strict-Transport-Security; "": none
+    ticket_lifetime: float = 43200.0  # seconds a session can be resumed; keys rotate as often
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
     php: PhpConfig = field(default_factory=PhpConfig)
     static: StaticConfig = field(default_factory=StaticConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +180,27 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(_text(item) for item in items)
 
 
+def _hsts(value: object) -> str:
+    text = _text(value)
+    if text and not re.fullmatch(r"max-age=\d{1,12}(; ?[A-Za-z]{1,30})*", text):
+        raise ValueError('a value such as "max-age=31536000; includeSubDomains"')
+    return text
+
+
+def _certificates(value: object) -> tuple[Certificate, ...]:
+    known = [item.name for item in fields(Certificate)]
+    example = 'a table such as { cert = "a.pem", key = "a.key" }'
+    found = []
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        if not isinstance(item, dict) or "cert" not in item:
+            raise ValueError(example)
+        for key in item:
+            if key not in known:
+                raise ValueError(f"{example}; {key!r} is unknown, {_suggest(key, known)}")
+        found.append(Certificate(**{key: _text(text) for key, text in item.items()}))
+    return tuple(found)
+
+
 def _one_of(*names: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in names:
@@ -199,6 +245,13 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "php.processes": _between(_number, 1, APPS_MAX),
     "php.ini": _texts,
     "php.max_requests": _between(_number, 0, 1 << 31),
+    "tls.certificate": _certificates,
+    "tls.self_signed": _flag,
+    "tls.min_version": _one_of("1.2", "1.3"),
+    "tls.client_auth": _one_of("off", "optional", "required"),
+    "tls.strict_names": _flag,
+    "tls.hsts": _hsts,
+    "tls.ticket_lifetime": _between(parse_seconds, 60.0, 86400.0),
     "static.index": _texts,
     "static.precompressed": _flag,
     "static.symlinks": _one_of(*SYMLINK_POLICIES),
@@ -326,7 +379,8 @@ def with_flags(config: Config, flags: Mapping[str, object]) -> Config:
         if value is None or value == [] or value == ():
             continue
         section, key = name.split(".")
-        config = _apply(config, section, key, value, f"--{key.replace('_', '-')}")
+        flag = f"tls-{key}" if section == "tls" else key
+        config = _apply(config, section, key, value, f"--{flag.replace('_', '-')}")
     return config
 
 

@@ -40,7 +40,7 @@ _askrctl() {
     local words=""
     case "$place" in
     "") words="serve status reload stop explain completions doctor tune --version -h --help" ;;
-    "serve") words="--listen --workers --io-backend --worker-script --processes --config --user --control -h --help" ;;
+    "serve") words="--listen --workers --io-backend --worker-script --processes --tls-cert --tls-key --tls-self-signed --config --user --control -h --help" ;;
     "status") words="--control --json --format -h --help" ;;
     "reload") words="--control --json -h --help" ;;
     "stop") words="--control --json -h --help" ;;

@@ -13,6 +13,7 @@ from askrctl.model import Backend
 if TYPE_CHECKING:  # the engine is loaded when somebody serves, not by every command
     from askrctl.server.plan import Plan
     from askrctl.server.supervisor import Supervisor
+    from askrctl.server.tls import Tls
 
 EPILOG = """
 **Examples**
@@ -23,13 +24,19 @@ EPILOG = """
 
 `askrctl serve . --worker-script public/worker.php` — booted once, kept warm (FrankenPHP's API)
 
+`askrctl serve . --tls-self-signed` — on https://127.0.0.1:8000/, for development
+
+`askrctl serve . --listen :443 --listen :80,redirect --tls-cert fullchain.pem --tls-key key.pem`
+
 `askrctl serve . --io-backend io_uring` — falls back to epoll and says why when it must
 """
 
 Listen = Annotated[
     list[str] | None,
     typer.Option(
-        help="HOST:PORT, :PORT, [::1]:PORT or unix:/path,mode=660; may be given several times."
+        help="HOST:PORT, :PORT, [::1]:PORT or unix:/path,mode=660; may be given several times. "
+        "With certificates every TCP listener speaks TLS, unless one is marked `:443,tls`: then "
+        "those alone. `:80,redirect` sends to https."
     ),
 ]
 
@@ -52,6 +59,15 @@ def serve_command(
     processes: Annotated[
         int | None, typer.Option(min=1, max=64, help="PHP processes of each worker. Default: 4.")
     ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(help="PEM: a certificate and its chain. More in askr.toml.")
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(help="PEM: its private key. Default: in the same file.")
+    ] = None,
+    tls_self_signed: Annotated[
+        bool, typer.Option("--tls-self-signed", help="A certificate for development.")
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="An askr.toml.")] = None,
     user: Annotated[
         str | None, typer.Option(help="Whom to become. Default: the owner of PATH.")
@@ -67,6 +83,9 @@ def serve_command(
         "server.io_backend": io_backend,
         "php.worker_script": worker_script,
         "php.processes": processes,
+        "tls.cert": tls_cert,
+        "tls.key": tls_key,
+        "tls.self_signed": tls_self_signed or None,
         "server.user": user,
         "server.control": control,
     }
@@ -119,9 +138,18 @@ def _greeting(plan: "Plan", urls: list[str]) -> list[str]:
         f"  backend   {choice.active}{why}",
         f"  workers   {len(plan.cpus)}{processes}",
     ]
+    if plan.tls is not None:
+        lines.append(f"  tls       {_certificates(plan.tls)}")
     if choice.fix and choice.requested != choice.active:
         lines.append(f"  fix       {choice.fix}")
     return [*lines, "", *(f"  next: {line}" for line in _next(plan, urls)), ""]
+
+
+def _certificates(tls: "Tls") -> str:
+    shown = [f"{item.source} until {item.not_after:%Y-%m-%d}" for item in tls.identities]
+    if any(item.source == "self-signed" for item in tls.identities):
+        shown.append("(browsers will warn: for development)")
+    return ", ".join(shown[:3])
 
 
 def _mode(plan: "Plan") -> str:
@@ -136,5 +164,6 @@ def _next(plan: "Plan", urls: list[str]) -> list[str]:
     if plan.mode == "classic" and found is not None:
         lines.insert(0, f"boot it once: --worker-script {found}")
     if urls and urls[0].startswith("http"):
-        lines.append(f"curl -i {urls[0]}")
+        insecure = "k" if urls[0].startswith("https") else ""
+        lines.append(f"curl -i{insecure} {urls[0]}")
     return lines

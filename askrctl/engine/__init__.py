@@ -16,6 +16,8 @@ STATUS_SIZE: int = WORKERS_MAX * STATUS_STRIDE
 PORT_SIZE: int = lib.askr_port_size()
 
 _BACKENDS = {Backend.IO_URING: lib.ASKR_IO_URING, Backend.EPOLL: lib.ASKR_IO_EPOLL}
+LISTENER_TLS: int = lib.ASKR_LISTENER_TLS
+LISTENER_REDIRECT: int = lib.ASKR_LISTENER_REDIRECT
 WORKER_STATES = {
     lib.ASKR_WORKER_NONE: "none",
     lib.ASKR_WORKER_STARTING: "starting",
@@ -67,6 +69,9 @@ class WorkerStatus:
     queue_full: int
     queue_expired: int
     app_deaths: int
+    tls_handshakes: int
+    tls_resumed: int
+    tls_failed: int
     boot_error: str
     apps: tuple[AppStatus, ...]
 
@@ -80,6 +85,18 @@ def version() -> str:
 def built(backend: Backend) -> bool:
     """Was this backend compiled in?"""
     return bool(lib.askr_io_built(_BACKENDS[backend]))
+
+
+def tls_built() -> bool:
+    """Was TLS compiled in?"""
+    return bool(lib.askr_tls_built())
+
+
+def check_tls(store: bytes) -> str:
+    """Why a worker would refuse this TLS store; "" when it would not."""
+    error = ffi.new("askr_error *")
+    result: int = lib.askr_tls_check(ffi.from_buffer(store), len(store), error)
+    return "" if result == 0 else _text(error.text)
 
 
 def try_backend(backend: Backend) -> tuple[int, str]:
@@ -134,6 +151,9 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         queue_full=status.queue_full,
         queue_expired=status.queue_expired,
         app_deaths=status.app_deaths,
+        tls_handshakes=status.tls_handshakes,
+        tls_resumed=status.tls_resumed,
+        tls_failed=status.tls_failed,
         boot_error=_text(status.boot_error),
         apps=apps,
     )

@@ -5,6 +5,7 @@ The default is the owner of what is served. Rings are created after the change: 
 credentials of the process that made the ring.
 """
 
+import ctypes
 import grp
 import os
 import pwd
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from askrctl.config import ServerConfig
 from askrctl.model import AskrError, Credentials
+
+_PR_SET_DUMPABLE = 4  # prctl(2)
 
 
 def _of_user(entry: pwd.struct_passwd, gid: int) -> Credentials:
@@ -63,3 +66,12 @@ def become(wanted: Credentials) -> None:
     os.setresuid(wanted.uid, wanted.uid, wanted.uid)
     if os.getresuid() != (wanted.uid,) * 3:
         raise AskrError("the privileges could not be given up")
+
+
+def keep_from_others() -> None:
+    """Nobody but root may read this process's memory and files through /proc (prctl(2)).
+
+    Applications may run as the same user; without this they could take the keys from here.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -73,6 +73,11 @@ class Generation:
             worker.drain(deadline_s)
         self._around.loop.call_later(deadline_s + 1.0, self.kill)
 
+    def renew_tls(self) -> None:
+        """Certificates or ticket keys have changed."""
+        for worker in self.workers.values():
+            worker.renew_tls()
+
     def kill(self) -> None:
         self.draining = True
         for worker in self.workers.values():

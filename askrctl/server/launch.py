@@ -19,7 +19,8 @@ from askrctl.config import Config
 from askrctl.model import Backend, BackendChoice, Credentials
 from askrctl.probes import php as php_probe
 from askrctl.probes import uring
-from askrctl.server import backend, credentials, sockets
+from askrctl.server import backend, credentials, sockets, tls_store
+from askrctl.server import tls as certificates
 from askrctl.server.control import ControlServer, choose_path
 from askrctl.server.detect import Application, detect
 from askrctl.server.plan import Php, Plan, find_worker_script, place_workers
@@ -61,8 +62,10 @@ def _find_php(config: Config, application: Application) -> Php | None:
 def prepare(request: Request) -> Plan:
     """Work out a plan, or refuse with the reason."""
     config = configuration.load(request.config_path, request.flags)
-    for text in config.server.listen:
-        sockets.parse(text)
+    tls = certificates.load(config.tls)
+    if tls is not None:
+        tls_store.check(tls)
+    sockets.assign_roles([sockets.parse(text) for text in config.server.listen], tls is not None)
     application = detect(request.path)
     script = find_worker_script(config, application)
     who = credentials.choose(config.server, application.path)
@@ -74,14 +77,18 @@ def prepare(request: Request) -> Plan:
         cpus=place_workers(config),
         php=_find_php(config, application),
         worker_script=script,
+        tls=tls,
     )
 
 
-def _open_listeners(config: Config) -> list[tuple[socket.socket, sockets.Address]]:
+def _open_listeners(plan: Plan) -> list[tuple[socket.socket, sockets.Address]]:
     found = sockets.inherited()
+    has_tls = plan.tls is not None
     if found:
-        return found
-    return [sockets.open_listener(sockets.parse(text)) for text in config.server.listen]
+        roles = sockets.assign_roles([address for _, address in found], has_tls)
+        return [(listener, role) for (listener, _), role in zip(found, roles, strict=True)]
+    wanted = [sockets.parse(text) for text in plan.config.server.listen]
+    return [sockets.open_listener(address) for address in sockets.assign_roles(wanted, has_tls)]
 
 
 def _raise_file_limit() -> None:
@@ -102,7 +109,9 @@ def _warn_of_root(plan: Plan) -> None:
 
 def launch(request: Request, plan: Plan, on_ready: Callable[[Supervisor], None]) -> int:
     """Serve until told to stop; the exit status."""
-    listeners = _open_listeners(plan.config)
+    if plan.tls is not None:
+        credentials.keep_from_others()
+    listeners = _open_listeners(plan)
     control = ControlServer(choose_path(plan.config.server.control))
     _raise_file_limit()
     _warn_of_root(plan)

@@ -5,7 +5,7 @@ The one place where the configuration becomes the engine's settings and the zygo
 """
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from askrctl import engine
 from askrctl.config import SYMLINK_POLICIES, Config
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.detect import Application
+from askrctl.server.tls import Tls
 
 _NS = 1_000_000_000
 # Polling before sleeping pays for static files at low concurrency; with an application on the same
@@ -39,6 +40,7 @@ class Plan:
     cpus: tuple[int | None, ...]  # one entry for each worker; None: not pinned
     php: Php | None
     worker_script: Path | None
+    tls: Tls | None = field(default=None, repr=False)
 
     @property
     def mode(self) -> str:
@@ -142,6 +144,8 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "queue_max": limits.queue,
         "connections_max": limits.connections,
         "body_rate_min": limits.body_rate,
+        "hsts": config.tls.hsts or None,
+        "handshake_timeout_ns": round(times.handshake * _NS),
         "head_timeout_ns": round(times.head * _NS),
         "body_timeout_ns": round(times.body * _NS),
         "keepalive_timeout_ns": round(times.keepalive * _NS),

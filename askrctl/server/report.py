@@ -43,8 +43,18 @@ class WorkerReport:
     queue_full: int
     queue_expired: int
     app_deaths: int
+    tls_handshakes: int
+    tls_resumed: int
+    tls_failed: int
     boot_error: str
     apps: tuple[AppReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateReport:
+    source: str  # the file, or "self-signed"
+    names: tuple[str, ...]
+    not_after: str  # RFC 3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class Report:
     control: str
     user: str
     io_backend: dict[str, str]
+    certificates: tuple[CertificateReport, ...]
     workers: tuple[WorkerReport, ...]
     totals: dict[str, int]
 
@@ -85,6 +96,16 @@ def _worker(index: int, cpu: int | None, page: engine.WorkerStatus) -> WorkerRep
     }
     return WorkerReport(
         index=index, cpu=cpu, apps=tuple(_app(app, now_ns) for app in page.apps), **same
+    )
+
+
+def _certificates(supervisor: "Supervisor") -> tuple[CertificateReport, ...]:
+    keeper = supervisor.tls
+    if keeper is None:
+        return ()
+    return tuple(
+        CertificateReport(item.source, item.names, item.not_after.isoformat())
+        for item in keeper.tls.identities
     )
 
 
@@ -117,6 +138,7 @@ def make_report(
             "detail": choice.detail,
             "fix": choice.fix,
         },
+        certificates=_certificates(supervisor),
         workers=workers,
         totals={name: sum(getattr(worker, name) for worker in workers) for name in summed},
     )

@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from askrctl.model import AskrError
@@ -16,16 +16,21 @@ from askrctl.model import AskrError
 BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
 SYSTEMD_FIRST_FD = 3  # sd_listen_fds(3)
 UNIX_MODE = 0o660
+ROLES = ("tls", "redirect")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen: TCP with host and port, or a unix socket with its path and mode."""
+    """Where to listen: TCP with host and port, or a unix socket with its path and mode.
+
+    `role` is what was asked for: "tls", "redirect" (to https), or "" for what the rule says.
+    """
 
     host: str = ""
     port: int = 0
     path: str = ""
     mode: int = UNIX_MODE
+    role: str = ""
 
     def __str__(self) -> str:
         if self.path:
@@ -39,7 +44,12 @@ class Address:
         host = {"": "localhost", "0.0.0.0": "localhost", "::": "localhost"}.get(
             self.host, self.host
         )
-        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+        scheme = "https" if self.role == "tls" else "http"
+        return (
+            f"{scheme}://[{host}]:{self.port}/"
+            if ":" in host
+            else f"{scheme}://{host}:{self.port}/"
+        )
 
 
 def _bad(text: str, why: str) -> AskrError:
@@ -67,9 +77,12 @@ def parse(text: str) -> Address:
     """An address as operators write it."""
     if text.startswith("unix:"):
         return _parse_unix(text)
-    host, colon, port_text = text.rpartition(":")
-    if not colon and text.isdigit():
-        host, port_text = "", text
+    place, _, role = text.partition(",")
+    if role not in ("", *ROLES):
+        raise _bad(text, f"{role!r} is not tls or redirect")
+    host, colon, port_text = place.rpartition(":")
+    if not colon and place.isdigit():
+        host, port_text = "", place
     elif not colon:
         raise _bad(text, "there is no port in it")
     if not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65535:
@@ -78,7 +91,28 @@ def parse(text: str) -> Address:
         host = host[1:-1]
     elif ":" in host:
         raise _bad(text, "write an IPv6 address in brackets")
-    return Address(host, int(port_text))
+    return Address(host, int(port_text), role=role)
+
+
+def assign_roles(addresses: list[Address], has_tls: bool) -> list[Address]:
+    """Which speak TLS: those marked so; when none is, every TCP one that does not redirect."""
+    marked = any(address.role == "tls" for address in addresses)
+    if marked and not has_tls:
+        which = next(str(address) for address in addresses if address.role == "tls")
+        hint = "--tls-cert FILE --tls-key FILE, or --tls-self-signed for development"
+        raise AskrError(f"--listen {which},tls needs a certificate", hint, code=2)
+    if has_tls and not marked:
+        addresses = [
+            address if address.path or address.role else replace(address, role="tls")
+            for address in addresses
+        ]
+    speaks_tls = any(address.role == "tls" for address in addresses)
+    if has_tls and not speaks_tls:
+        raise AskrError("there is a certificate and no listener for it", "--listen :443", code=2)
+    if not speaks_tls and any(address.role == "redirect" for address in addresses):
+        hint = "--listen :443,tls --tls-cert FILE --tls-key FILE"
+        raise AskrError("a redirecting listener needs one that speaks TLS", hint, code=2)
+    return addresses
 
 
 def _answers(path: str) -> bool:
@@ -143,7 +177,7 @@ def open_listener(address: Address) -> tuple[socket.socket, Address]:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     if not address.path:
-        address = Address(address.host, listener.getsockname()[1])
+        address = replace(address, port=listener.getsockname()[1])
     return listener, address
 
 
@@ -152,12 +186,18 @@ def inherited() -> list[tuple[socket.socket, Address]]:
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     found = []
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     for fd in range(SYSTEMD_FIRST_FD, SYSTEMD_FIRST_FD + int(os.environ.get("LISTEN_FDS", "0"))):
         listener = socket.socket(fileno=fd)
         listener.setblocking(False)
         os.set_inheritable(fd, False)
         name = listener.getsockname()
-        address = Address(path=str(name)) if isinstance(name, str) else Address(name[0], name[1])
+        label = names[fd - SYSTEMD_FIRST_FD] if fd - SYSTEMD_FIRST_FD < len(names) else ""
+        role = label if label in ROLES else ""  # FileDescriptorName= of the socket unit
+        if isinstance(name, str):
+            address = Address(path=str(name))
+        else:
+            address = Address(name[0], name[1], role=role)
         found.append((listener, address))
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)

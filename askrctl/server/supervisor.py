@@ -21,12 +21,15 @@ from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan
 from askrctl.server.ports import make_status_memory
 from askrctl.server.report import Report, make_report
+from askrctl.server.tls_store import TlsKeeper
 from askrctl.server.workers import Surroundings
 
 log = logging.getLogger("askrctl")
 
 WATCH_PERIOD_S = 0.2
 STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get a fresh chance
+
+_FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIRECT}
 
 Replan = Callable[[], Plan]
 
@@ -49,6 +52,7 @@ class Supervisor:
         self._replan = replan
         self._on_ready = on_ready
         self._listeners = [listener for listener, _ in listeners]
+        self.tls = TlsKeeper(plan.tls) if plan.tls is not None else None
         self._loop = Loop()
         self._status_fd = make_status_memory()
         self._map = mmap.mmap(self._status_fd, engine.STATUS_SIZE, prot=mmap.PROT_READ)
@@ -85,7 +89,16 @@ class Supervisor:
         self._number += 1
         base = self._free_slots(len(plan.cpus))
         fds = tuple(listener.fileno() for listener in self._listeners)
-        around = Surroundings(self._loop, fds, self._status_fd, self._number, base)
+        around = Surroundings(
+            loop=self._loop,
+            listeners=fds,
+            listener_flags=tuple(_FLAGS[address.role] for address in self.addresses),
+            https_port=next((item.port for item in self.addresses if item.role == "tls"), 443),
+            tls=self.tls,
+            status_fd=self._status_fd,
+            generation=self._number,
+            slot_base=base,
+        )
         self._next = Generation(plan, around, self._memory, self._changed)
         self._loop.call_later(plan.config.timeouts.boot, self._give_up(self._next))
         log.info("event=generation_started generation=%d", self._number)
@@ -164,10 +177,21 @@ class Supervisor:
             return
         notify.reloading()
         try:
-            self._begin(self._replan())
+            plan = self._replan()
+            self._replace_tls(plan)
+            self._begin(plan)
         except AskrError as error:
             log.error('event=reload_refused detail="%s" fix="%s"', error.message, error.hint)
             notify.ready()
+
+    def _replace_tls(self, plan: Plan) -> None:
+        """The listeners stay what they are, so a reload can change certificates and no more."""
+        if (plan.tls is None) != (self.tls is None):
+            state = "without" if self.tls is None else "with"
+            hint = "stop and start the server"
+            raise AskrError(f"the listeners were opened {state} TLS and stay so", hint)
+        if self.tls is not None and plan.tls is not None:
+            self.tls.install(plan.tls)
 
     def stop(self) -> None:
         """Drain and end; asked a second time, end now."""
@@ -193,6 +217,8 @@ class Supervisor:
             for worker in generation.workers.values():
                 worker.process.wait()
             generation.close()
+        if self.tls is not None:
+            self.tls.close()
         self.control.close()
         for address in self.addresses:
             sockets.remove(address)
@@ -203,6 +229,9 @@ class Supervisor:
         stalled = now - self._last_watch > WATCH_PERIOD_S + STALL_S
         self._last_watch = now
         notify.watchdog()
+        if self.tls is not None and self.tls.poll():
+            for generation in self._alive():
+                generation.renew_tls()
         if not stalled:
             for generation in self._alive():
                 generation.watch()

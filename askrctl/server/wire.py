@@ -22,10 +22,12 @@ class Control(IntEnum):
 
     ATTACH = 1
     DRAIN = 2
+    TLS = 4
     READY = 16
     APP_KILL = 17
     APP_DEAD = 18
     BACKEND_FAILED = 19
+    TLS_REFUSED = 20
 
 
 class Zygote(IntEnum):

@@ -14,7 +14,7 @@ import sys
 
 from askrctl import engine
 from askrctl.model import AskrError, Credentials
-from askrctl.server.credentials import become
+from askrctl.server.credentials import become, keep_from_others
 
 _PR_SET_NAME = 15  # prctl(2)
 
@@ -30,6 +30,8 @@ def main(text: str) -> int:
             os.sched_setaffinity(0, {settings["cpu"]})
     name = f"askr-worker {settings['engine']['index']}".encode()
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
+    if settings["engine"]["tls_fd"] >= 0:
+        keep_from_others()
     if settings["credentials"] is not None:
         become(Credentials(**settings["credentials"]))
     try:

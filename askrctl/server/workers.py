@@ -18,6 +18,7 @@ from askrctl.server import wire
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan, worker_settings
 from askrctl.server.ports import Port, make_bell
+from askrctl.server.tls_store import TlsKeeper
 
 log = logging.getLogger("askrctl")
 
@@ -62,6 +63,9 @@ class Surroundings:
 
     loop: Loop
     listeners: tuple[int, ...]
+    listener_flags: tuple[int, ...]
+    https_port: int
+    tls: TlsKeeper | None
     status_fd: int
     generation: int
     slot_base: int
@@ -104,12 +108,16 @@ class WorkerProcess:
 
     def _spawn(self, control_fd: int) -> subprocess.Popen[bytes]:
         around = self.around
+        tls_fd = around.tls.fd if around.tls is not None else -1
         settings = worker_settings(
             self.plan,
             self.index,
             generation=around.generation,
             listeners=list(around.listeners),
             listener_count=len(around.listeners),
+            listener_flags=list(around.listener_flags),
+            https_port=around.https_port,
+            tls_fd=tls_fd,
             bell_fd=self.bell,
             control_fd=control_fd,
             status_fd=around.status_fd,
@@ -119,7 +127,13 @@ class WorkerProcess:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],
             stdin=subprocess.DEVNULL,
-            pass_fds=[control_fd, self.bell, around.status_fd, *around.listeners],
+            pass_fds=[
+                control_fd,
+                self.bell,
+                around.status_fd,
+                *around.listeners,
+                *([tls_fd] if tls_fd >= 0 else []),
+            ],
         )
 
     def attach(self, place: Place) -> None:
@@ -129,6 +143,11 @@ class WorkerProcess:
         wire.send(self._socket, wire.Message(wire.Control.ATTACH, place.index, place.pid, fds=fds))
         place.port.close()
         place.port = None
+
+    def renew_tls(self) -> None:
+        """New connections are to use what the keeper has now."""
+        if self.around.tls is not None:
+            wire.send(self._socket, wire.Message(wire.Control.TLS, fds=(self.around.tls.fd,)))
 
     def drain(self, deadline_s: float) -> None:
         """Finish what is there and exit."""
@@ -153,6 +172,9 @@ class WorkerProcess:
             self.listener.worker_ready(self)
         elif message.kind == wire.Control.BACKEND_FAILED:
             self.listener.worker_backend_failed(message.value)
+        elif message.kind == wire.Control.TLS_REFUSED:
+            reason = os.strerror(message.value)
+            log.error('event=tls_not_renewed worker=%d detail="%s"', self.index, reason)
         elif message.kind == wire.Control.APP_KILL and message.place < len(self.places):
             place = self.places[message.place]
             if place.pid == message.pid:

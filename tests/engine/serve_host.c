@@ -3,8 +3,9 @@
  * sanitizers without Python: one worker on the main thread, a zygote as a child, and a thread that
  * answers both. Prints "port N" once it serves; SIGTERM drains it.
  *
- * serve_host BACKEND ROOT [--front FILE] [--zygote EXE --module SO --apps N] [--key=value …]
- * where key is a number of struct askr_worker_config (see options[]), times in milliseconds. */
+ * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--zygote EXE --module SO --apps N]
+ * [--key=value …] where key is a number of struct askr_worker_config (see options[]), times in
+ * milliseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ struct place {
 
 static struct host {
     struct askr_worker_config config;
-    const char *zygote_exe, *module;
+    const char *zygote_exe, *module, *tls_store;
     int control_fd, zygote_fd, signal_fd;
     bool stopping; /* the other ends may be gone already */
     pid_t zygote_pid;
@@ -44,6 +45,7 @@ static const struct {
     size_t offset;
     int64_t unit; /* 0: a uint32_t; else an int64_t in these units */
 } options[] = {
+    {"handshake_timeout", offsetof(struct askr_worker_config, handshake_timeout_ns), NS_PER_MS},
     {"head_timeout", offsetof(struct askr_worker_config, head_timeout_ns), NS_PER_MS},
     {"body_timeout", offsetof(struct askr_worker_config, body_timeout_ns), NS_PER_MS},
     {"keepalive_timeout", offsetof(struct askr_worker_config, keepalive_timeout_ns), NS_PER_MS},
@@ -255,6 +257,9 @@ static void set_defaults(struct askr_worker_config *config)
         .request_timeout_ns = 10 * NS_PER_S,
         .drain_timeout_ns = 3 * NS_PER_S,
         .body_rate_min = 100,
+        .handshake_timeout_ns = 10 * NS_PER_S,
+        .hsts = "max-age=60",
+        .tls_fd = -1,
     };
 }
 
@@ -271,6 +276,8 @@ static void parse_arguments(int count, char **arguments)
             host.zygote_exe = next;
         else if (strcmp(arguments[i], "--module") == 0)
             host.module = next;
+        else if (strcmp(arguments[i], "--tls") == 0)
+            host.tls_store = next;
         else if (strcmp(arguments[i], "--apps") == 0)
             config->app_count = (uint32_t)strtoul(next, NULL, 10);
         else {
@@ -307,6 +314,10 @@ int main(int count, char **arguments)
     host.signal_fd = signalfd(-1, &mask, SFD_CLOEXEC);
     host.config.listeners[0] = listen_somewhere();
     host.config.listener_count = 1;
+    if (host.tls_store != NULL) {
+        host.config.listener_flags[0] = ASKR_LISTENER_TLS;
+        host.config.tls_fd = open(host.tls_store, O_RDONLY | O_CLOEXEC);
+    }
     pthread_create(&thread, NULL, supervise, NULL);
     int result = askr_worker_run(&host.config, &error);
     if (result < 0)

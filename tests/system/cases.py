@@ -91,7 +91,7 @@ def server_variables_are_cgi(server: Server) -> None:
     assert int(values["REMOTE_PORT"]) > 0
     assert values["GATEWAY_INTERFACE"] == "CGI/1.1"
     assert values["SERVER_SOFTWARE"].startswith("askrctl")
-    assert values.get("HTTPS", "") in ("", "off")
+    assert values.get("HTTPS") == ("on" if server.secure else None)
     assert 0 <= values["REQUEST_TIME_FLOAT"] - values["REQUEST_TIME"] < 1
 
 

@@ -6,6 +6,7 @@ exactly that. Every wait has a deadline; none is a sleep.
 """
 
 import socket
+import ssl
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +16,39 @@ from typing import Self
 DEADLINE_S = 20.0  # far more than any answer takes; reached only by a failing test
 
 Fields = Iterable[tuple[str, str]]
-Address = tuple[str, int] | str  # host and port, or the path of a unix socket
+
+
+def trusting() -> ssl.SSLContext:
+    """For a server whose certificate is not what the test is about."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """An address that speaks TLS, and how to. An end without close_notify is an error."""
+
+    host: str
+    port: int
+    context: ssl.SSLContext = field(default_factory=trusting)
+    name: str | None = None  # to ask for
+    session: ssl.SSLSession | None = None
+
+    def connect(self) -> ssl.SSLSocket:
+        plain = socket.create_connection((self.host, self.port), timeout=DEADLINE_S)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self.context.wrap_socket(
+            plain,
+            server_hostname=self.name,
+            session=self.session,
+            suppress_ragged_eofs=False,
+        )
+
+
+# Host and port, in clear or not, or the path of a unix socket.
+Address = tuple[str, int] | str | Secure
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +101,8 @@ class Connection:
             self.stream = socket.socket(socket.AF_UNIX)
             self.stream.settimeout(DEADLINE_S)
             self.stream.connect(self.address)
+        elif isinstance(self.address, Secure):
+            self.stream = self.address.connect()
         else:
             self.stream = socket.create_connection(self.address, timeout=DEADLINE_S)
             self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

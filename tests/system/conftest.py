@@ -20,6 +20,13 @@ def backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["clear", "tls"])
+def secure(request: pytest.FixtureRequest) -> bool:
+    """In clear, and once more over TLS."""
+    chosen: bool = request.param
+    return chosen
+
+
 class Servers:
     """Starts servers, and stops all of them at the end, the last one first."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from system.client import Connection, Deadline, Fields, Response, ask
+from system.client import Address, Connection, Deadline, Fields, Response, Secure, ask
 
 ROOT = Path(__file__).parents[2]
 APPS = ROOT / "tests/apps"
@@ -77,13 +77,14 @@ class Server:
     wrapper: Sequence[str | Path] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     listen: Sequence[str] = ("127.0.0.1:0",)
+    secure: bool = False  # speak TLS, with a certificate of its own making
     keep_fds: Sequence[int] = ()
     port: int = 0  # what the kernel chose; known when the server is ready
     process: subprocess.Popen[bytes] = field(init=False)
 
     @property
-    def address(self) -> tuple[str, int]:
-        return "127.0.0.1", self.port
+    def address(self) -> Address:
+        return Secure("127.0.0.1", self.port) if self.secure else ("127.0.0.1", self.port)
 
     @property
     def control(self) -> Path:
@@ -104,6 +105,7 @@ class Server:
         (self.folder / "askr.toml").write_text(toml(self.config))
         command = [*self.wrapper, COMMAND, "serve", self.path]
         command += [f"--listen={address}" for address in self.listen]
+        command += ["--tls-self-signed"] if self.secure else []
         command += ["--config", self.folder / "askr.toml", "--control", self.control, *self.options]
         with (self.folder / "log").open("wb") as log, (self.folder / "output").open("wb") as output:
             self.process = subprocess.Popen(
@@ -119,7 +121,7 @@ class Server:
     def wait_ready(self, state: str = "ready") -> None:
         wait_until("the server is ready", lambda: self.is_ready(state))
         for listener in self.status()["listeners"]:
-            if listener.startswith("http://"):
+            if listener.startswith(("http://", "https://")):
                 self.port = self.port or int(listener.rstrip("/").rpartition(":")[2])
 
     def is_ready(self, state: str) -> bool:
@@ -195,10 +197,18 @@ class Server:
         assert not left, f"left running: {left}\n{self.log}"
 
 
+def toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return json.dumps(value)
+
+
 def toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Enough TOML for a configuration: tables of strings, numbers, booleans and lists of them."""
+    """Enough TOML for a configuration: tables of strings, numbers, booleans, lists and tables."""
     lines = []
     for name, values in tables.items():
         lines.append(f"[{name}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        lines += [f"{key} = {toml_value(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -10,11 +10,11 @@ from system.harness import Server
 
 
 @pytest.fixture(scope="module")
-def site(serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory) -> Server:
+def site(serve_shared: Serve, secure: bool, tmp_path_factory: pytest.TempPathFactory) -> Server:
     root = tmp_path_factory.mktemp("site")
     for name in "abcdefgh":
         (root / f"{name}.txt").write_text(f"file {name}")
-    return serve_shared(root)
+    return serve_shared(root, secure=secure)
 
 
 def head(*lines: bytes) -> bytes:
@@ -137,6 +137,8 @@ def test_options_asterisk_is_about_the_server(site: Server) -> None:
 
 
 def test_a_half_closed_client_still_gets_its_answer(site: Server) -> None:
+    if site.secure:
+        pytest.skip("Python's TLS sockets cannot close one direction")
     with site.connect() as connection:
         connection.send(build("GET", "/a.txt"))
         connection.stream.shutdown(socket.SHUT_WR)

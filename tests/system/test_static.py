@@ -17,7 +17,7 @@ LARGE = os.urandom(3_000_000)
 
 
 @pytest.fixture(scope="module")
-def site(serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory) -> Server:
+def site(serve_shared: Serve, secure: bool, tmp_path_factory: pytest.TempPathFactory) -> Server:
     folder = tmp_path_factory.mktemp("site")
     root = folder / "root"
     (root / "folder").mkdir(parents=True)
@@ -38,7 +38,7 @@ def site(serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory) -> Serve
     (root / "folder/source.php").write_bytes(b"<?php secret();")
     (folder / "outside.txt").write_bytes(b"outside")
     (root / "escape.txt").symlink_to(folder / "outside.txt")
-    return serve_shared(root)
+    return serve_shared(root, secure=secure)
 
 
 def test_a_file_comes_with_type_length_validators_and_date(site: Server) -> None:

@@ -24,6 +24,7 @@ enum {
     PORT_INLINE_BODY_MAX = 8192,      /* larger bodies go through the body ring */
     PORT_BODY_RING_SIZE = 262144,     /* request body on its way in; a power of two */
     PORT_RESPONSE_RING_SIZE = 262144, /* answers on their way out; a power of two */
+    PORT_VARIABLES_MAX = 12,          /* besides the request's fields: of its TLS connection */
     PORT_FIELDS_MAX = 128,            /* response fields of one head */
     PORT_BOOT_ERROR_MAX = 512,
 };
@@ -38,6 +39,8 @@ struct port_request {
     struct slice remote_address, server_address;
     uint16_t remote_port, server_port;
     bool https;
+    const struct http_field *variables; /* CGI variables of ours, such as SSL_CLIENT_VERIFY */
+    size_t variable_count;              /* <= PORT_VARIABLES_MAX */
     struct slice body; /* the whole body if body.size == body_size <= PORT_INLINE_BODY_MAX */
     int64_t body_size; /* exact; > PORT_INLINE_BODY_MAX: fed by port_body_write() once started */
 };

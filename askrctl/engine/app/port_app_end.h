@@ -21,6 +21,7 @@ struct askr_exchange {
     bool body_begun;    /* ... where `port->body_read` is its next byte */
     struct askr_request request;
     struct askr_field fields[HTTP_FIELDS_MAX];
+    struct askr_field variables[PORT_VARIABLES_MAX];
 };
 
 struct askr_port {

@@ -17,6 +17,10 @@ static void fill_fields(struct askr_exchange *exchange)
         exchange->fields[i].name = text_at(slot, slot->head.fields[i].name);
         exchange->fields[i].value = text_at(slot, slot->head.fields[i].value);
     }
+    for (uint32_t i = 0; i < slot->head.variable_count; i++) {
+        exchange->variables[i].name = text_at(slot, slot->head.variables[i].name);
+        exchange->variables[i].value = text_at(slot, slot->head.variables[i].value);
+    }
 }
 
 static void fill_request(struct askr_exchange *exchange)
@@ -46,6 +50,8 @@ static void fill_request(struct askr_exchange *exchange)
         .protocol = head->protocol,
         .field_count = head->field_count,
         .fields = exchange->fields,
+        .variable_count = head->variable_count,
+        .variables = exchange->variables,
     };
     fill_fields(exchange);
 }

@@ -80,8 +80,10 @@ struct port_slot_head {
     struct port_text body; /* inline, when body_size <= PORT_INLINE_BODY_MAX */
     int64_t body_size;
     uint16_t remote_port, server_port, protocol, field_count;
+    uint16_t variable_count;
     bool has_body, https;
     struct port_slot_field fields[HTTP_FIELDS_MAX];
+    struct port_slot_field variables[PORT_VARIABLES_MAX];
 };
 
 #define PORT_SLOT_TEXT_SIZE (PORT_SLOT_SIZE - 2 * sizeof(uint32_t) - sizeof(struct port_slot_head))

@@ -150,6 +150,16 @@ static void put_head(struct slot_writer *writer, const struct port_request *requ
     head->body_size = request->body_size;
 }
 
+static void put_variables(struct slot_writer *writer, const struct port_request *request)
+{
+    writer->head->variable_count = (uint16_t)request->variable_count;
+    for (size_t i = 0; i < request->variable_count; i++) {
+        struct port_slot_field *put = &writer->head->variables[i];
+        put->name = put_bytes(writer, request->variables[i].name);
+        put->value = put_bytes(writer, request->variables[i].value);
+    }
+}
+
 /* Only the part of the head that is used is copied: a browser sends 15 fields of 100. */
 static bool fill_slot(struct port_slot *slot, struct port_slot_head *head,
                       const struct port_request *request)
@@ -157,10 +167,12 @@ static bool fill_slot(struct port_slot *slot, struct port_slot_head *head,
     struct slot_writer writer = {.text = slot->text, .head = head, .at = 1};
     put_head(&writer, request);
     put_fields(&writer, request->http);
+    put_variables(&writer, request);
     bool inlined = request->body_size <= PORT_INLINE_BODY_MAX;
     head->body = inlined ? put_bytes(&writer, request->body) : (struct port_text){0, 0};
     memcpy(&slot->head, head,
            offsetof(struct port_slot_head, fields) + head->field_count * sizeof head->fields[0]);
+    memcpy(slot->head.variables, head->variables, head->variable_count * sizeof head->variables[0]);
     return !writer.full;
 }
 
@@ -181,6 +193,7 @@ int port_put(struct port *port, const struct port_request *request, uint32_t *ta
 {
     bool inlined = request->body_size <= PORT_INLINE_BODY_MAX;
     assert(request->body_size >= 0 && request->http->field_count <= HTTP_FIELDS_MAX);
+    assert(request->variable_count <= PORT_VARIABLES_MAX);
     assert(!inlined || (int64_t)request->body.size == request->body_size);
     if (port_room(port) == 0)
         return -EAGAIN;

@@ -101,7 +101,7 @@ void superglobals_intern(void)
 
 bool superglobals_has_key(const char *name, size_t size)
 {
-    if (size > 5 && memcmp(name, "HTTP_", 5) == 0)
+    if (size > 5 && (memcmp(name, "HTTP_", 5) == 0 || memcmp(name, "SSL_", 4) == 0))
         return true;
     for (size_t i = 0; i < KEY_COUNT; i++) {
         if (zend_string_equals_cstr(interned.keys[i], name, size))
@@ -195,6 +195,16 @@ static void put_request(HashTable *server, const struct askr_request *head)
         put_number(server, KEY_CONTENT_LENGTH, head->content_length);
 }
 
+static void put_variables(HashTable *server, const struct askr_request *head)
+{
+    for (size_t i = 0; i < head->variable_count; i++) {
+        const struct askr_field *variable = &head->variables[i];
+        zval value;
+        ZVAL_STR(&value, zend_string_init_fast(variable->value.data, variable->value.size));
+        zend_hash_str_update(server, variable->name.data, variable->name.size, &value);
+    }
+}
+
 /* Those have variables of their own (RFC 3875 section 4.1.18); cookies are joined by the host. */
 static bool has_own_variable(struct askr_text name)
 {
@@ -262,6 +272,7 @@ void superglobals_server(zval *array)
     put_request(server, request->head);
     put_script(server, request->head);
     put_connection(server, request->head);
+    put_variables(server, request->head);
     put_fields(server, request->head);
     filter_server_variables();
 }

@@ -72,6 +72,7 @@ struct h1_response {
     int64_t content_length;          /* -1: unknown */
     struct slice date;               /* IMF-fixdate, or empty: no Date */
     struct slice server;             /* or empty: no Server */
+    struct slice hsts;               /* Strict-Transport-Security, or empty */
     const struct http_field *fields; /* the application's; those we write are dropped */
     size_t field_count;
 };

@@ -113,7 +113,7 @@ static void put_status_line(struct writer *writer, int status)
 /* The application's fields, then Date and Server where it has none of its own. */
 static int put_fields(struct writer *writer, const struct h1_response *response)
 {
-    bool has_date = false, has_server = false;
+    bool has_date = false, has_server = false, has_hsts = response->hsts.size == 0;
     for (size_t i = 0; i < response->field_count; i++) {
         const struct http_field *field = &response->fields[i];
         if (!valid_field(field))
@@ -122,12 +122,16 @@ static int put_fields(struct writer *writer, const struct h1_response *response)
             continue;
         has_date |= h1_reads(field->name, SLICE("date"));
         has_server |= h1_reads(field->name, SLICE("server"));
+        if (!has_hsts)
+            has_hsts = h1_reads(field->name, SLICE("strict-transport-security"));
         put_field(writer, field->name, field->value);
     }
     if (!has_date && response->date.size > 0)
         put_field(writer, SLICE("Date"), response->date);
     if (!has_server && response->server.size > 0)
         put_field(writer, SLICE("Server"), response->server);
+    if (!has_hsts)
+        put_field(writer, SLICE("Strict-Transport-Security"), response->hsts);
     return 0;
 }
 

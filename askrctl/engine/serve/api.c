@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The small functions of the public surface (api.cdef.h); the large one is in worker.c. */
+#include <errno.h>
+
 #include "app/port.h"
 #include "io/io.h"
+#include "proto/tls.h"
 
 const char *askr_version(void)
 {
@@ -26,6 +29,30 @@ int askr_io_try(enum askr_io_id id, askr_error *error)
     if (result == 0)
         io_fini(&io);
     return result;
+}
+
+int askr_tls_built(void)
+{
+#ifdef ASKR_HAVE_TLS
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+int askr_tls_check(const void *store, size_t size, askr_error *error)
+{
+#ifdef ASKR_HAVE_TLS
+    struct tls_context *context;
+    int result = tls_context_load(&context, (struct slice){store, size}, SLICE(""), error);
+    if (result == 0)
+        tls_context_release(context);
+    return result;
+#else
+    (void)store;
+    (void)size;
+    return askr_fail(error, ENOSYS, "askrctl was built without TLS");
+#endif
 }
 
 size_t askr_port_size(void)

@@ -103,6 +103,12 @@ char *chain_room(struct chain *chain, size_t size)
     return piece->data + piece->end;
 }
 
+size_t chain_spare(struct chain *chain)
+{
+    struct piece *piece = tail(chain);
+    return piece == NULL || piece->kind != PIECE_BYTES ? 0 : piece_room(piece);
+}
+
 void chain_added(struct chain *chain, size_t size)
 {
     struct piece *piece = tail(chain);

@@ -62,6 +62,8 @@ void chain_drop_first(struct chain *);
  * and then claimed with chain_added(). NULL when memory is out. */
 char *chain_room(struct chain *, size_t size);
 void chain_added(struct chain *, size_t size);
+/* How much room chain_room() has given, at most. */
+size_t chain_spare(struct chain *);
 /* Copy bytes behind what is there. 0 or -ENOMEM. */
 int chain_append(struct chain *, struct slice bytes);
 /* A range of a cached file; takes over one reference to `entry`. */

@@ -11,6 +11,7 @@
 #include "serve/exchange.h"
 #include "serve/output.h"
 #include "serve/protocol.h"
+#include "serve/secure.h"
 #include "serve/worker.h"
 
 static void on_recv(struct io *, struct io_op *, struct io_event);
@@ -23,11 +24,12 @@ static void start_reading(struct conn *conn)
     io_recv(&conn->worker->io, &conn->recv_op, conn->fd, on_recv);
 }
 
-struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *name)
+struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *name, uint32_t flags)
 {
-    struct conn *conn = calloc(1, sizeof *conn);
+    struct conn *conn = flags & ASKR_LISTENER_TLS ? secure_new(worker) : calloc(1, sizeof *conn);
     if (conn == NULL)
         return NULL;
+    conn->redirect = (flags & ASKR_LISTENER_REDIRECT) != 0;
     conn->worker = worker;
     conn->fd = fd;
     conn->peer = address_of(name);
@@ -59,6 +61,8 @@ static void on_closed(struct io *io, struct io_op *op, struct io_event event)
     worker->conn_count--;
     worker->status->connections = worker->conn_count;
     free(conn->held);
+    if (conn->secure)
+        secure_fini(conn);
     free(conn);
 }
 
@@ -92,6 +96,23 @@ void conn_close(struct conn *conn)
         io_cancel(&conn->worker->io, &conn->output->op);
     }
     close_when_quiet(conn);
+}
+
+struct slice conn_hsts(const struct conn *conn)
+{
+    /* RFC 6797 section 7.2: never over plain HTTP. */
+    const char *value = conn->secure ? conn->worker->config->hsts : NULL;
+    return value != NULL ? slice_of(value) : SLICE("");
+}
+
+void conn_finish(struct conn *conn)
+{
+    if (!conn->secure) {
+        conn_close(conn);
+        return;
+    }
+    conn->close = true;
+    conn_dirty(conn);
 }
 
 struct output *conn_output(struct conn *conn)
@@ -151,7 +172,8 @@ static void pause_or_go_on(struct conn *conn)
 {
     if (conn->closing)
         return;
-    bool full = conn->held_size >= CONN_INPUT_PAUSE && !conn->protocol->may_receive(conn);
+    bool full = (conn->held_size >= CONN_INPUT_PAUSE && !conn->protocol->may_receive(conn)) ||
+                (conn->secure && secure_is_full(conn));
     if (full && conn->reading && !conn->paused) {
         conn->paused = true;
         io_cancel(&conn->worker->io, &conn->recv_op);
@@ -160,7 +182,7 @@ static void pause_or_go_on(struct conn *conn)
     }
 }
 
-static void take_bytes(struct conn *conn, struct slice bytes)
+void conn_take(struct conn *conn, struct slice bytes)
 {
     conn->worker->status->bytes_in += bytes.size;
     if (conn->linger) {
@@ -178,15 +200,17 @@ static void take_bytes(struct conn *conn, struct slice bytes)
     conn_dirty(conn);
 }
 
-static void peer_closed(struct conn *conn)
+void conn_peer_closed(struct conn *conn)
 {
     conn->peer_closed = true;
     bool answering = conn->output != NULL && !output_idle(conn->output);
     /* As nginx does, the end of the stream is taken for the client's leaving: an application's time
      * is not spent on an answer that nobody reads. What was answered, or was asked before, still
      * goes out: flush() closes after it. */
-    if (conn->linger || conn->protocol->busy(conn) || (!answering && conn->held_size == 0))
+    if (conn->linger || conn->protocol->busy(conn))
         conn_close(conn);
+    else if (!answering && conn->held_size == 0)
+        conn_finish(conn);
 }
 
 static void on_recv(struct io *io, struct io_op *op, struct io_event event)
@@ -194,8 +218,11 @@ static void on_recv(struct io *io, struct io_op *op, struct io_event event)
     struct conn *conn = CONTAINER_OF(op, struct conn, recv_op);
     conn->reading = event.more;
     if (event.buf != NULL) {
-        if (!conn->closing)
-            take_bytes(conn, (struct slice){event.buf->data, event.buf->size});
+        struct slice bytes = {event.buf->data, event.buf->size};
+        if (conn->secure)
+            secure_receive(conn, bytes);
+        else if (!conn->closing)
+            conn_take(conn, bytes);
         io_buf_put(io, event.buf);
     }
     if (conn->closing) {
@@ -203,7 +230,7 @@ static void on_recv(struct io *io, struct io_op *op, struct io_event event)
         return;
     }
     if (event.result == 0)
-        peer_closed(conn);
+        conn->secure ? secure_end(conn) : conn_peer_closed(conn);
     else if (event.result < 0 && event.result != -ECANCELED)
         conn_close(conn);
     else if (!event.more)
@@ -213,12 +240,13 @@ static void on_recv(struct io *io, struct io_op *op, struct io_event event)
 /* Everything that was to be said has been sent, or nothing was. */
 static void output_drained(struct conn *conn)
 {
-    if (conn->peer_closed && !conn->protocol->busy(conn))
-        conn_close(conn);
+    bool leaving = conn->peer_closed && !conn->protocol->busy(conn);
     /* A streamed answer runs dry between its parts: only its end closes. */
-    if (conn->closing || !conn->close || conn->exchange != NULL)
+    if (conn->closing || !(leaving || (conn->close && conn->exchange == NULL)))
         return;
-    if (!conn->linger) {
+    if (conn->secure && secure_say_goodbye(conn))
+        return; /* and come back when it has been sent */
+    if (leaving || !conn->linger) {
         conn_close(conn);
         return;
     }
@@ -285,7 +313,7 @@ void conns_drain(struct worker *worker, int64_t now_ns)
     bool all_over = now_ns >= worker->drain_deadline_ns;
     for (struct conn *conn = worker->conns, *next; conn != NULL; conn = next) {
         next = conn->next;
-        if (all_over)
+        if (all_over || (grace_over && conn->wait == CONN_HANDSHAKE))
             conn_close(conn);
         else
             conn->protocol->drain(conn, grace_over);

@@ -30,12 +30,13 @@ struct output;
 struct protocol;
 
 enum conn_wait {
-    CONN_IDLE,   /* for the first byte of a request */
-    CONN_HEAD,   /* for the rest of a head */
-    CONN_BODY,   /* for the rest of a body */
-    CONN_ANSWER, /* for the application: no timer here */
-    CONN_WRITE,  /* for the peer to take bytes */
-    CONN_LINGER, /* for the peer to close after an error */
+    CONN_IDLE,      /* for the first byte of a request */
+    CONN_HANDSHAKE, /* for TLS */
+    CONN_HEAD,      /* for the rest of a head */
+    CONN_BODY,      /* for the rest of a body */
+    CONN_ANSWER,    /* for the application: no timer here */
+    CONN_WRITE,     /* for the peer to take bytes */
+    CONN_LINGER,    /* for the peer to close after an error */
 };
 
 struct conn {
@@ -62,14 +63,23 @@ struct conn {
     bool closed : 1;  /* and the fd is being closed */
     bool peer_closed : 1;
     bool served : 1;   /* had an answer: an idle close is no error */
+    bool secure : 1;   /* the head of a struct secure: TLS */
+    bool redirect : 1; /* came by a listener that sends everything to https */
     uint64_t progress; /* body bytes, or bytes acked by the peer, at the last timer */
     uint64_t received; /* body bytes of this request */
     struct address peer;
 };
 
-struct conn *conn_open(struct worker *, int fd, const struct sockaddr *);
+/* `flags`: enum askr_listener_flags. NULL when memory is out. */
+struct conn *conn_open(struct worker *, int fd, const struct sockaddr *, uint32_t flags);
 /* End it now; the exchange, if any, is abandoned. Safe to call twice. */
 void conn_close(struct conn *);
+/* End it as soon as what it has to say is sent; over TLS with close_notify. */
+void conn_finish(struct conn *);
+/* Bytes of the peer's, decrypted. */
+void conn_take(struct conn *, struct slice bytes);
+/* The peer will send nothing more. */
+void conn_peer_closed(struct conn *);
 /* There is output: it is flushed at the end of the turn. */
 void conn_dirty(struct conn *);
 void conn_flush_dirty(struct worker *);
@@ -79,6 +89,8 @@ void conn_resume(struct conn *);
 void conn_sent(struct conn *, int64_t result);
 /* The output chain, made on first use; NULL when memory is out. */
 struct output *conn_output(struct conn *);
+/* Strict-Transport-Security of this connection's answers; empty without. */
+struct slice conn_hsts(const struct conn *);
 /* When the supervisor asked for a drain: idle connections are closed after their grace. */
 void conns_drain(struct worker *, int64_t now_ns);
 

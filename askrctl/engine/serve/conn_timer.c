@@ -10,10 +10,13 @@
 
 #include "serve/output.h"
 #include "serve/protocol.h"
+#include "serve/secure.h"
 #include "serve/worker.h"
 
 static enum conn_wait wait_of(const struct conn *conn)
 {
+    if (conn->secure && !secure_is_ready(conn) && !conn->close)
+        return CONN_HANDSHAKE; /* one deadline, however it trickles */
     if (conn->output != NULL && !output_idle(conn->output))
         return CONN_WRITE;
     if (conn->linger)
@@ -27,6 +30,8 @@ static int64_t period_of(const struct conn *conn, enum conn_wait wait)
     switch (wait) {
     case CONN_IDLE:
         return conn->served ? config->keepalive_timeout_ns : config->head_timeout_ns;
+    case CONN_HANDSHAKE:
+        return config->handshake_timeout_ns;
     case CONN_HEAD:
         return config->head_timeout_ns;
     case CONN_BODY:
@@ -91,6 +96,10 @@ void conn_timer_fire(struct timer *timer, int64_t now_ns)
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
     struct worker *worker = conn->worker;
     switch ((enum conn_wait)conn->wait) {
+    case CONN_HANDSHAKE:
+        worker->status->timeouts++;
+        conn_close(conn);
+        break;
     case CONN_HEAD:
         worker->status->timeouts++;
         conn->protocol->timed_out(conn, CONN_HEAD);

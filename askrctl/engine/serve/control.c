@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "serve/secure.h"
 #include "serve/worker.h"
 
 enum { CONTROL_FDS = 3 }; /* of CONTROL_ATTACH: port memfd, app bell, pidfd */
@@ -41,6 +42,13 @@ static void obey(struct worker *worker, const struct control_message *message, i
 {
     if (message->kind == CONTROL_ATTACH && fd_count == CONTROL_FDS) {
         apps_attach(worker, message->place, message->pid, fds);
+        return;
+    }
+    if (message->kind == CONTROL_TLS && fd_count == 1) {
+        askr_error error;
+        int result = secure_load(worker, fds[0], &error); /* takes over the fd */
+        if (result < 0)
+            control_send(worker, CONTROL_TLS_REFUSED, 0, getpid(), (uint32_t)-result);
         return;
     }
     close_all(fds, fd_count);

@@ -13,13 +13,15 @@ enum control_kind {
     CONTROL_ATTACH = 1, /* place = application place, pid; fds: port memfd, app bell, pidfd */
     CONTROL_DRAIN = 2,  /* stop accepting, finish, exit 0; value = deadline in ms */
     CONTROL_APP_FAILED =
-        3, /* place could not be started; the text is in no message: see boot_error */
+        3,           /* place could not be started; the text is in no message: see boot_error */
+    CONTROL_TLS = 4, /* fd: a sealed memfd with certificates and ticket keys for new connections */
     /* worker → supervisor */
     CONTROL_READY = 16, /* listening; value = enum askr_io_id */
     CONTROL_APP_KILL =
         17, /* place, pid: broken, or past its request timeout: kill and replace it */
     CONTROL_APP_DEAD = 18,       /* place, pid: its pidfd said so */
     CONTROL_BACKEND_FAILED = 19, /* value = errno: no ring in this worker; nothing was served */
+    CONTROL_TLS_REFUSED = 20,    /* value = errno: what CONTROL_TLS brought; the old one is kept */
 };
 
 struct control_message {

@@ -6,6 +6,7 @@
 
 #include "serve/conn.h"
 #include "serve/exchange.h"
+#include "serve/secure.h"
 #include "serve/worker.h"
 
 static void queue_insert(struct worker *worker, struct exchange *exchange, struct exchange **at)
@@ -55,6 +56,14 @@ void queue_fail_all(struct worker *worker)
         fail_first(worker, worker->boot_error);
 }
 
+/* What the application may know of the client's certificate. */
+static void put_facts(struct conn *conn, struct port_request *request)
+{
+    const struct secure *secure = secure_of(conn);
+    request->variables = secure->facts;
+    request->variable_count = secure->fact_count;
+}
+
 static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
 {
     struct worker *worker = app->worker;
@@ -73,8 +82,11 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
         .server_address = address_slice(&own->text),
         .remote_port = conn->peer.port,
         .server_port = own->address.port,
+        .https = conn->secure,
         .body_size = body->size,
     };
+    if (exchange->conn->secure)
+        put_facts(exchange->conn, &request);
     if (worker->config->worker_script != NULL)
         request.script_filename = slice_of(worker->config->worker_script);
     if (body->size > 0 && body->size <= PORT_INLINE_BODY_MAX)

@@ -200,12 +200,23 @@ static bool body_is_read_first(const struct http_request *request)
            request->content_length <= BODY_MEMORY_MAX;
 }
 
+/* Certificate authorities prove a name by plain HTTP (RFC 8555 section 8.3). */
+static bool is_challenge(struct slice path)
+{
+    static const char prefix[] = "/.well-known/acme-challenge/";
+    return path.size >= sizeof prefix - 1 && memcmp(path.data, prefix, sizeof prefix - 1) == 0;
+}
+
 static void route(struct exchange *exchange, struct slice head)
 {
     struct worker *worker = exchange->conn->worker;
     const struct http_request *request = &worker->request;
     if (request->method == HTTP_OPTIONS && slice_equals(request->target, SLICE("*"))) {
         respond_options(exchange, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        return;
+    }
+    if (exchange->conn->redirect && !is_challenge(request->path)) {
+        respond_to_https(exchange);
         return;
     }
     resolve(exchange);

@@ -117,6 +117,8 @@ bool answer_has_room(const struct exchange *);
 void respond_error(struct exchange *, int status, const char *detail);
 void respond_file(struct exchange *, struct static_target *);
 void respond_redirect(struct exchange *, const struct http_request *);
+/* To the same URL by https. */
+void respond_to_https(struct exchange *);
 void respond_options(struct exchange *, const char *allow);
 /* All of the answer has been said: end it, or cut it. */
 void exchange_answered(struct exchange *);

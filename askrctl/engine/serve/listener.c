@@ -99,7 +99,7 @@ static bool accept_one(struct listener *listener)
     socklen_t size = sizeof name;
     int fd = accept4(listener->fd, (struct sockaddr *)&name, &size, SOCK_CLOEXEC);
     if (fd >= 0) {
-        if (conn_open(worker, fd, (struct sockaddr *)&name) == NULL) {
+        if (conn_open(worker, fd, (struct sockaddr *)&name, listener->flags) == NULL) {
             close(fd);
             try_later(listener, BACKOFF_NS);
             return false;
@@ -208,8 +208,10 @@ int listeners_open(struct worker *worker, askr_error *error)
     for (uint32_t i = 0; i < config->listener_count; i++) {
         struct listener *listener = &worker->listeners[i];
         int on = 1;
-        *listener =
-            (struct listener){.worker = worker, .fd = config->listeners[i], .retry_ns = NEVER};
+        *listener = (struct listener){.worker = worker,
+                                      .fd = config->listeners[i],
+                                      .flags = config->listener_flags[i],
+                                      .retry_ns = NEVER};
         /* Inherited by what is accepted: one call here instead of one for each connection. */
         setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         io_poll(&worker->io, &listener->op, listener->fd, EPOLLIN, on_listener);

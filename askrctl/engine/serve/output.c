@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "serve/conn.h"
+#include "serve/secure.h"
 #include "serve/worker.h"
 
 struct output *output_new(struct conn *conn)
@@ -19,6 +20,7 @@ struct output *output_new(struct conn *conn)
     memset(output, 0, offsetof(struct output, iov));
     output->conn = conn;
     chain_init(&output->chain, worker);
+    chain_init(&output->cipher, worker);
     return output;
 }
 
@@ -26,6 +28,7 @@ void output_free(struct output *output)
 {
     struct worker *worker = output->conn->worker;
     chain_clear(&output->chain);
+    chain_clear(&output->cipher);
     output->free_next = worker->outputs_free;
     worker->outputs_free = output;
 }
@@ -68,6 +71,10 @@ void output_flush(struct output *output)
     struct io *io = &output->conn->worker->io;
     struct chain *chain = &output->chain;
     struct piece *piece = chain->first;
+    if (output->conn->secure) {
+        secure_flush(output);
+        return;
+    }
     if (chain->frozen > 0 || piece == NULL)
         return;
     if (piece->kind != PIECE_BYTES) {

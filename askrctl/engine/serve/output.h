@@ -22,6 +22,7 @@ struct output {
     struct conn *conn;
     struct output *free_next; /* in the worker's free list */
     struct chain chain;
+    struct chain cipher; /* over TLS: what is sent instead (secure_output.c) */
     struct iovec iov[IO_IOV_MAX];
 };
 
@@ -30,11 +31,11 @@ struct output *output_new(struct conn *);
 void output_free(struct output *);
 static inline bool output_sending(const struct output *output)
 {
-    return output->chain.frozen > 0;
+    return output->chain.frozen + output->cipher.frozen > 0;
 }
 static inline bool output_idle(const struct output *output)
 {
-    return chain_empty(&output->chain) && !output_sending(output);
+    return chain_empty(&output->chain) && chain_empty(&output->cipher) && !output_sending(output);
 }
 /* Start a send unless one is in flight or there is nothing to send. Its end calls conn_sent(). */
 void output_flush(struct output *);

@@ -125,6 +125,41 @@ void respond_redirect(struct exchange *exchange, const struct http_request *requ
     respond_bare(exchange, 301, (struct http_field){SLICE("Location"), {location, (size_t)size}});
 }
 
+/* The host as the client named it, without its port. */
+static struct slice host_of(struct slice authority)
+{
+    const char *bracket = memchr(authority.data, ']', authority.size);
+    size_t skip = bracket == NULL ? 0 : (size_t)(bracket - authority.data);
+    const char *colon = memchr(authority.data + skip, ':', authority.size - skip);
+    if (colon != NULL)
+        authority.size = (size_t)(colon - authority.data);
+    return authority;
+}
+
+void respond_to_https(struct exchange *exchange)
+{
+    char location[LOCATION_SIZE_MAX], port[8] = "";
+    const struct worker *worker = exchange->conn->worker;
+    const struct http_request *request = &worker->request;
+    if (request->authority.size == 0) {
+        respond_error(exchange, 400, "name a host, or use https://");
+        return;
+    }
+    struct slice host = host_of(request->authority);
+    if (worker->config->https_port != 443)
+        snprintf(port, sizeof port, ":%u", worker->config->https_port & 0xffff);
+    int size = snprintf(location, sizeof location, "https://%.*s%s%.*s", (int)host.size, host.data,
+                        port, (int)request->target.size, request->target.data);
+    if (size < 0 || (size_t)size >= sizeof location) {
+        respond_error(exchange, 414, NULL);
+        return;
+    }
+    bool reads = request->method == HTTP_GET || request->method == HTTP_HEAD;
+    /* 308 keeps the method. */
+    respond_bare(exchange, reads ? 301 : 308,
+                 (struct http_field){SLICE("Location"), {location, (size_t)size}});
+}
+
 static int say_part(struct exchange *exchange, const struct file_range *range, const char *content)
 {
     if (content == NULL)

@@ -86,14 +86,14 @@ static void timed_out(struct conn *conn, enum conn_wait wait)
     else if (wait == CONN_BODY)
         exchange_fail(conn->exchange, 408, "the request body came too slowly");
     else
-        conn_close(conn);
+        conn_finish(conn);
 }
 
 /* The next answer says that it is the last: head(). */
 static void drain(struct conn *conn, bool grace_over)
 {
     if (grace_over && conn->wait == CONN_IDLE)
-        conn_close(conn);
+        conn_finish(conn);
 }
 
 static void abandon(struct conn *conn)
@@ -157,6 +157,7 @@ static struct h1_response response_of(struct exchange *exchange, const struct an
         .content_length = answer->content_length,
         .date = worker_date(worker),
         .server = slice_of(worker->config->server_header),
+        .hsts = conn_hsts(conn),
         .fields = answer->fields,
         .field_count = answer->field_count,
     };

@@ -12,6 +12,7 @@
 #include "serve/conn.h"
 #include "serve/exchange.h"
 #include "serve/output.h"
+#include "serve/secure.h"
 
 /* Idle keep-alive connections of a draining worker get this long to be used once more and be told
  * `Connection: close`, instead of being closed under the client's next request. */
@@ -102,9 +103,14 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
     result = open_io(worker, error);
     if (result < 0)
         goto out_files;
+    result = secure_open(worker, error);
+    if (result < 0)
+        goto out_io;
     apps_init(worker);
     return 0;
 
+out_io:
+    io_fini(&worker->io);
 out_files:
     static_close(worker->files);
 out_status:
@@ -131,6 +137,8 @@ static int64_t earlier(int64_t a, int64_t b)
 static int64_t next_deadline(const struct worker *worker)
 {
     int64_t next = earlier(worker->heartbeat_ns, timer_wheel_next(&worker->timers));
+    if (worker->handshakes != NULL)
+        return 0;
     next = earlier(next, listeners_next(worker));
     return earlier(next, apps_next(worker, worker->io.now_ns));
 }
@@ -145,6 +153,7 @@ void worker_turn(struct worker *worker)
     timer_wheel_run(&worker->timers, now_ns);
     apps_drain(worker, now_ns);
     apps_tick(worker, now_ns);
+    secure_turn(worker);
     conn_flush_dirty(worker);
     apps_dispatch(worker, now_ns);
     apps_publish(worker);
@@ -212,6 +221,7 @@ void worker_close(struct worker *worker)
     if (worker->io.inflight == 0)
         io_fini(&worker->io);
     static_close(worker->files);
+    secure_close(worker);
     free_lists(worker);
     status_close(worker);
 }

@@ -28,11 +28,14 @@ enum {
 struct conn;
 struct exchange;
 struct output;
+struct secure;
+struct tls_context;
 
 struct listener {
     struct io_op op;
     struct worker *worker;
     int fd;
+    uint32_t flags;    /* enum askr_listener_flags */
     int64_t retry_ns;  /* when a deferred or failed accept is tried again; NEVER */
     int reserve_start; /* the first descriptor that is kept for open connections */
     bool deferring;
@@ -63,6 +66,10 @@ struct worker {
     struct output *outputs_free;
     struct piece *pieces_free;
     uint32_t pieces_free_count;
+
+    struct tls_context *tls;                      /* for new connections; NULL without TLS */
+    struct secure *handshakes, **handshakes_last; /* those with input to work on, in turn */
+    char *tls_plain, *tls_cipher; /* scratch for one record each; NULL without TLS */
 
     /* Scratch for the request that is being parsed; request_of says whose it is. */
     struct http_request request;

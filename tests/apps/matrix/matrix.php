@@ -37,9 +37,10 @@ function globals(): void
     $names = ['REQUEST_METHOD', 'REQUEST_URI', 'QUERY_STRING', 'SCRIPT_NAME', 'SCRIPT_FILENAME',
         'PATH_INFO', 'PHP_SELF', 'DOCUMENT_ROOT', 'SERVER_PROTOCOL', 'SERVER_NAME', 'SERVER_PORT',
         'SERVER_SOFTWARE', 'GATEWAY_INTERFACE', 'REMOTE_ADDR', 'REMOTE_PORT', 'HTTP_HOST',
-        'CONTENT_TYPE', 'CONTENT_LENGTH', 'HTTPS', 'HTTP_X_TEST', 'HTTP_PROXY', 'HTTP_X_UNDER_SCORE',
+        'CONTENT_TYPE', 'CONTENT_LENGTH', 'HTTPS', 'REQUEST_SCHEME', 'HTTP_X_TEST', 'HTTP_PROXY', 'HTTP_X_UNDER_SCORE',
         'REQUEST_TIME', 'REQUEST_TIME_FLOAT', 'PHP_AUTH_USER', 'PHP_AUTH_PW', 'argv'];
     $server = array_intersect_key($_SERVER, array_flip($names));
+    $server += array_filter($_SERVER, fn (string $name): bool => str_starts_with($name, 'SSL_'), ARRAY_FILTER_USE_KEY);
     json([
         'get' => $_GET,
         'post' => $_POST,

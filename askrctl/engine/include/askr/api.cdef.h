@@ -38,6 +38,11 @@ enum askr_app_state {
     ASKR_APP_DEAD = 5
 };
 
+enum askr_listener_flags {
+    ASKR_LISTENER_TLS = 1,
+    ASKR_LISTENER_REDIRECT = 2 /* every request is sent to the same URL by https */
+};
+
 enum askr_worker_state {
     ASKR_WORKER_NONE = 0,
     ASKR_WORKER_STARTING = 1,
@@ -61,12 +66,15 @@ struct askr_worker_status {
     uint64_t requests;     /* answered, ever */
     uint64_t responses[6]; /* by class: [2] is 2xx; [0] unused */
     uint64_t bytes_in, bytes_out;
-    uint64_t errors;        /* connections ended by a protocol error */
-    uint64_t timeouts;      /* 408, 504 and silent closes by a timer */
-    uint64_t queue_full;    /* 503: the queue was full */
-    uint64_t queue_expired; /* 503: queue_timeout */
-    uint64_t app_deaths;    /* processes that died under a worker's eyes */
-    char boot_error[512];   /* last reason an application could not boot, or "" */
+    uint64_t errors;         /* connections ended by a protocol error */
+    uint64_t timeouts;       /* 408, 504 and silent closes by a timer */
+    uint64_t queue_full;     /* 503: the queue was full */
+    uint64_t queue_expired;  /* 503: queue_timeout */
+    uint64_t app_deaths;     /* processes that died under a worker's eyes */
+    uint64_t tls_handshakes; /* completed, ever */
+    uint64_t tls_resumed;    /* of those: with a ticket */
+    uint64_t tls_failed;     /* handshakes that ended in an alert */
+    char boot_error[512];    /* last reason an application could not boot, or "" */
     uint32_t app_count;
     struct askr_app_status apps[64];
 };
@@ -87,13 +95,17 @@ struct askr_worker_config {
     uint32_t app_count; /* places for application processes; 0: static files only */
     int listeners[16];
     uint32_t listener_count;
-    int bell_fd;               /* eventfd that this worker's application processes ring; or -1 */
-    int control_fd;            /* SOCK_SEQPACKET to the supervisor: see serve/control.h */
-    int status_fd;             /* memfd of ASKR_WORKERS_MAX pages of askr_status_stride() bytes */
-    uint32_t status_slot;      /* which page is this worker's */
-    const char *root;          /* document root */
-    const char *front;         /* front controller relative to root, or NULL */
-    const char *worker_script; /* absolute path, or NULL: classic mode */
+    uint32_t listener_flags[16]; /* enum askr_listener_flags */
+    int tls_fd;                  /* sealed memfd: certificates and keys (proto/tls.h); or -1 */
+    const char *hsts;            /* value of Strict-Transport-Security over TLS, or NULL */
+    uint32_t https_port;         /* where a redirecting listener sends to */
+    int bell_fd;                 /* eventfd that this worker's application processes ring; or -1 */
+    int control_fd;              /* SOCK_SEQPACKET to the supervisor: see serve/control.h */
+    int status_fd;               /* memfd of ASKR_WORKERS_MAX pages of askr_status_stride() bytes */
+    uint32_t status_slot;        /* which page is this worker's */
+    const char *root;            /* document root */
+    const char *front;           /* front controller relative to root, or NULL */
+    const char *worker_script;   /* absolute path, or NULL: classic mode */
     const char *index_files[4];
     const char *server_header; /* "askrctl", or "" for none */
     const char *temp_dir;      /* where bodies and answers spool */
@@ -104,6 +116,7 @@ struct askr_worker_config {
     int64_t body_size_max;
     uint32_t queue_max;
     uint32_t connections_max; /* of this worker */
+    int64_t handshake_timeout_ns;
     int64_t head_timeout_ns, body_timeout_ns, keepalive_timeout_ns, write_timeout_ns;
     int64_t queue_timeout_ns, request_timeout_ns, drain_timeout_ns;
     uint32_t body_rate_min; /* bytes per second a body must keep up with after body_timeout */
@@ -116,6 +129,11 @@ const char *askr_version(void);
 int askr_io_built(enum askr_io_id id);
 /* Open a ring (or epoll set) with production sizes, and close it. 0 or -errno with a sentence. */
 int askr_io_try(enum askr_io_id id, askr_error *error);
+
+/* 1 when this build has TLS. */
+int askr_tls_built(void);
+/* Would a worker take this TLS store (proto/tls.h)? 0 or -errno with a sentence. */
+int askr_tls_check(const void *store, size_t size, askr_error *error);
 
 /* Run a worker until it has drained. Blocks; releases the GIL. 0, or -errno with a sentence. */
 int askr_worker_run(const struct askr_worker_config *config, askr_error *error);

@@ -57,6 +57,8 @@ struct askr_request {
     uint16_t protocol; /* 1000, 1001, 2000: HTTP/1.0, 1.1, 2 */
     uint16_t field_count;
     const struct askr_field *fields;
+    uint16_t variable_count; /* CGI variables of ours: SSL_CLIENT_VERIFY and its kin */
+    const struct askr_field *variables;
 };
 
 enum askr_outcome {
