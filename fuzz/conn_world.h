@@ -172,7 +172,7 @@ static void client_connect(struct world *world, struct client *client)
     *client = (struct client){.fd = sim_socket(&world->worker->io), .used = true};
     client->said = malloc(SAID_MAX);
     must(client->said != NULL, "malloc");
-    must(conn_open(world->worker, client->fd, (struct sockaddr *)&name) != NULL, "conn_open");
+    must(conn_open(world->worker, client->fd, (struct sockaddr *)&name, 0) != NULL, "conn_open");
 }
 
 static void client_say(struct world *world, struct client *client, const void *bytes, size_t size)

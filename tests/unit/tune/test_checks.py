@@ -68,7 +68,7 @@ def test_the_doctor_sees_what_no_longer_stands(machine: Machine) -> None:
     machine.write("/proc/sys/net/core/somaxconn", "128\n")
     (found,) = run(drift, context)
     assert found.status is not Status.OK and found.instance == "net.core.somaxconn"
-    assert found.because == "tune set 8192, now it is 128"
+    assert found.because == "tune set 8192, now it is 128: somebody changed it since"
 
 
 def remedies() -> Iterator[tuple[str, str, str]]:
