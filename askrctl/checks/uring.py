@@ -5,6 +5,7 @@ All of them look at one verdict, which a child process found out as the server's
 server's limits. What a feature lacks is a remark unless the server needs it: epoll serves as well.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -40,12 +41,16 @@ def verdict(context: Context) -> ProbeVerdict:
 
     def ask() -> dict[str, Any]:
         target = context.target
+        me = os.geteuid()
+        if me not in (0, target.uid):
+            raise CannotTell(f"only root can try it as user {target.name or target.uid}")
         simulated = target.context == "simulated" or target.kind == "pid"
-        limits = {name: target.limits[name] for name in ("nofile", "memlock") if simulated}
+        names = [name for name in ("nofile", "memlock") if simulated and name in target.limits]
+        limits: dict[str, tuple[int, int]] = {name: target.limits[name] for name in names}
         if target.can("CAP_IPC_LOCK") and target.uid != 0:
             limits["memlock"] = (UNLIMITED, UNLIMITED)
         found = uring.probe_verdict(
-            user=target.credentials if simulated and target.uid != 0 else None,
+            user=target.credentials if simulated and me == 0 and target.uid != 0 else None,
             limits=limits,
             # A server that holds its rings has proved that they can be had.
             rings=0 if held else context.workers,
