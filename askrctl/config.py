@@ -37,7 +37,7 @@ class ServerConfig:
     control: str = ""  # "": /run/askr/control.sock or below XDG_RUNTIME_DIR
     temp_dir: str = "/tmp"  # where large bodies and answers wait
     pin: bool = True  # each worker to its core
-    http2: bool = True  # by prior knowledge, on the listeners that speak HTTP/1.1
+    http2: bool = True  # by ALPN under TLS, by prior knowledge in clear; beside HTTP/1.1
 
 
 @dataclass(frozen=True, slots=True)

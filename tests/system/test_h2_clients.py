@@ -155,3 +155,25 @@ def test_reloads_fail_no_request(site: Server) -> None:
             wait_until("the new generation", reloaded)
         for _ in range(50):
             assert client.get(url).text == "file a"
+
+
+@pytest.fixture(scope="module")
+def secure_site(serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    root = tmp_path_factory.mktemp("secure")
+    (root / "a.txt").write_text("file a")
+    (root / "large.bin").write_bytes(bytes(range(256)) * 40960)
+    return serve_shared(root, secure=True)
+
+
+def test_browsers_and_tools_are_offered_http_2_under_tls(secure_site: Server) -> None:
+    url = f"https://127.0.0.1:{secure_site.port}"
+    options = ["-sSk", "-w", " %{http_version}"]
+    assert said_by("curl", *options, f"{url}/a.txt") == b"file a 2"
+    assert said_by("curl", *options, "--http1.1", f"{url}/a.txt") == b"file a 1.1"
+    both = said_by("curl", "-sSk", f"{url}/large.bin", f"{url}/a.txt")
+    assert both == bytes(range(256)) * 40960 + b"file a"
+    said = said_by("h2load", "-c4", "-m10", "-n", "200", f"{url}/large.bin").decode()
+    assert "200 succeeded, 0 failed, 0 errored, 0 timeout" in said
+    with httpx.Client(http2=True, verify=False) as client:
+        answers = [client.get(f"{url}/large.bin") for _ in range(5)]
+    assert {(a.http_version, len(a.content)) for a in answers} == {("HTTP/2", 256 * 40960)}

@@ -9,13 +9,13 @@
 #include "proto/h1_bytes.h"
 #include "proto/h1_parts.h"
 
-enum { OWN_FIELDS = 4 /* :status, date, server, content-length */ };
+enum { OWN_FIELDS = 5 /* :status, date, server, HSTS, content-length */ };
 
 struct list {
     nghttp2_nv at[H1_RESPONSE_FIELDS_MAX + OWN_FIELDS];
     size_t count;
     char status[4], length[24];
-    bool has_date, has_server;
+    bool has_date, has_server, has_hsts;
 };
 
 static void put(struct list *list, struct slice name, struct slice value)
@@ -46,6 +46,7 @@ static int put_fields(struct list *list, const struct h2_response *response)
             field.value.size--;
         list->has_date |= h1_reads(field.name, SLICE("date"));
         list->has_server |= h1_reads(field.name, SLICE("server"));
+        list->has_hsts |= h1_reads(field.name, SLICE("strict-transport-security"));
         put(list, field.name, field.value);
     }
     return 0;
@@ -70,7 +71,7 @@ static void put_length(struct list *list, const struct h2_response *response)
 static int compose(struct list *list, const struct h2_response *response)
 {
     list->count = 0;
-    list->has_date = list->has_server = false;
+    list->has_date = list->has_server = list->has_hsts = false;
     put_status(list, response->status);
     if (put_fields(list, response) < 0)
         return -EINVAL;
@@ -78,6 +79,8 @@ static int compose(struct list *list, const struct h2_response *response)
         put(list, SLICE("date"), response->date);
     if (response->server.size > 0 && !list->has_server)
         put(list, SLICE("server"), response->server);
+    if (response->hsts.size > 0 && !list->has_hsts)
+        put(list, SLICE("strict-transport-security"), response->hsts);
     put_length(list, response);
     return 0;
 }

@@ -323,6 +323,7 @@ int conn_speak_h2(struct conn *conn)
     }
     assert(conn->exchange == NULL);
     conn->h2 = h2;
+    conn->begun = true;
     conn->protocol = &protocol_h2;
     conn_dirty(conn);
     return 0;

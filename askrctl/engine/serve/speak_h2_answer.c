@@ -83,6 +83,7 @@ int h2_head(struct exchange *exchange, const struct answer_head *answer)
         .content_length = answer->content_length,
         .date = worker_date(worker),
         .server = slice_of(worker->config->server_header),
+        .hsts = conn_hsts(exchange->conn),
         .fields = answer->fields,
         .field_count = answer->field_count,
     };
