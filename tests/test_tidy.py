@@ -90,7 +90,7 @@ PYTHON_ALL = sorted(
         *PYTHON_OWN,
         *(ROOT / "tests").rglob("*.py"),
         *(ROOT / "bench").rglob("*.py"),
-        *(ROOT / "bench" / name for name in ("hello", "memory", "tls")),
+        *(ROOT / "bench" / name for name in ("h2", "hello", "memory", "tls")),
     ]
 )
 C_ENGINE = sorted(ENGINE.rglob("*.[ch]"))
