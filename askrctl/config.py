@@ -37,6 +37,7 @@ class ServerConfig:
     control: str = ""  # "": /run/askr/control.sock or below XDG_RUNTIME_DIR
     temp_dir: str = "/tmp"  # where large bodies and answers wait
     pin: bool = True  # each worker to its core
+    http2: bool = True  # by ALPN under TLS, by prior knowledge in clear; beside HTTP/1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ class LimitsConfig:
     queue: int = 1024  # requests of one worker waiting for an application; more is 503
     connections: int = 16384  # of one worker; more wait in the kernel's backlog
     body_rate: int = 240  # bytes per second that a body, or a reader, must keep up with
+    # Requests of one HTTP/2 connection at a time; more are refused, to be asked again. RFC 9113
+    # section 6.5.2 wants at least 100; each costs up to 4 KiB while it is served.
+    streams: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,7 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "server.workers": _between(_number, 0, WORKERS_MAX),
     "server.io_backend": _backend,
     "server.pin": _flag,
+    "server.http2": _flag,
     "limits.head_size": _between(parse_size, 256, 32 * KIB),
     "limits.target_size": _between(parse_size, 64, 8 * KIB),
     "limits.fields": _between(_number, 1, 100),
@@ -241,6 +246,7 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "limits.queue": _between(_number, 0, 1 << 20),
     "limits.connections": _between(_number, 1, 1 << 20),
     "limits.body_rate": _between(_number, 0, 1 << 30),
+    "limits.streams": _between(_number, 1, 1000),
     **{f"timeouts.{item.name}": _period for item in fields(TimeoutsConfig)},
     "php.processes": _between(_number, 1, APPS_MAX),
     "php.ini": _texts,

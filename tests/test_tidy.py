@@ -63,6 +63,11 @@ RATCHET: dict[str, int] = {}
 CALLBACKS: dict[str, str] = {
     "on_alpn": "SSL_CTX_alpn_select_cb_func",
     "on_ticket": "SSL_CTX_set_tlsext_ticket_key_evp_cb(3)",
+    "on_header": "nghttp2_on_header_callback",
+    "on_invalid_header": "nghttp2_on_invalid_header_callback",
+    "on_data": "nghttp2_on_data_chunk_recv_callback",
+    "on_read": "nghttp2_data_source_read_callback",
+    "h2_on_send_data": "nghttp2_send_data_callback",
 }
 
 C_BANNED = {
@@ -85,7 +90,7 @@ PYTHON_ALL = sorted(
         *PYTHON_OWN,
         *(ROOT / "tests").rglob("*.py"),
         *(ROOT / "bench").rglob("*.py"),
-        *(ROOT / "bench" / name for name in ("hello", "memory", "tls")),
+        *(ROOT / "bench" / name for name in ("h2", "hello", "memory", "tls")),
     ]
 )
 C_ENGINE = sorted(ENGINE.rglob("*.[ch]"))

@@ -143,6 +143,7 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "body_size_max": limits.body_size,
         "queue_max": limits.queue,
         "connections_max": limits.connections,
+        "streams_max": limits.streams if config.server.http2 else 0,
         "body_rate_min": limits.body_rate,
         "hsts": config.tls.hsts or None,
         "handshake_timeout_ns": round(times.handshake * _NS),

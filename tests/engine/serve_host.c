@@ -54,6 +54,7 @@ static const struct {
     {"request_timeout", offsetof(struct askr_worker_config, request_timeout_ns), NS_PER_MS},
     {"body_size_max", offsetof(struct askr_worker_config, body_size_max), 1},
     {"queue_max", offsetof(struct askr_worker_config, queue_max), 0},
+    {"streams_max", offsetof(struct askr_worker_config, streams_max), 0},
     {"head_size_max", offsetof(struct askr_worker_config, head_size_max), 0},
     {"connections_max", offsetof(struct askr_worker_config, connections_max), 0},
 };
@@ -249,6 +250,7 @@ static void set_defaults(struct askr_worker_config *config)
         .body_size_max = INT64_C(64) << 20,
         .queue_max = 1024,
         .connections_max = 10000,
+        .streams_max = 100,
         .head_timeout_ns = 10 * NS_PER_S,
         .body_timeout_ns = 10 * NS_PER_S,
         .keepalive_timeout_ns = 10 * NS_PER_S,

@@ -83,7 +83,7 @@ def server_variables_are_cgi(server: Server) -> None:
     assert values["DOCUMENT_ROOT"] == root
     assert values["SCRIPT_FILENAME"].startswith(f"{root}/")
     assert values["SCRIPT_NAME"].endswith(".php")
-    assert values["SERVER_PROTOCOL"] == "HTTP/1.1"
+    assert values["SERVER_PROTOCOL"] == server.protocol
     assert values["HTTP_HOST"] == "test.example"
     assert values["SERVER_NAME"] == "test.example"
     assert values["SERVER_PORT"] == str(server.port)

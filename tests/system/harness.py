@@ -87,6 +87,11 @@ class Server:
         return Secure("127.0.0.1", self.port) if self.secure else ("127.0.0.1", self.port)
 
     @property
+    def protocol(self) -> str:
+        """What `ask` speaks."""
+        return "HTTP/1.1"
+
+    @property
     def control(self) -> Path:
         return self.folder / "control.sock"
 

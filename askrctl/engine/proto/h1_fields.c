@@ -102,8 +102,7 @@ static bool judge_host(struct h1 *h1, const struct found *found, struct http_req
     return true;
 }
 
-/* Digits only. -1: there is something else, nothing, or more than a file can have. */
-static int64_t length_of(struct slice digits)
+int64_t h1_length_of(struct slice digits)
 {
     int64_t length = 0;
     for (size_t i = 0; i < digits.size; i++) {
@@ -137,7 +136,7 @@ static bool judge_framing(struct h1 *h1, const struct found *found, struct http_
         return true;
     if (found->length_count > 1)
         return h1_refuse(h1, 400, "more than one Content-Length");
-    request->content_length = length_of(found->length);
+    request->content_length = h1_length_of(found->length);
     if (request->content_length < 0)
         return h1_refuse(h1, 400, "Content-Length is not a number");
     if (request->content_length > h1->limits->body_size_max)

@@ -19,7 +19,7 @@ static const struct slice methods[] = {
     [HTTP_PATCH] = {"PATCH", 5}, [HTTP_TRACE] = {"TRACE", 5},   [HTTP_CONNECT] = {"CONNECT", 7},
 };
 
-static enum http_method method_of(struct slice name)
+enum http_method h1_method_of(struct slice name)
 {
     for (size_t i = 0; i < COUNT_OF(methods); i++)
         if (slice_equals(methods[i], name))
@@ -60,7 +60,7 @@ static bool read_request_line(struct h1 *h1, const char **cursor, const char *en
     if ((size_t)(target_end - target) > h1->limits->target_size_max)
         return h1_refuse(h1, 414, "the request target is too long");
     request->method_name = (struct slice){method, (size_t)(method_end - method)};
-    request->method = method_of(request->method_name);
+    request->method = h1_method_of(request->method_name);
     request->target = (struct slice){target, (size_t)(target_end - target)};
     *cursor = target_end + 1;
     return read_version(h1, cursor, end, request) && h1_judge_target(h1, request);

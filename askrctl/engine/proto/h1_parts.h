@@ -47,4 +47,15 @@ enum h1_event h1_read_chunked(struct h1 *, struct slice *input, struct slice *bo
 /* Hand out what `input` has of the body_left bytes (of a sized body or a chunk). */
 enum h1_event h1_take_body(struct h1 *, struct slice *input, struct slice *body);
 
+/* What HTTP/2 shares. By the name of a method; HTTP_OTHER for one we do not know. */
+enum http_method h1_method_of(struct slice name);
+/* request->target at its first '?', into path and query. */
+void h1_split_target(struct http_request *);
+/* Digits only. -1: there is something else, nothing, or more than a file can have. */
+int64_t h1_length_of(struct slice digits);
+/* RFC 9110 section 5: a token, and a value that cannot end its line. */
+bool h1_valid_field(const struct http_field *);
+/* Framing and hop-by-hop fields (RFC 9110 section 7.6.1) are ours to write. */
+bool h1_is_ours(struct slice name, int status);
+
 #endif

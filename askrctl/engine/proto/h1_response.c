@@ -4,7 +4,7 @@
  * that are dropped, and nothing it writes can end a line early.
  * One pass: when both a bad field and a full buffer are ahead, the one that comes first is told. */
 #include "proto/h1_bytes.h"
-#include "proto/h1.h"
+#include "proto/h1_parts.h"
 
 #include <errno.h>
 
@@ -53,7 +53,7 @@ static void put_field(struct writer *writer, struct slice name, struct slice val
     writer->at = at;
 }
 
-static bool valid_field(const struct http_field *field)
+bool h1_valid_field(const struct http_field *field)
 {
     const char *name_end = field->name.data + field->name.size;
     const char *value_end = field->value.data + field->value.size;
@@ -61,8 +61,7 @@ static bool valid_field(const struct http_field *field)
            h1_skip_value(field->value.data, value_end) == value_end;
 }
 
-/* Framing and hop-by-hop fields (RFC 9110 section 7.6.1) are ours to write. */
-static bool is_ours(struct slice name, int status)
+bool h1_is_ours(struct slice name, int status)
 {
     switch (name.size) {
     case 2:
@@ -116,9 +115,9 @@ static int put_fields(struct writer *writer, const struct h1_response *response)
     bool has_date = false, has_server = false, has_hsts = response->hsts.size == 0;
     for (size_t i = 0; i < response->field_count; i++) {
         const struct http_field *field = &response->fields[i];
-        if (!valid_field(field))
+        if (!h1_valid_field(field))
             return -EINVAL;
-        if (is_ours(field->name, response->status))
+        if (h1_is_ours(field->name, response->status))
             continue;
         has_date |= h1_reads(field->name, SLICE("date"));
         has_server |= h1_reads(field->name, SLICE("server"));

@@ -59,7 +59,7 @@ bool h1_valid_authority(struct slice text)
            valid_port((struct slice){text.data + size + 1, text.size - size - 1});
 }
 
-static void split_target(struct http_request *request)
+void h1_split_target(struct http_request *request)
 {
     struct slice target = request->target;
     const char *mark = memchr(target.data, '?', target.size);
@@ -98,7 +98,7 @@ static bool judge_absolute_form(struct h1 *h1, struct http_request *request, siz
     /* "http://host?query" would need a '/' that is not in the input. No client sends it. */
     if (request->target.data[0] == '?')
         return h1_refuse(h1, 400, "the request target has a query but no path");
-    split_target(request);
+    h1_split_target(request);
     return true;
 }
 
@@ -110,7 +110,7 @@ bool h1_judge_target(struct h1 *h1, struct http_request *request)
         return h1_refuse(h1, 501, "CONNECT is for proxies");
     bool asterisk = target.size == 1 && target.data[0] == '*';
     if (target.data[0] == '/' || (asterisk && request->method == HTTP_OPTIONS)) {
-        split_target(request);
+        h1_split_target(request);
         return true;
     }
     size_t scheme = scheme_size(target);

@@ -31,6 +31,15 @@ int askr_io_try(enum askr_io_id id, askr_error *error)
     return result;
 }
 
+int askr_http2_built(void)
+{
+#ifdef ASKR_HAVE_NGHTTP2
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 int askr_tls_built(void)
 {
 #ifdef ASKR_HAVE_TLS

@@ -48,12 +48,13 @@ static int spool(struct body *body, const char *temp_dir)
     return result;
 }
 
-int body_append(struct body *body, struct slice bytes, const char *temp_dir)
+int body_append(struct body *body, struct slice bytes, size_t memory_max, const char *temp_dir)
 {
     if (bytes.size == 0)
         return 0;
     int64_t size = body->size + (int64_t)bytes.size;
-    if (body->fd < 0 && size <= BODY_MEMORY_MAX) {
+    assert(memory_max <= BODY_MEMORY_MAX);
+    if (body->fd < 0 && size <= (int64_t)memory_max) {
         /* Grown in steps of a power of two: most bodies are one small form. */
         size_t step = size <= 4096 ? 4096 : BODY_MEMORY_MAX;
         if (body->memory == NULL || (body->size <= 4096 && step > 4096)) {

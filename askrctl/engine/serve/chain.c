@@ -137,14 +137,20 @@ int chain_append(struct chain *chain, struct slice bytes)
     return 0;
 }
 
-int chain_file(struct chain *chain, struct static_entry *entry, int fd, int64_t offset,
-               int64_t size)
+int chain_range(struct chain *chain, const struct file_range *range)
 {
     struct piece *piece = malloc(sizeof *piece);
     if (piece == NULL)
         return -ENOMEM;
+    static_retain(range->entry);
     *piece = (struct piece){
-        .kind = PIECE_FILE, .fd = fd, .offset = offset, .left = size, .entry = entry};
+        .kind = PIECE_FILE,
+        .fd = range->fd,
+        .offset = range->offset,
+        .left = range->size,
+        .content = range->content,
+        .entry = range->entry,
+    };
     chain_push(chain, piece);
     return 0;
 }

@@ -26,11 +26,19 @@ struct piece {
     int fd;                     /* file: not ours, kept open by `entry`; spool: ours */
     uint32_t begin, end;        /* bytes: what is to be sent of data[] */
     int64_t offset, left;       /* file and spool */
+    const char *content;        /* file: all of it, when it is in memory; else NULL */
     struct static_entry *entry; /* file: released when sent */
     char data[];
 };
 
 #define PIECE_CAPACITY (PIECE_SIZE - sizeof(struct piece))
+
+struct file_range {
+    struct static_entry *entry;
+    const char *content; /* as of a piece */
+    int fd;
+    int64_t offset, size;
+};
 
 struct chain {
     struct worker *worker;
@@ -66,8 +74,8 @@ void chain_added(struct chain *, size_t size);
 size_t chain_spare(struct chain *);
 /* Copy bytes behind what is there. 0 or -ENOMEM. */
 int chain_append(struct chain *, struct slice bytes);
-/* A range of a cached file; takes over one reference to `entry`. */
-int chain_file(struct chain *, struct static_entry *entry, int fd, int64_t offset, int64_t size);
+/* A range of a cached file, with a reference of its own. 0 or -ENOMEM. */
+int chain_range(struct chain *, const struct file_range *);
 /* Append to a temporary file instead of memory: for an answer that the client is slow to take.
  * 0, -ENOSPC and other errors of the file system. */
 int chain_spool(struct chain *, struct slice bytes);

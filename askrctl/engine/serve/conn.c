@@ -280,6 +280,8 @@ static void flush(struct conn *conn)
         return;
     if (conn->protocol->fill != NULL)
         conn->protocol->fill(conn);
+    if (conn->closing)
+        return;
     struct output *output = conn->output;
     if (output != NULL && output_idle(output)) {
         output_free(output);
@@ -315,7 +317,7 @@ void conns_drain(struct worker *worker, int64_t now_ns)
         next = conn->next;
         if (all_over || (grace_over && conn->wait == CONN_HANDSHAKE))
             conn_close(conn);
-        else
+        else if (!conn->closing)
             conn->protocol->drain(conn, grace_over);
     }
 }

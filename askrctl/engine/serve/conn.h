@@ -22,12 +22,14 @@ enum {
     CONN_PIPELINE_OUTPUT = 65536,   /* answers queued before the next pipelined request is begun */
     CONN_LINGER_SIZE_MAX = 1 << 20, /* bytes of a refused body that are read and dropped */
 };
+#define CONN_STARVED_NS NS_PER_S
 #define CONN_LINGER_NS (2 * NS_PER_S) /* how long a refused client may take to read why */
 
 struct worker;
 struct exchange;
 struct output;
 struct protocol;
+struct h2_conn;
 
 enum conn_wait {
     CONN_IDLE,      /* for the first byte of a request */
@@ -36,6 +38,8 @@ enum conn_wait {
     CONN_BODY,      /* for the rest of a body */
     CONN_ANSWER,    /* for the application: no timer here */
     CONN_WRITE,     /* for the peer to take bytes */
+    CONN_WINDOW,    /* … or to say that it will: flow control */
+    CONN_STARVED,   /* the same, of a peer that asked much and takes nothing */
     CONN_LINGER,    /* for the peer to close after an error */
 };
 
@@ -48,6 +52,7 @@ struct conn {
     const struct protocol *protocol;
     struct h1 h1;
     struct exchange *exchange; /* HTTP/1.1: the one being served */
+    struct h2_conn *h2;        /* HTTP/2: its streams */
     struct output *output;
     char *held; /* input not consumed yet */
     uint32_t held_size, held_capacity;
@@ -62,10 +67,12 @@ struct conn {
     bool closing : 1; /* ops are being ended */
     bool closed : 1;  /* and the fd is being closed */
     bool peer_closed : 1;
+    bool begun : 1;    /* it is known what is spoken */
     bool served : 1;   /* had an answer: an idle close is no error */
     bool secure : 1;   /* the head of a struct secure: TLS */
     bool redirect : 1; /* came by a listener that sends everything to https */
     uint64_t progress; /* body bytes, or bytes acked by the peer, at the last timer */
+    size_t bodies_memory; /* of all its requests */
     uint64_t received; /* body bytes of this request */
     struct address peer;
 };
@@ -91,6 +98,8 @@ void conn_sent(struct conn *, int64_t result);
 struct output *conn_output(struct conn *);
 /* Strict-Transport-Security of this connection's answers; empty without. */
 struct slice conn_hsts(const struct conn *);
+/* From now on it is HTTP/2: after the preface was seen, or ALPN. 0 or -ENOMEM. */
+int conn_speak_h2(struct conn *);
 /* When the supervisor asked for a drain: idle connections are closed after their grace. */
 void conns_drain(struct worker *, int64_t now_ns);
 

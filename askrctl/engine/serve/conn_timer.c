@@ -38,6 +38,10 @@ static int64_t period_of(const struct conn *conn, enum conn_wait wait)
         return config->body_timeout_ns;
     case CONN_WRITE:
         return config->write_timeout_ns;
+    case CONN_WINDOW:
+        return config->write_timeout_ns;
+    case CONN_STARVED:
+        return CONN_STARVED_NS;
     case CONN_LINGER:
         return CONN_LINGER_NS;
     case CONN_ANSWER:
@@ -116,8 +120,13 @@ void conn_timer_fire(struct timer *timer, int64_t now_ns)
         worker->status->timeouts++;
         reset(conn);
         break;
+    case CONN_STARVED:
+        worker->status->timeouts++;
+        conn->protocol->timed_out(conn, CONN_STARVED);
+        break;
     case CONN_IDLE:
-        conn->protocol->timed_out(conn, CONN_IDLE);
+    case CONN_WINDOW:
+        conn->protocol->timed_out(conn, (enum conn_wait)conn->wait);
         break;
     case CONN_LINGER:
         conn_close(conn);

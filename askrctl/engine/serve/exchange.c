@@ -69,6 +69,7 @@ void exchange_free(struct exchange *exchange)
     *exchange->owner = NULL;
     if (worker->request_of == exchange)
         worker->request_of = NULL;
+    conn->bodies_memory -= body_memory(&exchange->body);
     body_free(&exchange->body);
     exchange_drop_held(exchange);
     for (struct overflow *block; (block = exchange->overflow) != NULL;) {
@@ -267,6 +268,18 @@ static void drop_body(struct exchange *exchange, struct slice bytes)
     answer_ourselves(exchange);
 }
 
+/* A connection with many exchanges has their bodies in memory up to a limit of its own. */
+static int keep_body(struct exchange *exchange, struct slice bytes)
+{
+    struct conn *conn = exchange->conn;
+    size_t before = body_memory(&exchange->body);
+    bool full = conn->bodies_memory + bytes.size > BODIES_MEMORY_MAX;
+    int result = body_append(&exchange->body, bytes, full ? 0 : BODY_MEMORY_MAX,
+                             conn->worker->config->temp_dir);
+    conn->bodies_memory += body_memory(&exchange->body) - before;
+    return result;
+}
+
 void exchange_body(struct exchange *exchange, struct slice bytes)
 {
     if (exchange == NULL)
@@ -275,8 +288,7 @@ void exchange_body(struct exchange *exchange, struct slice bytes)
         drop_body(exchange, bytes);
         return;
     }
-    struct worker *worker = exchange->conn->worker;
-    int result = body_append(&exchange->body, bytes, worker->config->temp_dir);
+    int result = keep_body(exchange, bytes);
     if (result == -ENOSPC || result == -EDQUOT)
         exchange_fail(exchange, 507, "there is no room for the request body");
     else if (result < 0)

@@ -13,9 +13,10 @@
 #include "base/http.h"
 
 enum {
-    EXCHANGE_ARENA_SIZE = 2048, /* a browser's request head and an answer's fields fit */
-    BODY_MEMORY_MAX = 65536,    /* request body kept in memory; past it a temporary file */
-    ANSWER_HELD_MAX = 262144,   /* answer body held back to send it with its length */
+    EXCHANGE_ARENA_SIZE = 2048,  /* a browser's request head and an answer's fields fit */
+    BODY_MEMORY_MAX = 65536,     /* request body kept in memory; past it a temporary file */
+    BODIES_MEMORY_MAX = 1 << 20, /* … and all bodies of one connection together */
+    ANSWER_HELD_MAX = 262144,    /* answer body held back to send it with its length */
 };
 #define ANSWER_SPOOL_MAX (INT64_C(1) << 30) /* bytes of one answer on disk */
 
@@ -125,7 +126,13 @@ void exchange_answered(struct exchange *);
 
 /* serve/body.c */
 void body_init(struct body *);
-int body_append(struct body *, struct slice bytes, const char *temp_dir); /* 0 or -errno */
+/* Past `memory_max` bytes it goes to a file. 0 or -errno. */
+int body_append(struct body *, struct slice bytes, size_t memory_max, const char *temp_dir);
+/* Bytes of it in memory. */
+static inline size_t body_memory(const struct body *body)
+{
+    return body->memory != NULL ? (size_t)body->size : 0;
+}
 void body_free(struct body *);
 /* Give the started application what there is room for. 0 or -errno when the spool cannot be read.
  */

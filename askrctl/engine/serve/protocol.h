@@ -12,24 +12,18 @@
 #define ASKR_PROTOCOL_H
 
 #include "base/http.h"
+#include "serve/chain.h"
 #include "serve/conn.h"
 
 enum { ANSWER_HEAD_SIZE_MAX = 15360 }; /* an answer's head must fit one piece */
 
 struct exchange;
-struct static_entry;
 
 struct answer_head {
     int status;
     int64_t content_length; /* -1: not known */
     const struct http_field *fields;
     size_t field_count;
-};
-
-struct file_range {
-    struct static_entry *entry; /* retained by who appends it to a chain */
-    int fd;
-    int64_t offset, size;
 };
 
 struct protocol {

@@ -160,11 +160,10 @@ void respond_to_https(struct exchange *exchange)
                  (struct http_field){SLICE("Location"), {location, (size_t)size}});
 }
 
-static int say_part(struct exchange *exchange, const struct file_range *range, const char *content)
+static struct file_range range_of(struct static_entry *entry, const struct static_answer *answer,
+                                  int64_t offset, int64_t size)
 {
-    if (content == NULL)
-        return say_file(exchange, range);
-    return say_body(exchange, (struct slice){content + range->offset, (size_t)range->size});
+    return (struct file_range){entry, answer->content, answer->fd, offset, size};
 }
 
 static int say_parts(struct exchange *exchange, struct static_entry *entry,
@@ -173,10 +172,10 @@ static int say_parts(struct exchange *exchange, struct static_entry *entry,
     int result = 0;
     for (uint32_t i = 0; i < answer->part_count && result == 0; i++) {
         const struct static_part *part = &answer->parts[i];
-        struct file_range range = {entry, answer->fd, part->offset, part->size};
+        struct file_range range = range_of(entry, answer, part->offset, part->size);
         result = say_body(exchange, (struct slice){part->head, part->head_size});
         if (result == 0)
-            result = say_part(exchange, &range, answer->content);
+            result = say_file(exchange, &range);
     }
     if (result == 0)
         result = say_body(exchange, (struct slice){answer->tail, answer->tail_size});
@@ -191,8 +190,8 @@ static int say_content(struct exchange *exchange, struct static_entry *entry,
         return 0;
     if (answer->part_count > 0)
         return say_parts(exchange, entry, answer);
-    struct file_range range = {entry, answer->fd, answer->offset, answer->content_length};
-    return say_part(exchange, &range, answer->content);
+    struct file_range range = range_of(entry, answer, answer->offset, answer->content_length);
+    return say_file(exchange, &range);
 }
 
 void respond_file(struct exchange *exchange, struct static_target *target)

@@ -14,7 +14,8 @@
 #include "serve/worker.h"
 
 /* What we speak inside, in the order we prefer (RFC 7301). */
-static const char alpn[] = "\x08http/1.1";
+static const char alpn[] = "\x02h2\x08http/1.1";
+enum { ALPN_H2_SIZE = 3 };
 
 /* A flight of ours: a chain of certificates and a few messages. More is handed over in parts. */
 enum { CIPHER_SCRATCH_SIZE = TLS_RECORD_SIZE_MAX + TLS_RECORD_OVERHEAD_MAX };
@@ -35,6 +36,8 @@ int secure_load(struct worker *worker, int fd, askr_error *error)
     if (store == MAP_FAILED)
         return askr_fail(error, errno, "the TLS store cannot be mapped");
     struct slice protocols = {alpn, sizeof alpn - 1};
+    if (!askr_http2_built() || worker->config->streams_max == 0)
+        protocols = (struct slice){alpn + ALPN_H2_SIZE, sizeof alpn - 1 - ALPN_H2_SIZE};
     int result = tls_context_load(&context, (struct slice){store, size}, protocols, error);
     munmap(store, size);
     if (result < 0)
@@ -166,6 +169,10 @@ static void ready(struct secure *secure)
     if (tls_context_client_auth(secure->tls.context) != TLS_CLIENT_OFF)
         keep_facts(secure);
     conn_dirty(&secure->conn); /* its timer is another one now */
+#ifdef ASKR_HAVE_NGHTTP2
+    if (slice_equals(tls_alpn(&secure->tls), SLICE("h2")) && conn_speak_h2(&secure->conn) < 0)
+        conn_close(&secure->conn);
+#endif
 }
 
 /* What TLS itself wants to say. False: the connection is closed. */
@@ -194,7 +201,7 @@ static bool act(struct secure *secure, enum tls_event event, struct slice plain)
         return true;
     case TLS_READY:
         ready(secure);
-        return true;
+        return !conn->closing;
     case TLS_DATA:
         conn_take(conn, plain);
         return !conn->closing && !conn->linger;

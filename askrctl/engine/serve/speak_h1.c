@@ -3,6 +3,7 @@
  * also where an answer's body waits, and an answer that ends early takes the connection with it. */
 #include <errno.h>
 
+#include "proto/h2.h"
 #include "serve/exchange.h"
 #include "serve/output.h"
 #include "serve/protocol.h"
@@ -25,6 +26,25 @@ static bool may_receive(const struct conn *conn)
         return !conn->exchange->received;
     return conn->output == NULL || conn->output->chain.memory < CONN_PIPELINE_OUTPUT;
 }
+
+#ifdef ASKR_HAVE_NGHTTP2
+/* Does the connection begin with HTTP/2's preface, by prior knowledge (RFC 9113 section 3.3)? True
+ * as long as it may: then nothing is read as HTTP/1.1. */
+static bool begins_as_h2(struct conn *conn, struct slice *input)
+{
+    int preface = conn->worker->config->streams_max > 0 ? h2_preface(*input) : 0;
+    if (preface < 0)
+        return true;
+    conn->begun = true;
+    if (preface == 0)
+        return false;
+    if (conn_speak_h2(conn) < 0)
+        conn_close(conn);
+    else
+        conn->protocol->receive(conn, input);
+    return true;
+}
+#endif
 
 static void receive_some(struct conn *conn, struct slice *input)
 {
@@ -63,6 +83,10 @@ static void receive_some(struct conn *conn, struct slice *input)
  * is parsed again, from the head that was kept. */
 static void receive(struct conn *conn, struct slice *input)
 {
+#ifdef ASKR_HAVE_NGHTTP2
+    if (!conn->begun && begins_as_h2(conn, input))
+        return;
+#endif
     receive_some(conn, input);
     conn->worker->request_of = NULL;
 }
@@ -263,16 +287,14 @@ static int say_bytes(struct exchange *exchange, struct slice bytes)
     return result;
 }
 
+/* What is in memory joins its head in one block; the kernel copies the rest. */
 static int say_range(struct exchange *exchange, const struct file_range *range)
 {
+    if (range->content != NULL)
+        return append_body(exchange,
+                           (struct slice){range->content + range->offset, (size_t)range->size});
     struct output *output = conn_output(exchange->conn);
-    if (output == NULL)
-        return -ENOMEM;
-    static_retain(range->entry);
-    int result = chain_file(&output->chain, range->entry, range->fd, range->offset, range->size);
-    if (result < 0)
-        static_release(exchange->conn->worker->files, range->entry);
-    return result;
+    return output == NULL ? -ENOMEM : chain_range(&output->chain, range);
 }
 
 /* The rest of a body that has not arrived would cost a download for nothing: the head said so, and

@@ -13,6 +13,7 @@
 #include "serve/exchange.h"
 #include "serve/output.h"
 #include "serve/secure.h"
+#include "serve/speak_h2.h"
 
 /* Idle keep-alive connections of a draining worker get this long to be used once more and be told
  * `Connection: close`, instead of being closed under the client's next request. */
@@ -162,8 +163,10 @@ void worker_turn(struct worker *worker)
         apps_publish(worker);
     }
     conn_flush_dirty(worker);
-    if (worker->draining)
+    if (worker->draining) {
         conns_drain(worker, now_ns);
+        conn_flush_dirty(worker);
+    }
 }
 
 static bool is_done(const struct worker *worker)
@@ -197,6 +200,12 @@ static void free_lists(struct worker *worker)
         worker->outputs_free = output->free_next;
         free(output);
     }
+#ifdef ASKR_HAVE_NGHTTP2
+    for (struct stream *stream; (stream = worker->streams_free) != NULL;) {
+        worker->streams_free = stream->next;
+        free(stream);
+    }
+#endif
     for (struct exchange *exchange; (exchange = worker->exchanges_free) != NULL;) {
         worker->exchanges_free = exchange->next;
         free(exchange);

@@ -30,6 +30,7 @@ struct exchange;
 struct output;
 struct secure;
 struct tls_context;
+struct stream;
 
 struct listener {
     struct io_op op;
@@ -66,6 +67,8 @@ struct worker {
     struct output *outputs_free;
     struct piece *pieces_free;
     uint32_t pieces_free_count;
+    struct stream *streams_free;
+    uint32_t streams_free_count;
 
     struct tls_context *tls;                      /* for new connections; NULL without TLS */
     struct secure *handshakes, **handshakes_last; /* those with input to work on, in turn */

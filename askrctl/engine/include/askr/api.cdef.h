@@ -116,6 +116,7 @@ struct askr_worker_config {
     int64_t body_size_max;
     uint32_t queue_max;
     uint32_t connections_max; /* of this worker */
+    uint32_t streams_max;     /* of one HTTP/2 connection at a time; 0: no HTTP/2 */
     int64_t handshake_timeout_ns;
     int64_t head_timeout_ns, body_timeout_ns, keepalive_timeout_ns, write_timeout_ns;
     int64_t queue_timeout_ns, request_timeout_ns, drain_timeout_ns;
@@ -134,6 +135,8 @@ int askr_io_try(enum askr_io_id id, askr_error *error);
 int askr_tls_built(void);
 /* Would a worker take this TLS store (proto/tls.h)? 0 or -errno with a sentence. */
 int askr_tls_check(const void *store, size_t size, askr_error *error);
+/* 1 when this build speaks HTTP/2. */
+int askr_http2_built(void);
 
 /* Run a worker until it has drained. Blocks; releases the GIL. 0, or -errno with a sentence. */
 int askr_worker_run(const struct askr_worker_config *config, askr_error *error);

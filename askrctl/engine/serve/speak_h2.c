@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT
+ * HTTP/2 behind the seam of protocol.h: a connection of many streams. An exchange lives until its
+ * answer is said, its stream until the answer is sent; in between the body waits in the stream's
+ * chain for the peer's window and its turn.
+ *
+ * Failure modes: the peer resets a stream (its exchange is abandoned), breaks the protocol or asks
+ * too much (GOAWAY, then a lingering close), or takes nothing (its streams are reset one by one).
+ */
+#include "serve/speak_h2.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* --- memory ------------------------------------------------------------------------------------
+ */
+
+struct block { /* in front of what nghttp2 allocates */
+    _Alignas(16) size_t size;
+    _Alignas(16) char data[];
+};
+
+static void release(void *user, void *old)
+{
+    struct h2_conn *h2 = user;
+    if (old == NULL)
+        return;
+    struct block *block = CONTAINER_OF(old, struct block, data);
+    h2->allocated -= block->size;
+    free(block);
+}
+
+static void *resize(void *user, void *old, size_t size)
+{
+    struct h2_conn *h2 = user;
+    struct block *block = old == NULL ? NULL : CONTAINER_OF(old, struct block, data);
+    size_t before = block == NULL ? 0 : block->size;
+    if (size > H2_MEMORY_MAX - (h2->allocated - before))
+        return NULL;
+    block = realloc(block, sizeof *block + size);
+    if (block == NULL)
+        return NULL;
+    h2->allocated += size - before;
+    block->size = size;
+    return block->data;
+}
+
+/* --- streams -----------------------------------------------------------------------------------
+ */
+
+static struct stream *stream_new(struct h2_conn *h2)
+{
+    struct worker *worker = h2->conn->worker;
+    struct stream *stream = worker->streams_free;
+    if (stream != NULL) {
+        worker->streams_free = stream->next;
+        worker->streams_free_count--;
+    } else if ((stream = malloc(sizeof *stream)) == NULL) {
+        return NULL;
+    }
+    *stream = (struct stream){.owner = h2, .next = h2->streams, .link = &h2->streams};
+    chain_init(&stream->body, worker);
+    if (stream->next != NULL)
+        stream->next->link = &stream->next;
+    h2->streams = stream;
+    return stream;
+}
+
+void stream_free(struct stream *stream)
+{
+    struct h2_conn *h2 = stream->owner;
+    struct worker *worker = h2->conn->worker;
+    if (stream->exchange != NULL)
+        exchange_abandon(stream->exchange);
+    h2->waiting -= stream->body.memory;
+    chain_clear(&stream->body);
+    *stream->link = stream->next;
+    if (stream->next != NULL)
+        stream->next->link = stream->link;
+    if (worker->streams_free_count >= STREAMS_FREE_MAX) {
+        free(stream);
+        return;
+    }
+    stream->next = worker->streams_free;
+    worker->streams_free = stream;
+    worker->streams_free_count++;
+}
+
+static void begin(struct h2_conn *h2, const struct h2_news *news)
+{
+    struct conn *conn = h2->conn;
+    struct worker *worker = conn->worker;
+    struct stream *stream = stream_new(h2);
+    if (stream == NULL) {
+        h2_refuse(h2->h2, H2_REFUSED_STREAM);
+        return;
+    }
+    h2_attach(h2->h2, &stream->h2);
+    stream->received = news->end;
+    const char *reason = "the head is too large";
+    int status = h2_read_head(news->head, &worker->limits, &worker->request, &reason);
+    if (news->status != 0)
+        status = news->status;
+    stream->h2.head_request = worker->request.method == HTTP_HEAD;
+    if (status != 0)
+        exchange_refuse(conn, &stream->exchange, status, reason);
+    else if (exchange_begin(conn, &stream->exchange, news->head) < 0)
+        conn_close(conn);
+    else if (news->end)
+        exchange_received(stream->exchange);
+}
+
+/* --- the connection ----------------------------------------------------------------------------
+ */
+
+static bool may_receive(const struct conn *conn)
+{
+    return !conn->closing && !conn->close && !conn->linger;
+}
+
+/* No more is read; what h2_output() has still goes out. */
+static void finish(struct conn *conn)
+{
+    struct h2_conn *h2 = conn->h2;
+    h2->shut = true;
+    conn->close = conn->linger = true;
+    for (struct stream *stream = h2->streams; stream != NULL; stream = stream->next)
+        if (stream->exchange != NULL)
+            exchange_abandon(stream->exchange);
+    conn_dirty(conn);
+}
+
+/* Stored, or dropped: then the peer may send more. */
+static void hear_body(struct stream *stream, struct slice bytes)
+{
+    struct conn *conn = stream->owner->conn;
+    conn->received += bytes.size;
+    stream->body_size += (int64_t)bytes.size;
+    bool too_large = stream->body_size > conn->worker->limits.body_size_max;
+    if (too_large && stream->exchange != NULL)
+        exchange_fail(stream->exchange, 413, "the body is too large");
+    else
+        exchange_body(stream->exchange, bytes);
+    if (!conn->closing)
+        h2_consume(conn->h2->h2, &stream->h2, bytes.size);
+}
+
+static void hear(struct h2_conn *h2, enum h2_event event, const struct h2_news *news)
+{
+    struct stream *stream =
+        news->stream == NULL ? NULL : CONTAINER_OF(news->stream, struct stream, h2);
+    switch (event) {
+    case H2_REQUEST:
+        begin(h2, news);
+        break;
+    case H2_BODY:
+        hear_body(stream, news->body);
+        break;
+    case H2_END:
+        stream->received = true;
+        exchange_received(stream->exchange);
+        break;
+    case H2_CLOSED:
+        stream_free(stream);
+        break;
+    case H2_ERROR:
+    case H2_NEED_DATA:
+        break;
+    }
+}
+
+static void receive(struct conn *conn, struct slice *input)
+{
+    struct h2_conn *h2 = conn->h2;
+    struct worker *worker = conn->worker;
+    h2_tick(h2->h2, worker->io.now_ns);
+    while (may_receive(conn)) {
+        struct h2_news news;
+        worker->request_of = NULL; /* what it points into may be gone after this */
+        enum h2_event event = h2_next(h2->h2, input, &news);
+        if (event == H2_NEED_DATA)
+            return;
+        if (event == H2_ERROR) {
+            worker->status->errors++;
+            finish(conn);
+            return;
+        }
+        hear(h2, event, &news);
+    }
+}
+
+static bool busy(const struct conn *conn)
+{
+    for (const struct stream *stream = conn->h2->streams; stream != NULL; stream = stream->next)
+        if (stream->exchange != NULL)
+            return true;
+    return false;
+}
+
+static bool is_blocked(const struct stream *stream)
+{
+    return stream->h2.waiting > 0;
+}
+
+/* Is the peer's window so small that it seems to collect answers rather than to read them? */
+static bool is_starved(const struct h2_conn *h2, uint32_t blocked)
+{
+    return blocked >= STARVED_STREAMS && h2_peer_window(h2->h2) < STARVED_WINDOW;
+}
+
+static enum conn_wait waits_for(const struct conn *conn)
+{
+    const struct h2_conn *h2 = conn->h2;
+    uint32_t receiving = 0, blocked = 0;
+    if (conn->held_size > 0 || h2_mid_head(h2->h2))
+        return CONN_HEAD;
+    if (h2->streams == NULL)
+        return CONN_IDLE;
+    for (const struct stream *stream = h2->streams; stream != NULL; stream = stream->next) {
+        receiving += stream->exchange != NULL && !stream->received;
+        blocked += is_blocked(stream);
+    }
+    if (is_starved(h2, blocked))
+        return CONN_STARVED;
+    return receiving > 0 ? CONN_BODY : blocked > 0 ? CONN_WINDOW : CONN_ANSWER;
+}
+
+static void shut(struct conn *conn, enum h2_error error)
+{
+    h2_shut(conn->h2->h2, error);
+    finish(conn);
+}
+
+/* Reset the streams whose window the peer opened by less than the least rate. */
+static void reset_blocked(struct conn *conn)
+{
+    const struct askr_worker_config *config = conn->worker->config;
+    double period_s = (double)config->write_timeout_ns / (double)NS_PER_S;
+    uint64_t least = (uint64_t)((double)config->body_rate_min * period_s);
+    for (struct stream *stream = conn->h2->streams; stream != NULL; stream = stream->next) {
+        if (is_blocked(stream) && stream->h2.sent <= stream->sent_before + least) {
+            conn->worker->status->timeouts++;
+            h2_cut(conn->h2->h2, &stream->h2, H2_CANCEL);
+        }
+        stream->sent_before = stream->h2.sent;
+    }
+    conn_dirty(conn);
+}
+
+static void timed_out(struct conn *conn, enum conn_wait wait)
+{
+    if (wait == CONN_BODY) {
+        for (struct stream *stream = conn->h2->streams; stream != NULL; stream = stream->next)
+            if (stream->exchange != NULL && !stream->received)
+                exchange_fail(stream->exchange, 408, "the request body came too slowly");
+    } else if (wait == CONN_WINDOW) {
+        reset_blocked(conn);
+    } else {
+        shut(conn, wait == CONN_IDLE ? H2_NO_ERROR : H2_ENHANCE_YOUR_CALM);
+    }
+}
+
+/* An idle connection is served once more: the answer brings a warning along (speak_h2_fill.c). One
+ * that is always busy is warned when the grace is over, an idle one ends then. What was warned ends
+ * when the peer has read it and nothing is under way. */
+static void drain(struct conn *conn, bool grace_over)
+{
+    struct h2_conn *h2 = conn->h2;
+    if (h2->shut)
+        return;
+    if (h2->streams == NULL && (grace_over || (h2->warned && h2_warned(h2->h2)))) {
+        shut(conn, H2_NO_ERROR);
+    } else if (grace_over && !h2->warned) {
+        h2->warned = true;
+        h2_warn(h2->h2);
+        conn_dirty(conn);
+    }
+}
+
+static void abandon(struct conn *conn)
+{
+    struct h2_conn *h2 = conn->h2;
+    while (h2->streams != NULL)
+        stream_free(h2->streams);
+    h2_free(h2->h2);
+    assert(h2->allocated == 0);
+    free(h2);
+    conn->h2 = NULL;
+}
+
+static const struct protocol protocol_h2 = {
+    .name = "HTTP/2",
+    .receive = receive,
+    .may_receive = may_receive,
+    .busy = busy,
+    .waits_for = waits_for,
+    .timed_out = timed_out,
+    .drain = drain,
+    .abandon = abandon,
+    .fill = h2_fill,
+    .recall = h2_recall,
+    .go_on = h2_go_on,
+    .interim = h2_interim,
+    .head = h2_head,
+    .body = h2_body,
+    .file = h2_file,
+    .end = h2_end_answer,
+    .cut = h2_cut_answer,
+    .has_room = h2_has_room,
+};
+
+int conn_speak_h2(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct h2_conn *h2 = malloc(sizeof *h2);
+    if (h2 == NULL)
+        return -ENOMEM;
+    *h2 = (struct h2_conn){.conn = conn};
+    struct h2_memory memory = {resize, release, h2};
+    h2->h2 = h2_open(&memory, &worker->limits, worker->config->streams_max);
+    if (h2->h2 == NULL) {
+        free(h2);
+        return -ENOMEM;
+    }
+    assert(conn->exchange == NULL);
+    conn->h2 = h2;
+    conn->begun = true;
+    conn->protocol = &protocol_h2;
+    conn_dirty(conn);
+    return 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ * What the files of HTTP/2 behind the seam share: a connection's streams, and where the body of
+ * each answer waits for its turn. speak_h2.c has the connection, speak_h2_answer.c the answers,
+ * speak_h2_fill.c what goes out. */
+#ifndef ASKR_SPEAK_H2_H
+#define ASKR_SPEAK_H2_H
+
+#include "proto/h2.h"
+#include "serve/chain.h"
+#include "serve/exchange.h"
+#include "serve/output.h"
+#include "serve/protocol.h"
+#include "serve/worker.h"
+
+enum {
+    STREAM_MEMORY_MAX = 65536, /* of a flushed answer; then its application waits */
+    STREAMS_FREE_MAX = 1024,   /* a worker keeps for reuse: 160 KiB */
+    STARVED_STREAMS = 32,      /* answers for which the peer gives no window: "zero window" */
+    STARVED_WINDOW = 1024,     /* … and never meant to */
+};
+
+struct stream {
+    struct h2_stream h2;
+    struct h2_conn *owner;
+    struct exchange *exchange; /* until its answer is said */
+    struct chain body;         /* of the answer */
+    struct stream *next, **link;
+    int64_t body_size;    /* of the request, so far */
+    uint64_t sent_before; /* when the peer's progress was last looked at */
+    bool received;        /* the request is complete */
+};
+
+struct h2_conn {
+    struct h2 *h2;
+    struct conn *conn;
+    struct stream *streams;
+    size_t allocated; /* by nghttp2 */
+    size_t waiting;   /* bytes of all streams' bodies in memory */
+    bool warned, shut;
+};
+
+static inline struct stream *stream_of(const struct exchange *exchange)
+{
+    return CONTAINER_OF(exchange->owner, struct stream, exchange);
+}
+
+/* speak_h2.c */
+void stream_free(struct stream *);
+
+/* speak_h2_answer.c: members of protocol_h2. */
+void h2_recall(struct exchange *);
+int h2_go_on(struct exchange *);
+int h2_interim(struct exchange *, const struct answer_head *);
+int h2_head(struct exchange *, const struct answer_head *);
+int h2_body(struct exchange *, struct slice bytes);
+int h2_file(struct exchange *, const struct file_range *);
+int h2_end_answer(struct exchange *);
+void h2_cut_answer(struct exchange *);
+bool h2_has_room(const struct exchange *);
+
+/* speak_h2_fill.c */
+void h2_fill(struct conn *);
+
+#endif
