@@ -89,10 +89,11 @@ def serve_command(
         "server.user": user,
         "server.control": control,
     }
+    from askrctl.server.detect import logical
     from askrctl.server.launch import Request, launch, prepare
 
     _log_to_stderr()
-    request = Request(path, config, flags)
+    request = Request(logical(path), config, flags)
     plan = prepare(request)
     raise typer.Exit(launch(request, plan, _greet))
 

@@ -24,6 +24,7 @@ class ZygoteListener(Protocol):
     def app_forked(self, ident: int, pid: int, pidfd: int) -> None: ...
     def app_exited(self, ident: int, pid: int, wait_status: int) -> None: ...
     def app_refused(self, ident: int, errnum: int) -> None: ...
+    def app_traced(self, ident: int, pid: int, lines: list[str]) -> None: ...
 
 
 class ZygoteProcess:
@@ -58,6 +59,10 @@ class ZygoteProcess:
         message = wire.Message(wire.Zygote.FORK, place=ident, value=value, fds=fds)
         return wire.send(self._socket, message)
 
+    def trace(self, ident: int) -> bool:
+        """Ask what a process is doing; app_traced() follows."""
+        return wire.send(self._socket, wire.Message(wire.Zygote.TRACE, place=ident))
+
     def _on_message(self) -> None:
         try:
             while not self._closed and (message := wire.receive(self._socket)) is not None:
@@ -80,6 +85,8 @@ class ZygoteProcess:
             listener.app_exited(message.place, message.pid, message.value)
         elif message.kind == wire.Zygote.REFUSED:
             listener.app_refused(message.place, message.value)
+        elif message.kind == wire.Zygote.TRACED:
+            listener.app_traced(message.place, message.pid, message.text.splitlines())
 
     def close(self) -> None:
         """End of file tells the zygote to end its processes and itself."""

@@ -255,7 +255,7 @@ def test_a_shutdown_function_can_render_the_page_of_a_fatal_error(
 
 
 def test_waiting_too_long_is_ended_by_the_wall_clock(serve: Callable[..., Run]) -> None:
-    run = serve("sleep", "served", request_timeout_s=1)
+    run = serve("sleep", "served", request_timeout_ms=1000)
     assert [answer.status for answer in run.answers] == [500, 200]
     assert run.logged("Maximum execution time of 1 second exceeded")
 

@@ -157,6 +157,24 @@ static void fork_child(struct zygote *zygote, const struct zygote_message *messa
         close(pidfd);
 }
 
+/* An id whose process has gone meanwhile is answered as well: somebody waits. */
+static void trace_child(const struct zygote *zygote, uint32_t id)
+{
+    char text[ZYGOTE_TRACE_SIZE] = "";
+    struct zygote_message traced = {.kind = ZYGOTE_TRACED, .id = id, .value = ESRCH};
+    uint32_t at = 0;
+    while (at < zygote->child_count && zygote->children[at].id != id)
+        at++;
+    if (at < zygote->child_count) {
+        traced.pid = zygote->children[at].pid;
+        int result = zygote->module->trace != NULL
+                         ? zygote->module->trace(traced.pid, text, sizeof text)
+                         : -ENOSYS;
+        traced.value = (uint32_t)-result;
+    }
+    send_message(zygote->control_fd, traced, slice_of(text), -1);
+}
+
 static void handle_message(struct zygote *zygote)
 {
     struct zygote_message message;
@@ -165,6 +183,8 @@ static void handle_message(struct zygote *zygote)
         zygote->stopping = true;
     if (message.kind == ZYGOTE_FORK)
         fork_child(zygote, &message, fds, fd_count);
+    else if (message.kind == ZYGOTE_TRACE)
+        trace_child(zygote, message.id);
     for (int i = 0; i < fd_count; i++)
         close(fds[i]);
 }

@@ -8,6 +8,8 @@ declare(strict_types=1);
 
 namespace Matrix;
 
+require_once __DIR__ . '/stuck.php';
+
 /** How long an action waits for the test's sign before it gives up, in microseconds. */
 const PATIENCE_US = 20_000_000;
 const POLL_US = 1_000;
@@ -180,6 +182,14 @@ function destructor_after_exit(): void
     exit(' after');
 }
 
+/** What worker mode keeps; classic mode starts anew. */
+function leak(): void
+{
+    static $kept = [];
+    $kept[] = str_repeat('x', (int) $_GET['size']);
+    echo getmypid();
+}
+
 /** Everything that a careless request leaves behind; clean() must not see any of it. */
 function dirty(): void
 {
@@ -239,7 +249,7 @@ function opcache(): void
 /** @return array<string, callable(): mixed> by path */
 function actions(): array
 {
-    return [
+    return stuck_actions() + [
         '/globals' => globals(...),
         '/headers' => static fn () => json(getallheaders()),
         '/input' => input(...),
@@ -253,6 +263,7 @@ function actions(): array
         '/fiber' => fiber(...),
         '/early-hints' => early_hints(...),
         '/buffers' => buffers(...),
+        '/leak' => leak(...),
         '/exit' => destructor_after_exit(...),
         '/dirty' => dirty(...),
         '/clean' => clean(...),
