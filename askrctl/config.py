@@ -22,6 +22,12 @@ MIB = 1024 * KIB
 WORKERS_MAX = 128  # half of the status pages: two generations live side by side during a reload
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
+# What tools and frameworks write while they run.
+WATCH_IGNORE = (
+    *(".git", ".hg", ".svn", ".idea", "node_modules", "/storage", "/var", "/bootstrap/cache"),
+    *("/wp-content/cache", "/wp-content/uploads"),
+    *("*.log", "*.sqlite*", "*.db-journal", "*~", ".*.sw?", "4913", ".#*", "#*#"),
+)
 ENVIRONMENT_PREFIX = "ASKR_"
 Number = TypeVar("Number", int, float)
 
@@ -40,6 +46,11 @@ class ServerConfig:
     # A path that each worker of a new generation has to answer with less than 500 before it takes
     # over from the old one; "": none is asked.
     check: str = ""
+    # For development: reload when files below PATH change. "auto": by inotify, by looking at all
+    # files where that does not work; "poll": by looking, for folders the kernel does not watch.
+    watch: str = "off"
+    # Changes that are none: names at any depth, or paths below PATH when there is a slash.
+    watch_ignore: tuple[str, ...] = WATCH_IGNORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +261,8 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "server.workers": _between(_number, 0, WORKERS_MAX),
     "server.io_backend": _backend,
     "server.pin": _flag,
+    "server.watch": _one_of("off", "auto", "poll"),
+    "server.watch_ignore": _texts,
     "limits.head_size": _between(parse_size, 256, 32 * KIB),
     "limits.target_size": _between(parse_size, 64, 8 * KIB),
     "limits.fields": _between(_number, 1, 100),

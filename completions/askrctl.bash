@@ -42,7 +42,7 @@ _askrctl() {
     local words=""
     case "$place" in
     "") words="serve status reload stop slowlog explain completions doctor tune --version -h --help" ;;
-    "serve") words="--listen --workers --io-backend --worker-script --processes --tls-cert --tls-key --tls-self-signed --config --user --control -h --help" ;;
+    "serve") words="--listen --workers --io-backend --worker-script --processes --tls-cert --tls-key --tls-self-signed --config --watch --user --control -h --help" ;;
     "status") words="--control --json --format -h --help" ;;
     "reload") words="--control --json --verify --check --timeout -h --help" ;;
     "stop") words="--control --json -h --help" ;;

@@ -19,6 +19,7 @@ complete -c askrctl -n '__fish_seen_subcommand_from serve' -l tls-cert -r -d 'PE
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l tls-key -r -d 'PEM: its private key'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l tls-self-signed -d 'A certificate for development'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l config -r -d 'An askr.toml'
+complete -c askrctl -n '__fish_seen_subcommand_from serve' -l watch -d 'For development: reload when files change'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l user -r -d 'Whom to become'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l control -r -d 'Where the control socket goes'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -s h -l help -d 'Show this message and exit'

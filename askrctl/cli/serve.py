@@ -69,6 +69,9 @@ def serve_command(
         bool, typer.Option("--tls-self-signed", help="A certificate for development.")
     ] = False,
     config: Annotated[Path | None, typer.Option(help="An askr.toml.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="For development: reload when files change.")
+    ] = False,
     user: Annotated[
         str | None, typer.Option(help="Whom to become. Default: the owner of PATH.")
     ] = None,
@@ -83,6 +86,7 @@ def serve_command(
         "server.io_backend": io_backend,
         "php.worker_script": worker_script,
         "php.processes": processes,
+        "server.watch": "auto" if watch else None,
         "tls.cert": tls_cert,
         "tls.key": tls_key,
         "tls.self_signed": tls_self_signed or None,

@@ -94,11 +94,11 @@ class Generation:
         for worker in self.workers.values():
             worker.listen()
 
-    def drain(self, deadline_s: float) -> None:
+    def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
         """Stop accepting, finish, go; whoever is left after the deadline is killed."""
         self.draining = True
         for worker in self.workers.values():
-            worker.drain(deadline_s)
+            worker.drain(deadline_s, idle_at_once)
         self._around.loop.call_later(deadline_s + 1.0, self.kill)
 
     def renew_tls(self) -> None:
@@ -276,6 +276,10 @@ class Generation:
 
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None:
         self._watchdog.traced(ident, pid, lines)
+
+    def app_asked_reload(self) -> None:
+        if self.ready and not self.draining:
+            self._around.ask_reload()
 
     def app_refused(self, ident: int, errnum: int) -> None:
         found = self._find(ident)

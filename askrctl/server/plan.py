@@ -5,6 +5,7 @@ The one place where the configuration becomes the engine's settings and the zygo
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,19 @@ def zygote_command(plan: Plan, control_fd: int) -> list[str]:
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     return command
+
+
+def zygote_environment(plan: Plan, ours: Mapping[str, str]) -> dict[str, str]:
+    """What PHP finds in its environment: ours, and what Octane's worker script asks for."""
+    application = plan.application
+    if plan.mode != "worker" or application.kind != "Laravel":
+        return dict(ours)
+    octane = {
+        "APP_BASE_PATH": str(application.path),
+        "APP_PUBLIC_PATH": str(application.root),
+        "LARAVEL_OCTANE": "1",
+    }
+    return octane | dict(ours)
 
 
 def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:

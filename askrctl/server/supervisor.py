@@ -26,6 +26,7 @@ from askrctl.server.reloads import KEPT_MAX, Ticket, describe, shortfall
 from askrctl.server.report import Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
+from askrctl.server.watch import Watch
 from askrctl.server.workers import Surroundings
 
 log = logging.getLogger("askrctl")
@@ -34,6 +35,8 @@ WATCH_PERIOD_S = 0.2
 STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get a fresh chance
 
 _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIRECT}
+
+ASKED_PERIOD_S = 5.0  # between two reloads that applications ask for
 
 Replan = Callable[[], Plan]
 
@@ -58,6 +61,9 @@ class Supervisor:
         self._path = path  # as it was given, symlinks and all
         self._tickets: deque[Ticket] = deque(maxlen=KEPT_MAX)
         self._ticket_count = 0
+        self._watched: Watch | None = None
+        self._asked = False
+        self._asked_last = time.monotonic() - ASKED_PERIOD_S
         self._on_ready = on_ready
         self._listeners = [listener for listener, _ in listeners]
         self.tls = TlsKeeper(plan.tls) if plan.tls is not None else None
@@ -109,6 +115,7 @@ class Supervisor:
             generation=self._number,
             slot_base=base,
             slowlog=self._slowlog,
+            ask_reload=self._reload_asked,
         )
         check = next((item.check for item in self._tickets if not item.generation), "")
         proof = Proof(
@@ -182,10 +189,39 @@ class Supervisor:
             self._on_ready(self)
         else:
             self._old.append(before)
-            before.drain(before.plan.config.timeouts.drain)
+            # Who watches his files wants to see them, not the last answer of an old process.
+            before.drain(before.plan.config.timeouts.drain, self._watched is not None)
+        self._follow_files(coming.plan)
         if self._reload_again:
             self._reload_again = False
             self.reload()
+
+    def _reload_asked(self) -> None:
+        """By an application: opcache_reset(). One that asks all the time is heard now and then."""
+        if self._asked:
+            return
+        self._asked = True
+        wait = max(0.0, self._asked_last + ASKED_PERIOD_S - time.monotonic())
+
+        def obey() -> None:
+            self._asked, self._asked_last = False, time.monotonic()
+            log.info("event=reload_asked by=application")
+            self.reload()
+
+        self._loop.call_later(wait, obey)
+
+    def _follow_files(self, plan: Plan) -> None:
+        config = plan.config.server
+        if config.watch == "off":
+            return
+        if self._watched is None:
+            poll = config.watch == "poll"
+            self._watched = Watch(self._loop, config.watch_ignore, self._files_changed, poll)
+        self._watched.follow(plan.application.path)
+
+    def _files_changed(self) -> None:
+        log.info("event=files_changed")
+        self.reload()
 
     def reload(self) -> None:
         """A new generation from the configuration as it is now."""
@@ -232,6 +268,8 @@ class Supervisor:
         self._loop.call_later(0, self._changed)
 
     def _clean_up(self) -> None:
+        if self._watched is not None:
+            self._watched.close()
         for generation in self._alive():
             generation.kill()
             for worker in generation.workers.values():

@@ -44,6 +44,7 @@ class Zygote(IntEnum):
     EXITED = 19
     REFUSED = 20
     TRACED = 21
+    RELOAD = 22
 
 
 class Kill(IntEnum):

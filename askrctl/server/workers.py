@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -90,6 +91,7 @@ class Surroundings:
     generation: int
     slot_base: int
     slowlog: SlowLog
+    ask_reload: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -192,10 +194,11 @@ class WorkerProcess:
         times = self.plan.config.timeouts
         self.around.loop.call_later(max(times.drain, times.request) + 1.0, insist)
 
-    def drain(self, deadline_s: float) -> None:
-        """Finish what is there and exit."""
+    def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
+        """Finish what is there and exit. Idle connections are used once more, or closed at once."""
         self.draining = True
-        message = wire.Message(wire.Control.DRAIN, value=max(1, round(deadline_s * 1000)))
+        value = max(1, round(deadline_s * 1000))
+        message = wire.Message(wire.Control.DRAIN, place=int(idle_at_once), value=value)
         wire.send(self._socket, message)
 
     def kill(self) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from askrctl.server import wire
 from askrctl.server.loop import Loop
-from askrctl.server.plan import Plan, zygote_command
+from askrctl.server.plan import Plan, zygote_command, zygote_environment
 
 log = logging.getLogger("askrctl")
 
@@ -25,6 +25,7 @@ class ZygoteListener(Protocol):
     def app_exited(self, ident: int, pid: int, wait_status: int) -> None: ...
     def app_refused(self, ident: int, errnum: int) -> None: ...
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None: ...
+    def app_asked_reload(self) -> None: ...
 
 
 class ZygoteProcess:
@@ -48,6 +49,7 @@ class ZygoteProcess:
             stdin=subprocess.DEVNULL,
             pass_fds=[fd],
             cwd=plan.application.path,
+            env=zygote_environment(plan, os.environ),
             user=wanted.uid if wanted else None,
             group=wanted.gid if wanted else None,
             extra_groups=wanted.groups if wanted else None,
@@ -85,6 +87,8 @@ class ZygoteProcess:
             listener.app_exited(message.place, message.pid, message.value)
         elif message.kind == wire.Zygote.REFUSED:
             listener.app_refused(message.place, message.value)
+        elif message.kind == wire.Zygote.RELOAD:
+            listener.app_asked_reload()
         elif message.kind == wire.Zygote.TRACED:
             listener.app_traced(message.place, message.pid, message.text.splitlines())
 

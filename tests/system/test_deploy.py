@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from system.conftest import Serve
-from system.harness import Server, run
+from system.harness import Server, run, wait_until
 from system.load import Steady
 
 RELEASES = 8
@@ -137,3 +137,31 @@ def test_two_reloads_at_once_are_both_proven(start: Callable[..., Server], tmp_p
         both = [pool.submit(run, *command) for _ in range(2)]
     assert [done.result().returncode for done in both] == [0, 0]
     assert server.get("/").text == "second"
+
+
+@pytest.mark.parametrize("watch", ["auto", "poll"])
+def test_a_saved_file_is_new_code(start: Callable[..., Server], tmp_path: Path, watch: str) -> None:
+    server = start("worker", server={"watch": watch})
+    server.wait_log("event=watching")
+    with server.connect() as idle:
+        assert idle.ask("GET", "/").text == "first"
+        release = (tmp_path / "current").resolve()
+        (release / "storage").mkdir()
+        (release / "storage/x.log").write_text("no change")
+        (release / "release.php").write_text("<?php const RELEASE = 'saved';\n")
+        wait_until("the new code", lambda: server.get("/").text == "saved")
+        assert idle.is_closed_by_peer(), "a browser's connection does not keep old code"
+    assert server.log.count("event=files_changed") == 1
+
+
+def test_a_saved_mistake_keeps_the_old_code_until_it_is_mended(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start("worker", server={"watch": "auto"})
+    server.wait_log("event=watching")
+    file = (tmp_path / "current").resolve() / "release.php"
+    file.write_text("<?php const RELEASE = ;\n")
+    server.wait_log("event=generation_failed")
+    assert server.get("/").text == "first"
+    file.write_text("<?php const RELEASE = 'mended';\n")
+    wait_until("the new code", lambda: server.get("/").text == "mended")

@@ -24,6 +24,7 @@ enum zygote_kind {
     ZYGOTE_FORKED = 18,  /* id, pid; fd: pidfd (taken before anything could reap it) */
     ZYGOTE_EXITED = 19,  /* id, pid, value = wait status */
     ZYGOTE_REFUSED = 20, /* id: fork failed; value = errno */
+    ZYGOTE_RELOAD = 22,  /* an application asks for a new generation */
     ZYGOTE_TRACED = 21   /* id, pid; value = errno or 0 and lines of text behind the message */
 };
 

@@ -43,6 +43,7 @@ void zygote_set_signals(void)
     sigemptyset(&ours);
     sigaddset(&ours, SIGCHLD);
     sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGUSR1);
     sigprocmask(SIG_SETMASK, &ours, NULL);
 }
 
@@ -208,8 +209,11 @@ static void forget_child(struct zygote *zygote, pid_t pid, int status)
 static void handle_signals(struct zygote *zygote)
 {
     struct signalfd_siginfo info;
-    while (read(zygote->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+    while (read(zygote->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         zygote->stopping = zygote->stopping || info.ssi_signo == SIGTERM;
+        if (info.ssi_signo == SIGUSR1)
+            tell(zygote, (struct zygote_message){.kind = ZYGOTE_RELOAD}, -1);
+    }
     /* One SIGCHLD may stand for several deaths. */
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
@@ -251,6 +255,7 @@ int zygote_run(int control_fd, const struct askr_module *module)
     sigemptyset(&ours);
     sigaddset(&ours, SIGCHLD);
     sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGUSR1);
     zygote->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
     int result = zygote->signal_fd >= 0 ? 0 : -errno;
     if (result == 0) {

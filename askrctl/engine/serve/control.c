@@ -68,8 +68,11 @@ static void obey(struct worker *worker, const struct control_message *message, i
         listeners_begin(worker);
     if (message->kind == CONTROL_RETIRE)
         apps_retire(worker, message->place, message->pid);
-    if (message->kind == CONTROL_DRAIN)
+    if (message->kind == CONTROL_DRAIN) {
         worker_drain(worker, worker->io.now_ns + (int64_t)message->value * NS_PER_MS);
+        if (message->place == 1)
+            worker->idle_deadline_ns = worker->io.now_ns;
+    }
 }
 
 /* One message. False: there are no more. */

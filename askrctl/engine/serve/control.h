@@ -11,7 +11,8 @@
 enum control_kind {
     /* supervisor → worker */
     CONTROL_ATTACH = 1, /* place = application place, pid; fds: port memfd, app bell, pidfd */
-    CONTROL_DRAIN = 2,  /* stop accepting, finish, exit 0; value = deadline in ms */
+    CONTROL_DRAIN = 2,  /* stop accepting, finish, exit 0; value = deadline in ms; place = 1: idle
+                           connections are not used once more */
     CONTROL_APP_FAILED =
         3,           /* place could not be started; the text is in no message: see boot_error */
     CONTROL_TLS = 4, /* fd: a sealed memfd with certificates and ticket keys for new connections */

@@ -38,7 +38,7 @@ function globals(): void
 {
     $names = ['REQUEST_METHOD', 'REQUEST_URI', 'QUERY_STRING', 'SCRIPT_NAME', 'SCRIPT_FILENAME',
         'PATH_INFO', 'PHP_SELF', 'DOCUMENT_ROOT', 'SERVER_PROTOCOL', 'SERVER_NAME', 'SERVER_PORT',
-        'SERVER_SOFTWARE', 'GATEWAY_INTERFACE', 'REMOTE_ADDR', 'REMOTE_PORT', 'HTTP_HOST',
+        'SERVER_SOFTWARE', 'GATEWAY_INTERFACE', 'REMOTE_ADDR', 'REMOTE_PORT', 'REMOTE_HOST', 'REMOTE_IDENT', 'AUTH_TYPE', 'REMOTE_USER', 'HTTP_HOST',
         'CONTENT_TYPE', 'CONTENT_LENGTH', 'HTTPS', 'REQUEST_SCHEME', 'HTTP_X_TEST', 'HTTP_PROXY', 'HTTP_X_UNDER_SCORE',
         'REQUEST_TIME', 'REQUEST_TIME_FLOAT', 'PHP_AUTH_USER', 'PHP_AUTH_PW', 'argv'];
     $server = array_intersect_key($_SERVER, array_flip($names));
@@ -269,6 +269,8 @@ function actions(): array
         '/clean' => clean(...),
         '/cookies' => set_cookies(...),
         '/opcache' => opcache(...),
+        '/opcache-reset' => static fn () => json(opcache_reset()),
+        '/mercure' => static fn () => mercure_publish('topic', 'data'),
         '/pid' => static fn () => print getmypid(),
         '/hello' => static fn () => print 'Hello, world!',
         '/no-content' => static fn () => http_response_code(204),

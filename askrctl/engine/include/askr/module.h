@@ -99,6 +99,9 @@ struct askr_host {
     bool (*aborted)(struct askr_exchange *);
 
     void (*log)(enum askr_level, const char *line);
+    /* Ask for a new generation in place of this one, as an operator's reload does: fresh processes,
+     * fresh caches. Returns at once. */
+    void (*reload)(struct askr_port *);
 };
 
 struct askr_setting {
