@@ -22,6 +22,12 @@ MIB = 1024 * KIB
 WORKERS_MAX = 128  # half of the status pages: two generations live side by side during a reload
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
+# What tools and frameworks write while they run.
+WATCH_IGNORE = (
+    *(".git", ".hg", ".svn", ".idea", "node_modules", "/storage", "/var", "/bootstrap/cache"),
+    *("/wp-content/cache", "/wp-content/uploads"),
+    *("*.log", "*.sqlite*", "*.db-journal", "*~", ".*.sw?", "4913", ".#*", "#*#"),
+)
 ENVIRONMENT_PREFIX = "ASKR_"
 Number = TypeVar("Number", int, float)
 
@@ -38,6 +44,14 @@ class ServerConfig:
     temp_dir: str = "/tmp"  # where large bodies and answers wait
     pin: bool = True  # each worker to its core
     http2: bool = True  # by ALPN under TLS, by prior knowledge in clear; beside HTTP/1.1
+    # A path that each worker of a new generation has to answer with less than 500 before it takes
+    # over from the old one; "": none is asked.
+    check: str = ""
+    # For development: reload when files below PATH change. "auto": by inotify, by looking at all
+    # files where that does not work; "poll": by looking, for folders the kernel does not watch.
+    watch: str = "off"
+    # Changes that are none: names at any depth, or paths below PATH when there is a slash.
+    watch_ignore: tuple[str, ...] = WATCH_IGNORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ class TimeoutsConfig:
     keepalive: float = 75.0
     write: float = 60.0  # a period in which the client must take something
     queue: float = 30.0  # in the queue; then 503
-    request: float = 60.0  # in the application; then 504, and the process is replaced
+    request: float = 60.0  # in the application; then 504, and the script is stopped
     drain: float = 30.0  # for what runs at a stop or a reload
     boot: float = 30.0  # for a new generation to be ready
 
@@ -72,12 +86,25 @@ class TimeoutsConfig:
 @dataclass(frozen=True, slots=True)
 class PhpConfig:
     worker_script: str = ""  # "": classic mode
-    processes: int = 4  # of each worker
+    processes: int = 4  # of each worker, always
+    processes_max: int = 0  # of each worker, while requests wait; 0: never more than `processes`
+    grow_after: float = 0.1  # seconds a request waits before another process is started
+    idle_ttl: float = 60.0  # seconds without a request until one beyond `processes` leaves
     library: str = ""  # "": the libphp that askr_php.so was built for
     php_ini: str = ""
     ini: tuple[str, ...] = ()  # further lines, as in php.ini
     sapi_name: str = "frankenphp"
-    max_requests: int = 0  # after which a process is replaced; 0: never
+    # When a process is replaced, between two requests and by one that is ready; 0: never.
+    max_requests: int = 0
+    max_age: float = 0.0  # seconds
+    max_rss: int = 0  # bytes, shared memory included
+    max_pss: int = 0  # bytes, with its share of shared memory; a look costs a millisecond
+    memory_samples: int = 3  # seconds in a row above max_rss or max_pss
+    max_leak: int = 0  # bytes that it grows per request, over the last half minute
+    # Seconds a script that was stopped at timeouts.request gets to end; then its process is killed.
+    kill_grace: float = 5.0
+    slow: float = 5.0  # seconds after which a request is noted in the slow log; 0: none is
+    slowlog: str = ""  # a file for the slow log, one JSON object a line; "": memory only
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +266,8 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "server.io_backend": _backend,
     "server.pin": _flag,
     "server.http2": _flag,
+    "server.watch": _one_of("off", "auto", "poll"),
+    "server.watch_ignore": _texts,
     "limits.head_size": _between(parse_size, 256, 32 * KIB),
     "limits.target_size": _between(parse_size, 64, 8 * KIB),
     "limits.fields": _between(_number, 1, 100),
@@ -250,7 +279,17 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     **{f"timeouts.{item.name}": _period for item in fields(TimeoutsConfig)},
     "php.processes": _between(_number, 1, APPS_MAX),
     "php.ini": _texts,
+    "php.processes_max": _between(_number, 0, APPS_MAX),
+    "php.grow_after": _between(parse_seconds, 0.0, 3600.0),
+    "php.idle_ttl": _between(parse_seconds, 0.1, 86400.0),
     "php.max_requests": _between(_number, 0, 1 << 31),
+    "php.max_age": _between(parse_seconds, 0.0, 10.0**8),
+    "php.max_rss": _between(parse_size, 0, 1 << 50),
+    "php.max_pss": _between(parse_size, 0, 1 << 50),
+    "php.memory_samples": _between(_number, 1, 30),
+    "php.max_leak": _between(parse_size, 0, 1 << 30),
+    "php.kill_grace": _between(parse_seconds, 0.0, 3600.0),
+    "php.slow": _between(parse_seconds, 0.0, 86400.0),
     "tls.certificate": _certificates,
     "tls.self_signed": _flag,
     "tls.min_version": _one_of("1.2", "1.3"),

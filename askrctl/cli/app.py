@@ -11,6 +11,7 @@ from askrctl.cli.completions import completions_command
 from askrctl.cli.control import reload_command, status_command, stop_command
 from askrctl.cli.explain import explain_command
 from askrctl.cli.serve import serve_command
+from askrctl.cli.slowlog import slowlog_command
 from askrctl.cli.tune import tune
 
 HELP = """
@@ -48,6 +49,7 @@ app.command("serve")(serve_command)
 app.command("status")(status_command)
 app.command("reload")(reload_command)
 app.command("stop")(stop_command)
+app.command("slowlog")(slowlog_command)
 app.add_typer(doctor.app, name="doctor")
 app.command("explain")(explain_command)
 app.command("completions")(completions_command)

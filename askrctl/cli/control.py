@@ -2,12 +2,16 @@
 """`askrctl status`, `reload` and `stop`: talk to a running server over its control socket."""
 
 import json
+import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from askrctl.model import AskrError
 from askrctl.server import control
+
+VERIFY_PERIOD_S = 0.05
 
 Socket = Annotated[
     str, typer.Option("--control", help="The server's control socket. [env: ASKR_CONTROL]")
@@ -43,15 +47,57 @@ def _show(status: dict[str, Any]) -> None:
         console.print(part)
 
 
-def reload_command(control_path: Socket = "", as_json: Json = False) -> None:
-    """Start a new generation from the configuration as it is now; the old one drains."""
+def reload_command(
+    control_path: Socket = "",
+    as_json: Json = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Wait for the proof that nothing old serves any more.")
+    ] = False,
+    check: Annotated[
+        str, typer.Option(help="With --verify: each new worker must answer this path below 500.")
+    ] = "/",
+    timeout: Annotated[
+        float, typer.Option(min=1, help="With --verify: seconds to wait. Exit status 3 after them.")
+    ] = 120.0,
+) -> None:
+    """Start a new generation from the configuration as it is now; the old one drains.
+
+    With --verify it returns when every process is of the new generation and serves the release
+    that the path leads to now; else the old generation serves on, the reason is told, and the exit
+    status is 1.
+    """
     path = control.find(control_path)
+    if verify:
+        _verify(path, check, timeout, as_json)
+        return
     answer = control.ask(path, "reload")
     if as_json:
         typer.echo(json.dumps(answer))
     else:
         typer.echo(f"reloading: generation {answer['generation'] + 1} is starting", err=True)
         typer.echo("next: askrctl status", err=True)
+
+
+def _verify(path: Path, check: str, timeout: float, as_json: bool) -> None:
+    deadline = time.monotonic() + timeout
+    ticket = control.ask(path, "reload", verify=True, check=check)["ticket"]
+    state: dict[str, Any] = {"state": "waiting", "detail": ""}
+    while state["state"] not in ("proven", "failed"):
+        if time.monotonic() > deadline:
+            what = f"the reload is still {state['state']}: {state['detail'] or 'no more is known'}"
+            raise AskrError(what, "askrctl status", code=3)
+        time.sleep(VERIFY_PERIOD_S)
+        state = control.ask(path, "reload_state", ticket=ticket)
+    if as_json:
+        typer.echo(json.dumps(state, indent=2))
+    if state["state"] == "failed":
+        kept = f"generation {state['generation']} serves on"
+        raise AskrError(f"the new generation failed: {state['detail']}; {kept}", "askrctl status")
+    if not as_json:
+        typer.echo(
+            f"generation {state['generation']} serves {state['release']}: "
+            f"{state['workers']} workers, {state['processes']} processes, nothing old is left"
+        )
 
 
 def stop_command(control_path: Socket = "", as_json: Json = False) -> None:

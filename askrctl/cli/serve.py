@@ -69,6 +69,9 @@ def serve_command(
         bool, typer.Option("--tls-self-signed", help="A certificate for development.")
     ] = False,
     config: Annotated[Path | None, typer.Option(help="An askr.toml.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="For development: reload when files change.")
+    ] = False,
     user: Annotated[
         str | None, typer.Option(help="Whom to become. Default: the owner of PATH.")
     ] = None,
@@ -83,16 +86,18 @@ def serve_command(
         "server.io_backend": io_backend,
         "php.worker_script": worker_script,
         "php.processes": processes,
+        "server.watch": "auto" if watch else None,
         "tls.cert": tls_cert,
         "tls.key": tls_key,
         "tls.self_signed": tls_self_signed or None,
         "server.user": user,
         "server.control": control,
     }
+    from askrctl.server.detect import logical
     from askrctl.server.launch import Request, launch, prepare
 
     _log_to_stderr()
-    request = Request(path, config, flags)
+    request = Request(logical(path), config, flags)
     plan = prepare(request)
     raise typer.Exit(launch(request, plan, _greet))
 

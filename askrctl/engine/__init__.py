@@ -32,6 +32,7 @@ APP_STATES = {
     lib.ASKR_APP_BUSY: "busy",
     lib.ASKR_APP_FAILED: "failed",
     lib.ASKR_APP_DEAD: "dead",
+    lib.ASKR_APP_LEAVING: "leaving",
 }
 
 
@@ -72,8 +73,13 @@ class WorkerStatus:
     tls_handshakes: int
     tls_resumed: int
     tls_failed: int
+    queue_wait_ns: int
     boot_error: str
     apps: tuple[AppStatus, ...]
+
+    @property
+    def serving_apps(self) -> int:
+        return sum(app.state in ("idle", "busy") for app in self.apps)
 
 
 def version() -> str:
@@ -154,9 +160,18 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         tls_handshakes=status.tls_handshakes,
         tls_resumed=status.tls_resumed,
         tls_failed=status.tls_failed,
+        queue_wait_ns=status.queue_wait_ns,
         boot_error=_text(status.boot_error),
         apps=apps,
     )
+
+
+def running_requests(memory: memoryview, slot: int) -> list[tuple[int, int, int]]:
+    """(place, pid, CLOCK_MONOTONIC of its start) of the requests that a worker's processes run."""
+    page = memory[slot * STATUS_STRIDE : (slot + 1) * STATUS_STRIDE]
+    status = ffi.cast("struct askr_worker_status *", ffi.from_buffer(page))
+    apps = enumerate(status.apps[0 : min(status.app_count, lib.ASKR_APPS_MAX)])
+    return [(place, app.pid, app.since_ns) for place, app in apps if app.since_ns]
 
 
 def heartbeat_ns(memory: memoryview, slot: int) -> int:

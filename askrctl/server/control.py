@@ -165,13 +165,13 @@ def find(wanted: str) -> Path:
     return found[0]
 
 
-def ask(path: Path, command: str) -> dict[str, Any]:
+def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
     """One question, one answer."""
     try:
         with socket.socket(socket.AF_UNIX) as end:
             end.settimeout(ANSWER_TIMEOUT_S)
             end.connect(str(path))
-            end.sendall(json.dumps({"command": command}).encode() + b"\n")
+            end.sendall(json.dumps({"command": command, **more}).encode() + b"\n")
             with end.makefile("rb") as lines:
                 answer = json.loads(lines.readline())
     except (OSError, ValueError) as error:

@@ -70,6 +70,18 @@ def _at_root(path: Path) -> str:
     return "PHP"
 
 
+def logical(path: Path) -> Path:
+    """Absolute, with the symlinks by which the shell came here: `serve .` below a symlink that a
+    deploy turns must see where it leads later."""
+    folder = Path(os.environ.get("PWD", ""))
+    if path.is_absolute() or not folder.is_absolute():
+        return path.absolute()
+    try:
+        return folder / path if folder.samefile(".") else path.absolute()
+    except OSError:
+        return path.absolute()
+
+
 def detect(path: Path) -> Application:
     """Decide; AskrError when there is nothing to serve."""
     path = path.absolute()

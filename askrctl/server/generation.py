@@ -11,14 +11,17 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from askrctl import engine
 from askrctl.config import APPS_MAX
 from askrctl.model import Backend
 from askrctl.server.backend import after_failure
+from askrctl.server.check import Check
 from askrctl.server.plan import Plan
+from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
+from askrctl.server.watchdog import Watchdog
 from askrctl.server.workers import Place, Surroundings, WorkerProcess
 from askrctl.server.zygote import ZygoteProcess, describe_exit
 
@@ -37,11 +40,24 @@ def backoff_s(failures: int) -> float:
     return 0.0 if failures <= 1 else min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (failures - 2))
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a generation has to show before it takes over."""
+
+    all_processes: bool  # every one serves; else one of each worker
+    check: str = ""  # a path that each worker has to answer with less than 500
+
+
 class Generation:
     """Calls `on_change` whenever ready, failed or gone may have become true."""
 
     def __init__(
-        self, plan: Plan, around: Surroundings, memory: memoryview, on_change: Callable[[], None]
+        self,
+        plan: Plan,
+        around: Surroundings,
+        memory: memoryview,
+        on_change: Callable[[], None],
+        proof: Proof,
     ) -> None:
         self.plan = plan
         self.number = around.generation
@@ -52,10 +68,16 @@ class Generation:
         self._around = around
         self._memory = memory
         self._on_change = on_change
+        self._proof = proof
         self._zygote: ZygoteProcess | None = None
         self._zygote_ready = False
         self._idents = 0
         self._failures: dict[int, int] = {}  # of workers, by index
+        slow_s = plan.config.php.slow
+        self._listening = False
+        self._check: Check | None = None
+        self._pools: dict[int, Pool] = {}  # by index of worker
+        self._watchdog = Watchdog(around.loop, around.slowlog, slow_s, self._ask_trace)
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -66,11 +88,17 @@ class Generation:
             self._start_worker(index)
         self._around.loop.call_later(READY_POLL_S, self._check_ready)
 
-    def drain(self, deadline_s: float) -> None:
+    def listen(self) -> None:
+        """Take connections from now on: it has proven itself."""
+        self._listening = True
+        for worker in self.workers.values():
+            worker.listen()
+
+    def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
         """Stop accepting, finish, go; whoever is left after the deadline is killed."""
         self.draining = True
         for worker in self.workers.values():
-            worker.drain(deadline_s)
+            worker.drain(deadline_s, idle_at_once)
         self._around.loop.call_later(deadline_s + 1.0, self.kill)
 
     def renew_tls(self) -> None:
@@ -107,12 +135,14 @@ class Generation:
         worker = WorkerProcess(self.plan, index, self._idents, self._around, self)
         self.workers[index] = worker
         log.info("event=worker_started worker=%d pid=%d", index, worker.pid)
+        self._pools[index] = Pool(worker, self.plan, self._fork)
         if self._zygote_ready:
-            for place in worker.places:
-                self._fork(worker, place)
+            self._pools[index].start()
 
     def worker_ready(self, worker: WorkerProcess) -> None:
         log.info("event=worker_ready worker=%d pid=%d", worker.index, worker.pid)
+        if self._listening:
+            worker.listen()
         if self.draining:
             worker.kill()
 
@@ -161,14 +191,17 @@ class Generation:
                     age,
                 )
                 worker.kill()
+        self._watchdog.look(self.workers.values(), self._memory)
+        if self._zygote_ready and not self.draining:
+            for index, worker in self.workers.items():
+                self._pools[index].look(engine.read_status(self._memory, worker.slot))
 
     # --- applications -----------------------------------------------------------------------------
 
     def zygote_ready(self) -> None:
         self._zygote_ready = True
-        for worker in self.workers.values():
-            for place in worker.places:
-                self._fork(worker, place)
+        for index in self.workers:
+            self._pools[index].start()
 
     def zygote_failed(self, sentence: str) -> None:
         self._zygote, self._zygote_ready = None, False
@@ -208,6 +241,7 @@ class Generation:
             return
         worker, place = found
         place.pid, place.pidfd, place.born = pid, pidfd, time.monotonic()
+        self._pools[worker.index].born(place)
         worker.attach(place)
 
     def app_exited(self, ident: int, pid: int, wait_status: int) -> None:
@@ -215,6 +249,10 @@ class Generation:
         if found is None or found[1].pid != pid:
             return
         worker, place = found
+        if place.leaving:
+            place.failures = 0
+            place.forget()
+            return
         lived = time.monotonic() - place.born
         place.failures = 1 if lived > HEALTHY_S else place.failures + 1
         place.forget()
@@ -228,6 +266,20 @@ class Generation:
                 wait,
             )
         self._around.loop.call_later(wait, lambda: self._fork(worker, place))
+
+    def app_overdue(self, worker: WorkerProcess, place: Place) -> None:
+        config = self.plan.config
+        self._watchdog.overdue(worker, place, config.timeouts.request + config.php.kill_grace)
+
+    def _ask_trace(self, ident: int) -> bool:
+        return self._zygote is not None and self._zygote.trace(ident)
+
+    def app_traced(self, ident: int, pid: int, lines: list[str]) -> None:
+        self._watchdog.traced(ident, pid, lines)
+
+    def app_asked_reload(self) -> None:
+        if self.ready and not self.draining:
+            self._around.ask_reload()
 
     def app_refused(self, ident: int, errnum: int) -> None:
         found = self._find(ident)
@@ -246,6 +298,23 @@ class Generation:
         self.failed = sentence
         self._on_change()
 
+    def _begin_check(self) -> None:
+        workers = list(self.workers.values())
+        self._check = Check(self._around.loop, workers, self._proof.check, self._set_ready)
+
+    def _set_ready(self, problem: str) -> None:
+        if self.draining or self.failed or self.ready:
+            return
+        if problem:
+            self._fail(problem)
+            return
+        self.ready = True
+        self._on_change()
+
+    @property
+    def zygote_pid(self) -> int:
+        return self._zygote.process.pid if self._zygote is not None else 0
+
     def _check_ready(self) -> None:
         if self.draining or self.failed or self.ready:
             return
@@ -253,12 +322,12 @@ class Generation:
         mine = [page for page in pages if page.generation == self.number]
         boot_errors = [page.boot_error for page in mine if page.boot_error]
         serving = len(mine) == len(pages) and all(page.state == "ready" for page in mine)
-        apps_up = self.plan.php is None or all(
-            any(app.state in ("idle", "busy") for app in page.apps) for page in mine
-        )
-        if serving and apps_up:
-            self.ready = True
-            self._on_change()
+        wanted = self.plan.app_count if self._proof.all_processes else min(1, self.plan.app_count)
+        apps_up = all(page.serving_apps >= wanted for page in mine)
+        if serving and apps_up and self._proof.check:
+            self._begin_check()
+        elif serving and apps_up:
+            self._set_ready("")
         elif boot_errors and not any(
             app.state in ("idle", "busy") for page in mine for app in page.apps
         ):

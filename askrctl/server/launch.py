@@ -66,7 +66,9 @@ def prepare(request: Request) -> Plan:
     if tls is not None:
         tls_store.check(tls)
     sockets.assign_roles([sockets.parse(text) for text in config.server.listen], tls is not None)
-    application = detect(request.path)
+    # Resolved for each generation anew: one serves one release from beginning to end, and a deploy
+    # that turns a symlink takes effect with the reload, for all files at once.
+    application = detect(request.path.resolve())
     script = find_worker_script(config, application)
     who = credentials.choose(config.server, application.path)
     return Plan(
@@ -115,5 +117,7 @@ def launch(request: Request, plan: Plan, on_ready: Callable[[Supervisor], None])
     control = ControlServer(choose_path(plan.config.server.control))
     _raise_file_limit()
     _warn_of_root(plan)
-    supervisor = Supervisor(plan, lambda: prepare(request), listeners, control, on_ready)
+    supervisor = Supervisor(
+        plan, lambda: prepare(request), listeners, control, request.path, on_ready
+    )
     return supervisor.run()

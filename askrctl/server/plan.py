@@ -5,12 +5,13 @@ The one place where the configuration becomes the engine's settings and the zygo
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import SYMLINK_POLICIES, Config
+from askrctl.config import APPS_MAX, SYMLINK_POLICIES, Config
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.detect import Application
 from askrctl.server.tls import Tls
@@ -19,6 +20,9 @@ _NS = 1_000_000_000
 # Polling before sleeping pays for static files at low concurrency; with an application on the same
 # core it takes the time the application needs (docs/decisions/0005).
 _SPIN_STATIC_NS = 50_000
+# The worker's 504 is due at timeouts.request, and it looks every 100 ms. The script is stopped
+# after that, so that its error page does not come first.
+_SOFT_STOP_MS = 200
 _INDEX_MAX = 3  # struct askr_worker_config has four places, the last one NULL
 
 
@@ -50,7 +54,17 @@ class Plan:
 
     @property
     def app_count(self) -> int:
+        """Processes of each worker, at least."""
         return self.config.php.processes if self.php is not None else 0
+
+    @property
+    def app_count_max(self) -> int:
+        return max(self.app_count, self.config.php.processes_max) if self.php is not None else 0
+
+    @property
+    def place_count(self) -> int:
+        """One more, for a replacement beside what it replaces."""
+        return min(APPS_MAX, self.app_count_max + 1) if self.php is not None else 0
 
 
 def usable_cpus() -> list[int]:
@@ -89,7 +103,7 @@ def find_worker_script(config: Config, application: Application) -> Path | None:
     given = Path(config.php.worker_script)
     for candidate in (given if given.is_absolute() else application.path / given, given.absolute()):
         if candidate.is_file():
-            return candidate
+            return candidate.resolve()  # the release's, as the document root is
     hint = "askrctl serve PATH --worker-script public/worker.php"
     raise AskrError(f"the worker script {given} does not exist", hint, code=2)
 
@@ -102,7 +116,7 @@ def zygote_command(plan: Plan, control_fd: int) -> list[str]:
         "mode": plan.mode,
         "document_root": str(plan.application.root),
         "sapi_name": config.php.sapi_name,
-        "request_timeout_s": str(max(1, round(config.timeouts.request))),
+        "request_timeout_ms": str(round(config.timeouts.request * 1000) + _SOFT_STOP_MS),
     }
     if plan.worker_script is not None:
         settings["script"] = str(plan.worker_script)
@@ -110,13 +124,24 @@ def zygote_command(plan: Plan, control_fd: int) -> list[str]:
         settings["php_ini"] = config.php.php_ini
     if config.php.ini:
         settings["ini"] = "\n".join(config.php.ini)
-    if config.php.max_requests:
-        settings["max_requests"] = str(config.php.max_requests)
     command = [str(plan.php.zygote), "--control-fd", str(control_fd)]
     command += ["--module", str(plan.php.module), "--preload", str(plan.php.library)]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     return command
+
+
+def zygote_environment(plan: Plan, ours: Mapping[str, str]) -> dict[str, str]:
+    """What PHP finds in its environment: ours, and what Octane's worker script asks for."""
+    application = plan.application
+    if plan.mode != "worker" or application.kind != "Laravel":
+        return dict(ours)
+    octane = {
+        "APP_BASE_PATH": str(application.path),
+        "APP_PUBLIC_PATH": str(application.root),
+        "LARAVEL_OCTANE": "1",
+    }
+    return octane | dict(ours)
 
 
 def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
@@ -126,7 +151,8 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "index": index,
         "count": len(plan.cpus),
         "backend": engine.backend_id(plan.choice.active),
-        "app_count": plan.app_count,
+        "app_count": plan.place_count,
+        "hold_listeners": 1,  # until the generation has proven itself
         "root": str(plan.application.root),
         "front": _front(plan),
         "worker_script": str(plan.worker_script) if plan.worker_script else None,
@@ -153,6 +179,7 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "write_timeout_ns": round(times.write * _NS),
         "queue_timeout_ns": round(times.queue * _NS),
         "request_timeout_ns": round(times.request * _NS),
+        "kill_grace_ns": round((config.php.kill_grace + _SOFT_STOP_MS / 1000) * _NS),
         "drain_timeout_ns": round(times.drain * _NS),
         "spin_ns": 0 if plan.php is not None else _SPIN_STATIC_NS,
         **fds,

@@ -95,7 +95,10 @@ def _worker(index: int, cpu: int | None, page: engine.WorkerStatus) -> WorkerRep
         if name not in ("index", "cpu", "apps")
     }
     return WorkerReport(
-        index=index, cpu=cpu, apps=tuple(_app(app, now_ns) for app in page.apps), **same
+        index=index,
+        cpu=cpu,
+        apps=tuple(_app(app, now_ns) for app in page.apps if app.pid),
+        **same,
     )
 
 
@@ -127,7 +130,11 @@ def make_report(
         generation=generation,
         draining_generations=draining,
         mode=plan.mode,
-        application={"kind": plan.application.kind, "root": str(plan.application.root)},
+        application={
+            "kind": plan.application.kind,
+            "root": str(plan.application.root),
+            "release": str(plan.application.path),
+        },
         listeners=tuple(address.url for address in supervisor.addresses),
         control=str(supervisor.control.path),
         user=plan.credentials.name if plan.credentials else str(os.geteuid()),

@@ -9,19 +9,24 @@ import logging
 import mmap
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from askrctl import engine
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
 from askrctl.server.control import ControlServer
-from askrctl.server.generation import Generation
+from askrctl.server.generation import Generation, Proof
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan
 from askrctl.server.ports import make_status_memory
+from askrctl.server.reloads import KEPT_MAX, Ticket, describe, shortfall
 from askrctl.server.report import Report, make_report
+from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
+from askrctl.server.watch import Watch
 from askrctl.server.workers import Surroundings
 
 log = logging.getLogger("askrctl")
@@ -30,6 +35,8 @@ WATCH_PERIOD_S = 0.2
 STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get a fresh chance
 
 _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIRECT}
+
+ASKED_PERIOD_S = 5.0  # between two reloads that applications ask for
 
 Replan = Callable[[], Plan]
 
@@ -43,6 +50,7 @@ class Supervisor:
         replan: Replan,
         listeners: list[tuple[Any, sockets.Address]],
         control: ControlServer,
+        path: Path,
         on_ready: Callable[["Supervisor"], None],
     ) -> None:
         self.plan = plan
@@ -50,6 +58,12 @@ class Supervisor:
         self.started = time.time()
         self.control = control
         self._replan = replan
+        self._path = path  # as it was given, symlinks and all
+        self._tickets: deque[Ticket] = deque(maxlen=KEPT_MAX)
+        self._ticket_count = 0
+        self._watched: Watch | None = None
+        self._asked = False
+        self._asked_last = time.monotonic() - ASKED_PERIOD_S
         self._on_ready = on_ready
         self._listeners = [listener for listener, _ in listeners]
         self.tls = TlsKeeper(plan.tls) if plan.tls is not None else None
@@ -57,6 +71,8 @@ class Supervisor:
         self._status_fd = make_status_memory()
         self._map = mmap.mmap(self._status_fd, engine.STATUS_SIZE, prot=mmap.PROT_READ)
         self._memory = memoryview(self._map)
+        slowlog = plan.config.php.slowlog
+        self._slowlog = SlowLog(Path(slowlog) if slowlog else None)
         self._current: Generation | None = None
         self._next: Generation | None = None
         self._old: list[Generation] = []
@@ -98,8 +114,16 @@ class Supervisor:
             status_fd=self._status_fd,
             generation=self._number,
             slot_base=base,
+            slowlog=self._slowlog,
+            ask_reload=self._reload_asked,
         )
-        self._next = Generation(plan, around, self._memory, self._changed)
+        check = next((item.check for item in self._tickets if not item.generation), "")
+        proof = Proof(
+            all_processes=self._current is not None, check=check or plan.config.server.check
+        )
+        self._next = Generation(plan, around, self._memory, self._changed, proof)
+        for ticket in self._tickets:
+            ticket.generation = ticket.generation or self._number
         self._loop.call_later(plan.config.timeouts.boot, self._give_up(self._next))
         log.info("event=generation_started generation=%d", self._number)
         self._next.start()
@@ -146,6 +170,7 @@ class Supervisor:
 
     def _discard(self, coming: Generation) -> None:
         log.error('event=generation_failed generation=%d detail="%s"', coming.number, coming.failed)
+        self._fail_tickets(coming.number, coming.failed)
         self._next = None
         self._old.append(coming)
         coming.kill()
@@ -156,6 +181,7 @@ class Supervisor:
     def _promote(self, coming: Generation) -> None:
         before, self._current, self._next = self._current, coming, None
         self.plan = coming.plan
+        coming.listen()
         log.info("event=generation_ready generation=%d", coming.number)
         notify.ready()
         if before is None:
@@ -163,10 +189,39 @@ class Supervisor:
             self._on_ready(self)
         else:
             self._old.append(before)
-            before.drain(before.plan.config.timeouts.drain)
+            # Who watches his files wants to see them, not the last answer of an old process.
+            before.drain(before.plan.config.timeouts.drain, self._watched is not None)
+        self._follow_files(coming.plan)
         if self._reload_again:
             self._reload_again = False
             self.reload()
+
+    def _reload_asked(self) -> None:
+        """By an application: opcache_reset(). One that asks all the time is heard now and then."""
+        if self._asked:
+            return
+        self._asked = True
+        wait = max(0.0, self._asked_last + ASKED_PERIOD_S - time.monotonic())
+
+        def obey() -> None:
+            self._asked, self._asked_last = False, time.monotonic()
+            log.info("event=reload_asked by=application")
+            self.reload()
+
+        self._loop.call_later(wait, obey)
+
+    def _follow_files(self, plan: Plan) -> None:
+        config = plan.config.server
+        if config.watch == "off":
+            return
+        if self._watched is None:
+            poll = config.watch == "poll"
+            self._watched = Watch(self._loop, config.watch_ignore, self._files_changed, poll)
+        self._watched.follow(plan.application.path)
+
+    def _files_changed(self) -> None:
+        log.info("event=files_changed")
+        self.reload()
 
     def reload(self) -> None:
         """A new generation from the configuration as it is now."""
@@ -182,6 +237,7 @@ class Supervisor:
             self._begin(plan)
         except AskrError as error:
             log.error('event=reload_refused detail="%s" fix="%s"', error.message, error.hint)
+            self._fail_tickets(0, error.message)
             notify.ready()
 
     def _replace_tls(self, plan: Plan) -> None:
@@ -212,6 +268,8 @@ class Supervisor:
         self._loop.call_later(0, self._changed)
 
     def _clean_up(self) -> None:
+        if self._watched is not None:
+            self._watched.close()
         for generation in self._alive():
             generation.kill()
             for worker in generation.workers.values():
@@ -254,13 +312,49 @@ class Supervisor:
         command = request.get("command")
         if command == "status":
             return self.report().as_dict()
+        if command == "slowlog":
+            lines = request.get("lines")
+            return self._slowlog.answer(lines if isinstance(lines, int) else 10)
         if command == "reload":
-            self._loop.call_later(0, self.reload)
-            return {"ok": True, "generation": self._number}
+            return self._answer_reload(request)
+        if command == "reload_state":
+            return self._reload_state(request.get("ticket"))
         if command == "stop":
             self._loop.call_later(0, self.stop)
             return {"ok": True}
         return {"error": f"unknown command {command!r}"}
+
+    # --- reloads that somebody waits for ----------------------------------------------------------
+
+    def _answer_reload(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._loop.call_later(0, self.reload)
+        answer: dict[str, Any] = {"ok": True, "generation": self._number}
+        if request.get("verify"):
+            self._ticket_count += 1
+            self._tickets.append(Ticket(self._ticket_count, str(request.get("check") or "")))
+            answer["ticket"] = self._ticket_count
+        return answer
+
+    def _fail_tickets(self, number: int, why: str) -> None:
+        for ticket in self._tickets:
+            if ticket.generation == number and not ticket.failed:
+                ticket.failed = why
+
+    def _reload_state(self, ident: object) -> dict[str, Any]:
+        """waiting → starting → draining → proven, or failed: then the old generation serves on."""
+        ticket = next((item for item in self._tickets if item.ident == ident), None)
+        current = self._current
+        if ticket is None or current is None:
+            return {"error": "there is no such reload"}
+        about = describe(current, self._memory)
+        if ticket.failed:
+            return {"state": "failed", "detail": ticket.failed, **about}
+        if current.number < ticket.generation or not ticket.generation:
+            return {"state": "starting" if ticket.generation else "waiting", "detail": "", **about}
+        if self._old:
+            return {"state": "draining", "detail": "the old generation finishes", **about}
+        missing = shortfall(current, self._memory, self._path)
+        return {"state": "draining" if missing else "proven", "detail": missing, **about}
 
 
 def _backend_line(choice: BackendChoice) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _FORMAT = struct.Struct("=IIiI")
-_TEXT_SIZE_MAX = 1024  # ZYGOTE_FAILED carries a sentence behind the message
+_TEXT_SIZE_MAX = 8192  # ZYGOTE_TRACED carries lines behind the message, ZYGOTE_FAILED a sentence
 _FDS_MAX = 4
 NO_CPU = 0xFFFFFFFF
 
@@ -23,6 +23,9 @@ class Control(IntEnum):
     ATTACH = 1
     DRAIN = 2
     TLS = 4
+    RETIRE = 5
+    LISTEN = 6
+    ADOPT = 7
     READY = 16
     APP_KILL = 17
     APP_DEAD = 18
@@ -34,11 +37,21 @@ class Zygote(IntEnum):
     """Messages on a zygote's control socket."""
 
     FORK = 1
+    TRACE = 2
     READY = 16
     FAILED = 17
     FORKED = 18
     EXITED = 19
     REFUSED = 20
+    TRACED = 21
+    RELOAD = 22
+
+
+class Kill(IntEnum):
+    """Why a worker gives an application up: enum control_kill."""
+
+    BROKEN = 0
+    OVERDUE = 1
 
 
 @dataclass(frozen=True, slots=True)

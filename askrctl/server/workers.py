@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,9 +20,13 @@ from askrctl.server import wire
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan, worker_settings
 from askrctl.server.ports import Port, make_bell
+from askrctl.server.recycle import Limits, Sample
+from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
 
 log = logging.getLogger("askrctl")
+
+SAMPLES_MAX = 30  # of memory, a second apart
 
 
 class WorkerListener(Protocol):
@@ -29,6 +35,7 @@ class WorkerListener(Protocol):
     def worker_ready(self, worker: "WorkerProcess") -> None: ...
     def worker_backend_failed(self, errnum: int) -> None: ...
     def worker_exited(self, worker: "WorkerProcess", code: int) -> None: ...
+    def app_overdue(self, worker: "WorkerProcess", place: "Place") -> None: ...
 
 
 @dataclass(slots=True)
@@ -41,6 +48,19 @@ class Place:
     port: Port | None = None  # between the request for a process and its attachment
     born: float = 0.0
     failures: int = 0  # in a row, each soon after the start
+    leaving: bool = False  # it was told to go
+    replaces: int = 0  # the place whose process goes when this one is ready, with its pid; 0: none
+    replaces_pid: int = 0
+    requests: int = 0  # finished by this process
+    requests_before: int | None = None  # what the place had counted before it
+    active: float = 0.0  # when it was last seen to have work
+    limits: Limits | None = None
+    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES_MAX))
+
+    @property
+    def is_taken(self) -> bool:
+        """There is a process, or one was asked for."""
+        return self.pid != 0 or self.port is not None
 
     def kill(self) -> None:
         """SIGKILL, by pidfd: never to somebody who got the pid afterwards."""
@@ -55,6 +75,7 @@ class Place:
         if self.port is not None:
             self.port.close()
         self.pid, self.pidfd, self.port = 0, -1, None
+        self.leaving, self.replaces_pid, self.requests = False, 0, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,8 @@ class Surroundings:
     status_fd: int
     generation: int
     slot_base: int
+    slowlog: SlowLog
+    ask_reload: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -90,7 +113,7 @@ class WorkerProcess:
     _socket: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
-        self.places = [Place(index) for index in range(self.plan.app_count)]
+        self.places = [Place(index) for index in range(self.plan.place_count)]
         self._socket, theirs = wire.pair()
         with theirs:
             self.process = self._spawn(theirs.fileno())
@@ -149,10 +172,33 @@ class WorkerProcess:
         if self.around.tls is not None:
             wire.send(self._socket, wire.Message(wire.Control.TLS, fds=(self.around.tls.fd,)))
 
-    def drain(self, deadline_s: float) -> None:
-        """Finish what is there and exit."""
+    def listen(self) -> None:
+        """Take connections from now on."""
+        wire.send(self._socket, wire.Message(wire.Control.LISTEN))
+
+    def adopt(self, end: socket.socket) -> bool:
+        """Serve this connection, which nobody else can reach."""
+        return wire.send(self._socket, wire.Message(wire.Control.ADOPT, fds=(end.fileno(),)))
+
+    def retire(self, place: Place) -> None:
+        """The process finishes what it was given and exits; whoever does not is killed."""
+        place.leaving = True
+        pid = place.pid
+        wire.send(self._socket, wire.Message(wire.Control.RETIRE, place.index, pid))
+
+        def insist() -> None:
+            if place.pid == pid:
+                log.warning("event=app_did_not_leave worker=%d pid=%d", self.index, pid)
+                place.kill()
+
+        times = self.plan.config.timeouts
+        self.around.loop.call_later(max(times.drain, times.request) + 1.0, insist)
+
+    def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
+        """Finish what is there and exit. Idle connections are used once more, or closed at once."""
         self.draining = True
-        message = wire.Message(wire.Control.DRAIN, value=max(1, round(deadline_s * 1000)))
+        value = max(1, round(deadline_s * 1000))
+        message = wire.Message(wire.Control.DRAIN, place=int(idle_at_once), value=value)
         wire.send(self._socket, message)
 
     def kill(self) -> None:
@@ -177,8 +223,12 @@ class WorkerProcess:
             log.error('event=tls_not_renewed worker=%d detail="%s"', self.index, reason)
         elif message.kind == wire.Control.APP_KILL and message.place < len(self.places):
             place = self.places[message.place]
-            if place.pid == message.pid:
-                log.warning("event=app_killed worker=%d pid=%d", self.index, place.pid)
+            if place.pid != message.pid:
+                return
+            log.warning("event=app_killed worker=%d pid=%d", self.index, place.pid)
+            if message.value == wire.Kill.OVERDUE:
+                self.listener.app_overdue(self, place)
+            else:
                 place.kill()
 
     def _on_exit(self) -> None:

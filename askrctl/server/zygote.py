@@ -11,7 +11,7 @@ from typing import Protocol
 
 from askrctl.server import wire
 from askrctl.server.loop import Loop
-from askrctl.server.plan import Plan, zygote_command
+from askrctl.server.plan import Plan, zygote_command, zygote_environment
 
 log = logging.getLogger("askrctl")
 
@@ -24,6 +24,8 @@ class ZygoteListener(Protocol):
     def app_forked(self, ident: int, pid: int, pidfd: int) -> None: ...
     def app_exited(self, ident: int, pid: int, wait_status: int) -> None: ...
     def app_refused(self, ident: int, errnum: int) -> None: ...
+    def app_traced(self, ident: int, pid: int, lines: list[str]) -> None: ...
+    def app_asked_reload(self) -> None: ...
 
 
 class ZygoteProcess:
@@ -47,6 +49,7 @@ class ZygoteProcess:
             stdin=subprocess.DEVNULL,
             pass_fds=[fd],
             cwd=plan.application.path,
+            env=zygote_environment(plan, os.environ),
             user=wanted.uid if wanted else None,
             group=wanted.gid if wanted else None,
             extra_groups=wanted.groups if wanted else None,
@@ -57,6 +60,10 @@ class ZygoteProcess:
         value = wire.NO_CPU if cpu is None else cpu
         message = wire.Message(wire.Zygote.FORK, place=ident, value=value, fds=fds)
         return wire.send(self._socket, message)
+
+    def trace(self, ident: int) -> bool:
+        """Ask what a process is doing; app_traced() follows."""
+        return wire.send(self._socket, wire.Message(wire.Zygote.TRACE, place=ident))
 
     def _on_message(self) -> None:
         try:
@@ -80,6 +87,10 @@ class ZygoteProcess:
             listener.app_exited(message.place, message.pid, message.value)
         elif message.kind == wire.Zygote.REFUSED:
             listener.app_refused(message.place, message.value)
+        elif message.kind == wire.Zygote.RELOAD:
+            listener.app_asked_reload()
+        elif message.kind == wire.Zygote.TRACED:
+            listener.app_traced(message.place, message.pid, message.text.splitlines())
 
     def close(self) -> None:
         """End of file tells the zygote to end its processes and itself."""

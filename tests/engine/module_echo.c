@@ -290,6 +290,12 @@ static int describe(char *json, size_t size)
     return needed >= 0 && (size_t)needed < size ? 0 : -1;
 }
 
+static int trace(int32_t pid, char *text, size_t size)
+{
+    int needed = snprintf(text, size, "GET /trace\nof %d\n", pid);
+    return needed >= 0 && (size_t)needed < size ? 0 : -1;
+}
+
 __attribute__((visibility("default"))) const struct askr_module askr_module = {
     .abi = ASKR_MODULE_ABI,
     .name = "echo",
@@ -297,4 +303,5 @@ __attribute__((visibility("default"))) const struct askr_module askr_module = {
     .start = start,
     .serve = serve,
     .describe = describe,
+    .trace = trace,
 };

@@ -357,6 +357,12 @@ static void host_log(enum askr_level level, const char *line)
     print_event("log", names[level], line);
 }
 
+static void host_reload(struct askr_port *port)
+{
+    (void)port;
+    print_event("log", "info", "a reload is asked for");
+}
+
 static const struct askr_host host = {
     .abi = ASKR_MODULE_ABI,
     .ready = host_ready,
@@ -372,6 +378,7 @@ static const struct askr_host host = {
     .finish = host_finish,
     .aborted = host_aborted,
     .log = host_log,
+    .reload = host_reload,
 };
 
 static struct askr_text keep(const char *text)

@@ -52,6 +52,7 @@ static const struct {
     {"write_timeout", offsetof(struct askr_worker_config, write_timeout_ns), NS_PER_MS},
     {"queue_timeout", offsetof(struct askr_worker_config, queue_timeout_ns), NS_PER_MS},
     {"request_timeout", offsetof(struct askr_worker_config, request_timeout_ns), NS_PER_MS},
+    {"kill_grace", offsetof(struct askr_worker_config, kill_grace_ns), NS_PER_MS},
     {"body_size_max", offsetof(struct askr_worker_config, body_size_max), 1},
     {"queue_max", offsetof(struct askr_worker_config, queue_max), 0},
     {"streams_max", offsetof(struct askr_worker_config, streams_max), 0},

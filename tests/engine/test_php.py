@@ -338,7 +338,7 @@ def test_errors_are_shown_only_when_php_ini_says_so(answer: Callable[..., Answer
 
 
 def test_waiting_too_long_is_ended_by_the_wall_clock(serve: Callable[..., Run]) -> None:
-    run = serve(Request(query="a=sleep"), Request(), request_timeout_s=1)
+    run = serve(Request(query="a=sleep"), Request(), request_timeout_ms=1000)
     assert [got.status for got in run.answers] == [500, 200]
     assert run.answers[0].body == b"shutdown ran"
     assert run.logged("Maximum execution time of 1 second exceeded")

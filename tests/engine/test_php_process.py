@@ -54,8 +54,8 @@ def test_facts_say_what_runs(serve: Callable[..., Run]) -> None:
         ({"mode": "worker"}, "no worker script is set"),
         ({"mode": "worker", "script": "here.php"}, '"here.php" is not an absolute path'),
         ({"max_requests": "many"}, 'max_requests is "many"; it has to be a whole number'),
-        ({"request_timeout_s": "86401"}, "request_timeout_s"),
-        ({"request_timeout_s": "-1"}, "request_timeout_s"),
+        ({"request_timeout_ms": "86401001"}, "request_timeout_ms"),
+        ({"request_timeout_ms": "-1"}, "request_timeout_ms"),
         ({"memory_limit": '1G"'}, "memory_limit is too long or has a quote"),
     ],
 )

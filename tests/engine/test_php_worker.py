@@ -191,10 +191,11 @@ def test_a_files_written_after_the_boot_is_cached_at_once(
     assert last(serve(f"new_file&path={tmp_path}/compiled.php")).json() is True
 
 
-def test_opcache_reset_is_refused(serve: Callable[..., Run]) -> None:
-    run = serve("opcache_reset")
-    assert last(run).json() is False
-    assert run.logged("does nothing in worker mode")
+def test_opcache_reset_asks_for_fresh_processes(serve: Callable[..., Run]) -> None:
+    run = serve("opcache_reset", "served")
+    assert run.answers[0].json() is True
+    assert run.logged("a reload is asked for", "info")
+    assert last(run).body == b"2", "this one serves on until it is replaced"
 
 
 # How requests end.
@@ -255,7 +256,7 @@ def test_a_shutdown_function_can_render_the_page_of_a_fatal_error(
 
 
 def test_waiting_too_long_is_ended_by_the_wall_clock(serve: Callable[..., Run]) -> None:
-    run = serve("sleep", "served", request_timeout_s=1)
+    run = serve("sleep", "served", request_timeout_ms=1000)
     assert [answer.status for answer in run.answers] == [500, 200]
     assert run.logged("Maximum execution time of 1 second exceeded")
 

@@ -335,6 +335,17 @@ def test_a_request_past_its_time_gets_504_and_the_process_is_replaced(
         assert server.children() != before
 
 
+def test_a_request_past_its_time_gets_504_before_the_process_has_ended_it(
+    backend: str, root: Path
+) -> None:
+    with serving(backend, root, "--request_timeout=300", "--kill_grace=60000", apps=1) as server:
+        before = server.children()
+        client = server.connect()
+        assert client.get("/sleep/1500").status == 504
+        assert client.get("/hello").body == HELLO
+        assert server.children() == before
+
+
 def test_a_request_that_waits_too_long_gets_503(backend: str, root: Path) -> None:
     with serving(backend, root, "--queue_timeout=200", apps=1) as server:
         busy, late = server.connect(), server.connect()

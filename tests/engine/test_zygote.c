@@ -275,6 +275,30 @@ static void test_a_fork_without_its_descriptors_is_refused(void)
     stop(&zygote);
 }
 
+static void test_what_a_process_does_is_told_to_who_asks(void)
+{
+    struct zygote zygote = start_zygote(MODULE_ECHO, "a=b", NULL);
+    must(hear(&zygote).message.kind == ZYGOTE_READY, "ready");
+    struct pair pair = pair_open();
+    struct said forked = fork_onto(&zygote, &pair, 4, ZYGOTE_NO_CPU);
+    ask(&zygote, (struct zygote_message){.kind = ZYGOTE_TRACE, .id = 4}, NULL, 0);
+    struct said traced = hear(&zygote);
+    char expected[64];
+    snprintf(expected, sizeof expected, "GET /trace\nof %d\n", forked.message.pid);
+    OK(traced.message.kind == ZYGOTE_TRACED && traced.message.id == 4 &&
+           traced.message.pid == forked.message.pid && traced.message.value == 0 &&
+           strcmp(traced.text, expected) == 0,
+       "the module's words on a process reach the supervisor");
+    ask(&zygote, (struct zygote_message){.kind = ZYGOTE_TRACE, .id = 5}, NULL, 0);
+    traced = hear(&zygote);
+    OK(traced.message.kind == ZYGOTE_TRACED && traced.message.id == 5 &&
+           traced.message.value == ESRCH && traced.text[0] == '\0',
+       "of one that is not there nothing is said, but it is said");
+    close(forked.fd);
+    pair_close(&pair);
+    stop(&zygote);
+}
+
 enum ending { SUPERVISOR_LEAVES, ZYGOTE_IS_TERMINATED, ZYGOTE_IS_KILLED };
 
 /* Whether the application process is gone after its zygote has ended this way. */
@@ -328,7 +352,7 @@ static void test_a_module_that_does_not_start_is_explained(void)
     check_failure("/does/not/exist.so", "a=b", NULL, "/does/not/exist.so");
     check_failure(MODULE_ECHO, "a=b", "/no/libphp.so", "/no/libphp.so");
     check_failure("libm.so.6", "a=b", NULL, "not an application module");
-    check_failure(MODULE_OLD, "a=b", NULL, "built for module ABI 2 and this askrctl has 1");
+    check_failure(MODULE_OLD, "a=b", NULL, "built for module ABI 3 and this askrctl has 2");
     check_failure(MODULE_ECHO, "start-error=no such thing", NULL, "no such thing");
 }
 
@@ -352,7 +376,7 @@ static void test_the_command_line_answers(void)
     char output[4096];
     const char *describe[] = {"--describe", "--module", MODULE_ECHO, NULL};
     OK(run(describe, output, sizeof output) == 0 &&
-           strcmp(output, "{\"name\": \"echo\", \"abi\": 1}\n") == 0,
+           strcmp(output, "{\"name\": \"echo\", \"abi\": 2}\n") == 0,
        "--describe prints the module's facts");
     const char *missing[] = {"--describe", "--module", "/no.so", NULL};
     OK(run(missing, output, sizeof output) == 1 && strstr(output, "/no.so") != NULL,
@@ -376,6 +400,7 @@ int main(void)
     test_a_crash_is_reported_with_its_signal();
     test_two_hundred_forks_leave_no_descriptor_behind();
     test_a_fork_without_its_descriptors_is_refused();
+    test_what_a_process_does_is_told_to_who_asks();
     test_no_process_outlives_its_zygote_nor_that_its_supervisor();
     test_a_module_that_does_not_start_is_explained();
     test_the_command_line_answers();

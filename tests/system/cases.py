@@ -96,6 +96,21 @@ def server_variables_are_cgi(server: Server) -> None:
 
 
 @case
+def remote_user_is_nobody_the_server_has_not_checked(server: Server) -> None:
+    encoded = base64.b64encode(b"admin:guess").decode()
+    fields = [("Authorization", f"Basic {encoded}")]
+    values = json_of(server.ask("GET", "/globals", fields))["server"]
+    assert (values["REMOTE_HOST"], values["REMOTE_IDENT"]) == ("127.0.0.1", "")
+    assert (values["AUTH_TYPE"], values.get("REMOTE_USER")) == ("", None)
+
+
+@case
+def mercure_is_there_and_has_no_hub(server: Server) -> None:
+    assert server.get("/mercure").status == 500
+    assert "No Mercure hub configured" in server.log
+
+
+@case
 def request_time_moves_on(server: Server) -> None:
     first = json_of(server.get("/globals"))["server"]["REQUEST_TIME_FLOAT"]
     second = json_of(server.get("/globals"))["server"]["REQUEST_TIME_FLOAT"]

@@ -180,6 +180,17 @@ def generation_is(server: Server, wanted: int) -> bool:
     )
 
 
+def test_opcache_reset_is_a_new_generation(serve: Serve, app: Path, mode: str) -> None:
+    options = ["--worker-script", app / "public/worker.php"] if mode == "worker" else []
+    server = serve(app, *options)
+    before = server.wait_applications(4)
+    with Steady(server.address, "/hello") as steady:
+        assert server.get("/opcache-reset").body == b"true"
+        wait_until("the new generation", lambda: generation_is(server, 2))
+        assert not set(server.wait_applications(4)) & set(before)
+    assert steady.failed == {}
+
+
 def test_a_reload_that_cannot_boot_keeps_the_old_generation(serve: Serve, app: Path) -> None:
     server = serve(app, "--worker-script", app / "public/worker.php")
     (server.folder / "askr.toml").write_text("[server\n")

@@ -7,6 +7,7 @@
 #include "app/port_app.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -40,6 +41,7 @@ int port_app_open(struct askr_port **out, int memfd, int app_bell_fd, int worker
     if (port == NULL)
         return askr_fail(error, ENOMEM, "no memory for a port");
     port->worker_bell_fd = worker_bell_fd;
+    port->zygote_pid = getppid();
     port->sleep_fd = open_sleep_fd(app_bell_fd, error);
     if (port->sleep_fd < 0) {
         result = port->sleep_fd;
@@ -82,6 +84,14 @@ static void app_log(enum askr_level level, const char *line)
     (void)logged; /* nowhere left to complain */
 }
 
+/* The zygote passes it on. A process whose zygote has gone is about to be killed, and must not
+ * signal whoever adopted it. */
+static void app_reload(struct askr_port *port)
+{
+    if (getppid() == port->zygote_pid)
+        kill(port->zygote_pid, SIGUSR1);
+}
+
 const struct askr_host port_host = {
     .abi = ASKR_MODULE_ABI,
     .ready = port_app_ready,
@@ -97,4 +107,5 @@ const struct askr_host port_host = {
     .finish = port_app_finish,
     .aborted = port_app_aborted,
     .log = app_log,
+    .reload = app_reload,
 };

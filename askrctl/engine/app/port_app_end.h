@@ -3,6 +3,8 @@
 #ifndef ASKR_PORT_APP_END_H
 #define ASKR_PORT_APP_END_H
 
+#include <sys/types.h>
+
 #include "app/port_app.h"
 #include "app/port_layout.h"
 
@@ -27,7 +29,8 @@ struct askr_exchange {
 struct askr_port {
     struct port_shared *shared;
     int worker_bell_fd;
-    int sleep_fd; /* epoll set with the application's bell in it, edge-triggered */
+    pid_t zygote_pid; /* our parent */
+    int sleep_fd;     /* epoll set with the application's bell in it, edge-triggered */
     uint64_t queue_read;
     uint64_t written;        /* end of our frames in the response ring */
     uint64_t body_read;      /* position in the body ring */

@@ -15,14 +15,17 @@
 
 enum zygote_kind {
     /* supervisor → zygote */
-    ZYGOTE_FORK = 1, /* id = the supervisor's; value = cpu to pin to, or ZYGOTE_NO_CPU;
-                        fds: port memfd, app bell, worker bell */
+    ZYGOTE_FORK = 1,  /* id = the supervisor's; value = cpu to pin to, or ZYGOTE_NO_CPU;
+                         fds: port memfd, app bell, worker bell */
+    ZYGOTE_TRACE = 2, /* id: what is it doing? */
     /* zygote → supervisor */
-    ZYGOTE_READY = 16,  /* start() succeeded */
-    ZYGOTE_FAILED = 17, /* it did not: a sentence follows the message; the zygote exits with 1 */
-    ZYGOTE_FORKED = 18, /* id, pid; fd: pidfd (taken before anything could reap it) */
-    ZYGOTE_EXITED = 19, /* id, pid, value = wait status */
-    ZYGOTE_REFUSED = 20 /* id: fork failed; value = errno */
+    ZYGOTE_READY = 16,   /* start() succeeded */
+    ZYGOTE_FAILED = 17,  /* it did not: a sentence follows the message; the zygote exits with 1 */
+    ZYGOTE_FORKED = 18,  /* id, pid; fd: pidfd (taken before anything could reap it) */
+    ZYGOTE_EXITED = 19,  /* id, pid, value = wait status */
+    ZYGOTE_REFUSED = 20, /* id: fork failed; value = errno */
+    ZYGOTE_RELOAD = 22,  /* an application asks for a new generation */
+    ZYGOTE_TRACED = 21   /* id, pid; value = errno or 0 and lines of text behind the message */
 };
 
 struct zygote_message {

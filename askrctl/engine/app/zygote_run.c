@@ -43,6 +43,7 @@ void zygote_set_signals(void)
     sigemptyset(&ours);
     sigaddset(&ours, SIGCHLD);
     sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGUSR1);
     sigprocmask(SIG_SETMASK, &ours, NULL);
 }
 
@@ -157,6 +158,24 @@ static void fork_child(struct zygote *zygote, const struct zygote_message *messa
         close(pidfd);
 }
 
+/* An id whose process has gone meanwhile is answered as well: somebody waits. */
+static void trace_child(const struct zygote *zygote, uint32_t id)
+{
+    char text[ZYGOTE_TRACE_SIZE] = "";
+    struct zygote_message traced = {.kind = ZYGOTE_TRACED, .id = id, .value = ESRCH};
+    uint32_t at = 0;
+    while (at < zygote->child_count && zygote->children[at].id != id)
+        at++;
+    if (at < zygote->child_count) {
+        traced.pid = zygote->children[at].pid;
+        int result = zygote->module->trace != NULL
+                         ? zygote->module->trace(traced.pid, text, sizeof text)
+                         : -ENOSYS;
+        traced.value = (uint32_t)-result;
+    }
+    send_message(zygote->control_fd, traced, slice_of(text), -1);
+}
+
 static void handle_message(struct zygote *zygote)
 {
     struct zygote_message message;
@@ -165,6 +184,8 @@ static void handle_message(struct zygote *zygote)
         zygote->stopping = true;
     if (message.kind == ZYGOTE_FORK)
         fork_child(zygote, &message, fds, fd_count);
+    else if (message.kind == ZYGOTE_TRACE)
+        trace_child(zygote, message.id);
     for (int i = 0; i < fd_count; i++)
         close(fds[i]);
 }
@@ -188,8 +209,11 @@ static void forget_child(struct zygote *zygote, pid_t pid, int status)
 static void handle_signals(struct zygote *zygote)
 {
     struct signalfd_siginfo info;
-    while (read(zygote->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+    while (read(zygote->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         zygote->stopping = zygote->stopping || info.ssi_signo == SIGTERM;
+        if (info.ssi_signo == SIGUSR1)
+            tell(zygote, (struct zygote_message){.kind = ZYGOTE_RELOAD}, -1);
+    }
     /* One SIGCHLD may stand for several deaths. */
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
@@ -231,6 +255,7 @@ int zygote_run(int control_fd, const struct askr_module *module)
     sigemptyset(&ours);
     sigaddset(&ours, SIGCHLD);
     sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGUSR1);
     zygote->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
     int result = zygote->signal_fd >= 0 ? 0 : -errno;
     if (result == 0) {

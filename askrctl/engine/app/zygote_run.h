@@ -13,6 +13,7 @@
 enum {
     ZYGOTE_CHILDREN_MAX = 1024, /* ASKR_APPS_MAX for each of 16 workers */
     ZYGOTE_FORK_FDS = 3,
+    ZYGOTE_TRACE_SIZE = 8192, /* 64 frames of usual names; one datagram */
 };
 
 /* What one application process is given. */
@@ -22,7 +23,8 @@ struct zygote_child {
 };
 
 /* Signals as the zygote and its children need them, before the module can install its own. Children
- * keep what the zygote has, but for the mask. SIGTERM and SIGCHLD are blocked, for a signalfd. */
+ * keep what the zygote has, but for the mask. SIGTERM, SIGCHLD and SIGUSR1, by which applications
+ * ask for a reload, are blocked, for a signalfd. */
 void zygote_set_signals(void);
 
 /* Sends `sentence` with ZYGOTE_FAILED, or on stderr when there is no control_fd (-1). */

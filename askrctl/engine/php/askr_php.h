@@ -29,7 +29,7 @@ struct php_settings {
     const char *php_ini;       /* php.ini, or its directory, instead of the library's; or NULL */
     char *ini;                 /* lines that win over php.ini */
     uint64_t max_requests;     /* then the process ends and is replaced; 0: no limit */
-    uint32_t request_timeout_s; /* wall clock; 0: none */
+    uint32_t request_timeout_ms; /* wall clock; 0: none */
 };
 
 /* SG(server_context) points here while PHP serves a request, and is NULL in a forked copy. */
@@ -141,6 +141,9 @@ zend_function *find_function(const char *name);
 int deadline_start_timer(void);
 void deadline_set(void);
 void deadline_clear(void);
+
+/* trace.c: 0 or -errno. */
+int trace_process(int32_t pid, char *text, size_t size);
 
 /* functions.c, log.c */
 extern zend_module_entry askr_php_module;

@@ -47,6 +47,12 @@ static void arm(int64_t in_ns)
     timer_settime(deadline.timer, 0, &when, NULL);
 }
 
+static zend_long limit_s(void)
+{
+    zend_long whole = php.settings.request_timeout_ms / 1000;
+    return whole > 0 ? whole : 1;
+}
+
 static void on_timer(int number)
 {
     (void)number;
@@ -59,7 +65,7 @@ static void on_timer(int number)
         if (!deadline.passed)
             deadline.cpu_limit_s = EG(timeout_seconds);
         deadline.passed = 1;
-        EG(timeout_seconds) = php.settings.request_timeout_s; /* the error message names it */
+        EG(timeout_seconds) = limit_s(); /* the error message names it */
         COMPAT_STORE_FLAG(EG(timed_out), true);
         COMPAT_STORE_FLAG(EG(vm_interrupt), true);
         arm(RETRY_NS);
@@ -70,7 +76,7 @@ static void on_timer(int number)
 /* After the fork, as timers are not inherited. 0 or -errno. */
 int deadline_start_timer(void)
 {
-    if (php.settings.request_timeout_s == 0)
+    if (php.settings.request_timeout_ms == 0)
         return 0;
     int number = SIGRTMIN + 3; /* clear of those that debuggers and glibc like */
     struct sigaction action = {.sa_handler = on_timer};
@@ -87,9 +93,9 @@ int deadline_start_timer(void)
 
 void deadline_set(void)
 {
-    if (php.settings.request_timeout_s == 0)
+    if (php.settings.request_timeout_ms == 0)
         return;
-    int64_t limit_ns = php.settings.request_timeout_s * NS_PER_S;
+    int64_t limit_ns = php.settings.request_timeout_ms * (NS_PER_S / 1000);
     deadline.ends_at_ns = now_ns() + limit_ns;
     if (!deadline.armed)
         arm(limit_ns);

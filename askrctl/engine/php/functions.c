@@ -8,6 +8,7 @@
 
 #include "askr_php.h"
 #include <ext/json/php_json.h>
+#include <ext/spl/spl_exceptions.h>
 #include <zend_smart_str.h>
 
 /* FrankenPHP's levels, which are those of Go's log/slog. */
@@ -133,21 +134,48 @@ static PHP_FUNCTION(askr_log)
     smart_str_free(&line);
 }
 
-/* A restart of OPcache waits until nobody holds its lock, and worker scripts hold it for life: the
- * cache would be off from here on. */
-static PHP_FUNCTION(opcache_reset_refused)
+/* A restart of OPcache in place waits until nobody holds its lock, which worker scripts do for
+ * life, and under load it crashes others: instead the server replaces all processes, and with them
+ * the cache. True, as the cache that the next requests meet will be an empty one. */
+static PHP_FUNCTION(opcache_reset_by_reload)
 {
     ZEND_PARSE_PARAMETERS_NONE();
-    php_error_docref(NULL, E_WARNING, "does nothing in worker mode: reload the server instead");
-    RETURN_FALSE;
+    if (php.is_copy || !php.port)
+        RETURN_FALSE;
+    php.host->reload(php.port);
+    RETURN_TRUE;
+}
+
+/* Symfony's FrankenPhpHub calls it; there is no hub here. */
+static PHP_FUNCTION(mercure_publish)
+{
+    zval *topics;
+    zend_string *data = NULL, *id = NULL, *type = NULL;
+    bool is_private = false, no_retry = true;
+    zend_long retry = 0;
+    ZEND_PARSE_PARAMETERS_START(1, 6)
+    Z_PARAM_ZVAL(topics)
+    Z_PARAM_OPTIONAL
+    Z_PARAM_STR(data)
+    Z_PARAM_BOOL(is_private)
+    Z_PARAM_STR_OR_NULL(id)
+    Z_PARAM_STR_OR_NULL(type)
+    Z_PARAM_LONG_OR_NULL(retry, no_retry)
+    ZEND_PARSE_PARAMETERS_END();
+    if (Z_TYPE_P(topics) != IS_STRING && Z_TYPE_P(topics) != IS_ARRAY) {
+        zend_argument_type_error(1, "must be of type array|string, %s given",
+                                 zend_zval_type_name(topics));
+        RETURN_THROWS();
+    }
+    zend_throw_exception(spl_ce_RuntimeException, "No Mercure hub configured", 0);
 }
 
 /* After module startup, before the fork. */
 void functions_replace(void)
 {
     zend_function *reset = find_function("opcache_reset");
-    if (reset && php.settings.worker_mode)
-        reset->internal_function.handler = ZEND_FN(opcache_reset_refused);
+    if (reset)
+        reset->internal_function.handler = ZEND_FN(opcache_reset_by_reload);
     filter_input_wrap();
 }
 
@@ -166,6 +194,15 @@ ZEND_END_ARG_INFO()
 
 ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(headers_send_arguments, 0, 0, IS_LONG, 0)
     ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, status, IS_LONG, 0, "200")
+ZEND_END_ARG_INFO()
+
+ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(mercure_arguments, 0, 1, IS_STRING, 0)
+    ZEND_ARG_TYPE_MASK(0, topics, MAY_BE_STRING | MAY_BE_ARRAY, NULL)
+    ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, data, IS_STRING, 0, "\'\'")
+    ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, private, _IS_BOOL, 0, "false")
+    ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, id, IS_STRING, 1, "null")
+    ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, type, IS_STRING, 1, "null")
+    ZEND_ARG_TYPE_INFO_WITH_DEFAULT_VALUE(0, retry, IS_LONG, 1, "null")
 ZEND_END_ARG_INFO()
 
 ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(log_arguments, 0, 1, IS_VOID, 0)
@@ -190,6 +227,7 @@ static const zend_function_entry functions[] = {
     PHP_FALIAS(frankenphp_response_headers, askr_response_headers, returns_array)
     PHP_FE(askr_log, log_arguments)
     PHP_FALIAS(frankenphp_log, askr_log, log_arguments)
+    PHP_FE(mercure_publish, mercure_arguments)
     PHP_FE_END
 };
 

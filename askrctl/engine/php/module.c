@@ -105,4 +105,5 @@ __attribute__((visibility("default"))) const struct askr_module askr_module = {
     .start = start,
     .serve = serve,
     .describe = describe,
+    .trace = trace_process,
 };

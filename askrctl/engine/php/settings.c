@@ -56,16 +56,16 @@ static int set_mode(const char *value, char *error, size_t size)
 
 static int set_number(const struct askr_setting *setting, char *error, size_t size)
 {
-    bool is_timeout = strcmp(setting->key, "request_timeout_s") == 0;
+    bool is_timeout = strcmp(setting->key, "request_timeout_ms") == 0;
     uint64_t number;
-    /* A day is longer than any request; the limit keeps nanoseconds far from overflow. */
-    if (read_number(setting->value, is_timeout ? 86400 : UINT32_MAX, &number)) {
+    /* A day and a second is longer than any request; no sum of nanoseconds overflows. */
+    if (read_number(setting->value, is_timeout ? 86401000 : UINT32_MAX, &number)) {
         snprintf(error, size, "php: %s is \"%s\"; it has to be a whole number", setting->key,
                  setting->value);
         return -1;
     }
     if (is_timeout)
-        php.settings.request_timeout_s = (uint32_t)number;
+        php.settings.request_timeout_ms = (uint32_t)number;
     else
         php.settings.max_requests = number;
     return 0;
@@ -108,7 +108,8 @@ static int set_one(const struct askr_setting *setting, char *error, size_t size)
     }
     if (strcmp(setting->key, "mode") == 0)
         return set_mode(setting->value, error, size);
-    if (strcmp(setting->key, "max_requests") == 0 || strcmp(setting->key, "request_timeout_s") == 0)
+    if (strcmp(setting->key, "max_requests") == 0 ||
+        strcmp(setting->key, "request_timeout_ms") == 0)
         return set_number(setting, error, size);
     if (strcmp(setting->key, "ini") == 0) {
         ini_append(setting->value);

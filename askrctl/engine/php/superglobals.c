@@ -36,6 +36,9 @@ enum {
     X(GATEWAY_INTERFACE) \
     X(REMOTE_ADDR)       \
     X(REMOTE_PORT)       \
+    X(REMOTE_HOST)       \
+    X(REMOTE_IDENT)      \
+    X(AUTH_TYPE)         \
     X(REQUEST_SCHEME)    \
     X(HTTPS)             \
     X(CONTENT_TYPE)      \
@@ -173,6 +176,10 @@ static void put_connection(HashTable *server, const struct askr_request *head)
     put_number(server, KEY_SERVER_PORT, head->server_port);
     put_text(server, KEY_REMOTE_ADDR, head->remote_address);
     put_number(server, KEY_REMOTE_PORT, head->remote_port);
+    put_text(server, KEY_REMOTE_HOST, head->remote_address); /* nobody looks names up */
+    /* The server authenticates nobody: with a name in REMOTE_USER applications would believe it. */
+    put_string(server, KEY_REMOTE_IDENT, ZSTR_EMPTY_ALLOC());
+    put_string(server, KEY_AUTH_TYPE, ZSTR_EMPTY_ALLOC());
     put_value(server, KEY_SERVER_SOFTWARE, VALUE_SOFTWARE);
     put_value(server, KEY_GATEWAY_INTERFACE, VALUE_CGI);
     put_value(server, KEY_REQUEST_SCHEME, head->https ? VALUE_SCHEME_HTTPS : VALUE_SCHEME_HTTP);

@@ -69,7 +69,7 @@ static void on_pidfd(struct io *io, struct io_op *op, struct io_event event)
     }
     /* A pidfd becomes readable when its process ends: whatever it had said is still in the port. */
     struct worker *worker = app->worker;
-    worker->status->app_deaths++;
+    worker->status->app_deaths += !app->retiring;
     control_send(worker, CONTROL_APP_DEAD, app->place, app->pid, 0);
     app_drain(app, worker->io.now_ns);
     if (app->port != NULL)
@@ -90,7 +90,7 @@ static void start(struct app *app, int32_t pid, int fds[static 3])
     app->bell_fd = fds[1];
     app->pidfd = fds[2];
     app->pid = pid;
-    app->ready = app->failed = false;
+    app->ready = app->failed = app->overdue = app->retiring = false;
     app->handed_count = 0;
     app->started_ns = 0;
     app->pace_ns = APP_BATCH_NS; /* one at a time until it has shown to be quick */
@@ -171,7 +171,9 @@ void app_lost(struct app *app, int status, const char *detail)
     app->port = NULL;
     app->ready = false;
     app->started_ns = 0;
-    show_state(app, ASKR_APP_DEAD);
+    show_state(app, app->retiring ? ASKR_APP_NONE : ASKR_APP_DEAD);
+    if (app->retiring)
+        worker->status->apps[app->place].pid = 0;
     app->leaving = true;
     if (app->watched)
         io_cancel(&worker->io, &app->pidfd_op);
@@ -179,9 +181,9 @@ void app_lost(struct app *app, int status, const char *detail)
         vacate(app);
 }
 
-void app_kill(struct app *app, int status, const char *detail)
+void app_kill(struct app *app, enum control_kill why, int status, const char *detail)
 {
-    control_send(app->worker, CONTROL_APP_KILL, app->place, app->pid, 0);
+    control_send(app->worker, CONTROL_APP_KILL, app->place, app->pid, why);
     app_lost(app, status, detail);
 }
 
@@ -223,6 +225,7 @@ static void finished(struct app *app, struct handed *handed, int64_t ended_ns)
     measure_pace(app, ended_ns);
     app_release(app, handed);
     app->started_ns = 0;
+    app->overdue = false;
     app->worker->status->apps[app->place].requests++;
 }
 
@@ -287,7 +290,8 @@ uint32_t app_drain(struct app *app, int64_t now_ns)
         else if (event == PORT_BOOT_FAILED)
             boot_failed(app, message.text);
         else if (event == PORT_BROKEN)
-            app_kill(app, 502, "the application broke the protocol of its port");
+            app_kill(app, CONTROL_KILL_BROKEN, 502,
+                     "the application broke the protocol of its port");
         else
             hear(app, event, &message, now_ns);
     }
@@ -304,7 +308,7 @@ static void feed_body(struct app *app)
         if (body->size <= PORT_INLINE_BODY_MAX || body->fed == body->size)
             continue;
         if (body_feed(body, app->port) < 0)
-            app_kill(app, 502, "the request body could not be read back");
+            app_kill(app, CONTROL_KILL_BROKEN, 502, "the request body could not be read back");
         return; /* only one request is being served */
     }
 }
@@ -321,7 +325,9 @@ uint32_t apps_drain(struct worker *worker, int64_t now_ns)
         if (app->port == NULL)
             continue;
         if (heard > 0 && app->ready)
-            show_state(app, app->handed_count > 0 ? ASKR_APP_BUSY : ASKR_APP_IDLE);
+            show_state(app, app->retiring           ? ASKR_APP_LEAVING
+                            : app->handed_count > 0 ? ASKR_APP_BUSY
+                                                    : ASKR_APP_IDLE);
         if (app->handed_count > 0)
             feed_body(app);
     }

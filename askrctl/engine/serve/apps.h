@@ -32,6 +32,8 @@ struct app {
     int32_t pid;
     uint32_t place;
     bool ready, failed; /* failed: it said that it cannot boot, and will exit */
+    bool retiring;      /* it was told to go */
+    bool overdue;       /* its request was answered with 504 and has still not ended */
     bool watched;       /* pidfd_op is in flight */
     bool leaving;       /* given up; the place is free once pidfd_op has ended */
     int32_t next_pid;   /* who takes the place then; 0: nobody yet */
@@ -54,6 +56,8 @@ struct apps {
 void apps_init(struct worker *);
 /* A process for this place; takes over the fds. */
 void apps_attach(struct worker *, uint32_t place, int32_t pid, int fds[static 3]);
+/* Hand it nothing more: it ends when it has finished what it has. */
+void apps_retire(struct worker *, uint32_t place, int32_t pid);
 /* A complete request: hand it over, queue it, or answer 503. */
 void apps_submit(struct worker *, struct exchange *);
 /* The client left while the request was queued or handed over. */
@@ -65,6 +69,8 @@ void apps_dispatch(struct worker *, int64_t now_ns);
 void apps_publish(struct worker *);
 /* Ask to be rung. False: there are answers already. */
 bool apps_arm(struct worker *);
+/* How long the oldest request in the queue has been waiting; 0: there is none. */
+int64_t apps_queue_wait(const struct worker *, int64_t now_ns);
 /* Time-outs of the queue and of running requests; every heartbeat. */
 void apps_tick(struct worker *, int64_t now_ns);
 /* When handed-ahead requests must be looked at again; NEVER. */

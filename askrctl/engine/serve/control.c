@@ -3,10 +3,12 @@
 #include "serve/control.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "serve/conn.h"
 #include "serve/secure.h"
 #include "serve/worker.h"
 
@@ -37,6 +39,14 @@ static void close_all(const int *fds, size_t count)
         close(fds[i]);
 }
 
+/* A connection that the supervisor holds the other end of, to see a generation answer before the
+ * world does. False: it is still the caller's. */
+static bool adopt(struct worker *worker, int fd)
+{
+    struct sockaddr_in self = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return conn_open(worker, fd, (struct sockaddr *)&self, 0) != NULL;
+}
+
 static void obey(struct worker *worker, const struct control_message *message, int *fds,
                  size_t fd_count)
 {
@@ -51,9 +61,18 @@ static void obey(struct worker *worker, const struct control_message *message, i
             control_send(worker, CONTROL_TLS_REFUSED, 0, getpid(), (uint32_t)-result);
         return;
     }
+    if (message->kind == CONTROL_ADOPT && fd_count == 1 && adopt(worker, fds[0]))
+        return;
     close_all(fds, fd_count);
-    if (message->kind == CONTROL_DRAIN)
+    if (message->kind == CONTROL_LISTEN)
+        listeners_begin(worker);
+    if (message->kind == CONTROL_RETIRE)
+        apps_retire(worker, message->place, message->pid);
+    if (message->kind == CONTROL_DRAIN) {
         worker_drain(worker, worker->io.now_ns + (int64_t)message->value * NS_PER_MS);
+        if (message->place == 1)
+            worker->idle_deadline_ns = worker->io.now_ns;
+    }
 }
 
 /* One message. False: there are no more. */

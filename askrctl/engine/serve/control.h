@@ -11,17 +11,26 @@
 enum control_kind {
     /* supervisor → worker */
     CONTROL_ATTACH = 1, /* place = application place, pid; fds: port memfd, app bell, pidfd */
-    CONTROL_DRAIN = 2,  /* stop accepting, finish, exit 0; value = deadline in ms */
+    CONTROL_DRAIN = 2,  /* stop accepting, finish, exit 0; value = deadline in ms; place = 1: idle
+                           connections are not used once more */
     CONTROL_APP_FAILED =
         3,           /* place could not be started; the text is in no message: see boot_error */
     CONTROL_TLS = 4, /* fd: a sealed memfd with certificates and ticket keys for new connections */
+    CONTROL_RETIRE = 5, /* place, pid: give it nothing more; it exits when it has finished */
+    CONTROL_LISTEN = 6, /* take connections from the listeners, if it does not yet */
+    CONTROL_ADOPT =
+        7, /* fd: serve this connected socket, as one that came from the machine itself */
     /* worker → supervisor */
-    CONTROL_READY = 16, /* listening; value = enum askr_io_id */
-    CONTROL_APP_KILL =
-        17, /* place, pid: broken, or past its request timeout: kill and replace it */
+    CONTROL_READY = 16,          /* listening; value = enum askr_io_id */
+    CONTROL_APP_KILL = 17,       /* place, pid: kill and replace it; value = enum control_kill */
     CONTROL_APP_DEAD = 18,       /* place, pid: its pidfd said so */
     CONTROL_BACKEND_FAILED = 19, /* value = errno: no ring in this worker; nothing was served */
     CONTROL_TLS_REFUSED = 20,    /* value = errno: what CONTROL_TLS brought; the old one is kept */
+};
+
+enum control_kill {
+    CONTROL_KILL_BROKEN = 0,  /* it broke the protocol of its port, or the port cannot be used */
+    CONTROL_KILL_OVERDUE = 1, /* its request did not end in time, nor when it was told to */
 };
 
 struct control_message {

@@ -229,6 +229,37 @@ static void take_back(struct app *app)
     }
 }
 
+/* The client is answered now, the process is told that nobody listens any more and gets its grace
+ * to end the request by itself: php/deadline.c stops what can be stopped. */
+static void give_up_request(struct app *app)
+{
+    app->overdue = true;
+    app->worker->status->timeouts++;
+    take_back(app);
+    for (size_t i = 0; i < PORT_SLOTS; i++) {
+        struct handed *handed = &app->handed[i];
+        if (handed->busy && handed->started && handed->exchange != NULL)
+            exchange_fail(handed->exchange, 504, "the application took too long");
+    }
+}
+
+void apps_retire(struct worker *worker, uint32_t place, int32_t pid)
+{
+    struct app *app = place < worker->apps.count ? &worker->apps.app[place] : NULL;
+    if (app == NULL || app->port == NULL || app->pid != pid || app->retiring)
+        return;
+    app->retiring = true;
+    take_back(app);
+    port_drain(app->port);
+    worker->status->apps[place].state = ASKR_APP_LEAVING;
+}
+
+int64_t apps_queue_wait(const struct worker *worker, int64_t now_ns)
+{
+    const struct exchange *oldest = worker->apps.queue;
+    return oldest != NULL ? now_ns - oldest->queued_ns : 0;
+}
+
 static void check_app(struct app *app, int64_t now_ns)
 {
     struct worker *worker = app->worker;
@@ -236,10 +267,13 @@ static void check_app(struct app *app, int64_t now_ns)
         take_back(app);
         app->pace_ns = APP_BATCH_NS;
     }
-    if (app->started_ns == 0 || now_ns - app->started_ns < worker->config->request_timeout_ns)
+    int64_t late_ns = now_ns - app->started_ns - worker->config->request_timeout_ns;
+    if (app->started_ns == 0 || late_ns < 0)
         return;
-    worker->status->timeouts++;
-    app_kill(app, 504, "the application took too long");
+    if (!app->overdue)
+        give_up_request(app);
+    if (late_ns >= worker->config->kill_grace_ns)
+        app_kill(app, CONTROL_KILL_OVERDUE, 504, "the application took too long");
 }
 
 void apps_tick(struct worker *worker, int64_t now_ns)

@@ -4,6 +4,7 @@
 #define ASKR_DISPATCH_H
 
 #include "serve/apps.h"
+#include "serve/control.h"
 
 /* apps.c */
 struct handed *app_handed(struct app *, uint32_t tag);
@@ -12,7 +13,7 @@ uint32_t app_drain(struct app *, int64_t now_ns);
 /* The process is gone, or is given up: settle its requests and free the place. */
 void app_lost(struct app *, int status, const char *detail);
 /* Ask the supervisor to kill it, and give it up. */
-void app_kill(struct app *, int status, const char *detail);
+void app_kill(struct app *, enum control_kill, int status, const char *detail);
 
 /* dispatch.c */
 void queue_push_first(struct worker *, struct exchange *);

@@ -205,6 +205,16 @@ int listeners_open(struct worker *worker, askr_error *error)
     const struct askr_worker_config *config = worker->config;
     if (config->listener_count == 0 || config->listener_count > ASKR_LISTENERS_MAX)
         return askr_fail(error, EINVAL, "a worker needs 1 to %d listeners", ASKR_LISTENERS_MAX);
+    if (!config->hold_listeners)
+        listeners_begin(worker);
+    return 0;
+}
+
+void listeners_begin(struct worker *worker)
+{
+    const struct askr_worker_config *config = worker->config;
+    if (worker->listener_count > 0 || worker->draining)
+        return;
     for (uint32_t i = 0; i < config->listener_count; i++) {
         struct listener *listener = &worker->listeners[i];
         int on = 1;
@@ -219,7 +229,6 @@ int listeners_open(struct worker *worker, askr_error *error)
         try_later(listener, 0);
     }
     worker->listener_count = config->listener_count;
-    return 0;
 }
 
 void listeners_stop(struct worker *worker)

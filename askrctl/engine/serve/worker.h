@@ -92,6 +92,8 @@ struct worker {
 
 /* serve/listener.c */
 int listeners_open(struct worker *, askr_error *);
+/* The same later, once; how many there are has been checked. */
+void listeners_begin(struct worker *);
 void listeners_stop(struct worker *);
 void listeners_retry(struct worker *, int64_t now_ns);
 int64_t listeners_next(const struct worker *);

@@ -8,6 +8,8 @@ declare(strict_types=1);
 
 namespace Matrix;
 
+require_once __DIR__ . '/stuck.php';
+
 /** How long an action waits for the test's sign before it gives up, in microseconds. */
 const PATIENCE_US = 20_000_000;
 const POLL_US = 1_000;
@@ -36,7 +38,7 @@ function globals(): void
 {
     $names = ['REQUEST_METHOD', 'REQUEST_URI', 'QUERY_STRING', 'SCRIPT_NAME', 'SCRIPT_FILENAME',
         'PATH_INFO', 'PHP_SELF', 'DOCUMENT_ROOT', 'SERVER_PROTOCOL', 'SERVER_NAME', 'SERVER_PORT',
-        'SERVER_SOFTWARE', 'GATEWAY_INTERFACE', 'REMOTE_ADDR', 'REMOTE_PORT', 'HTTP_HOST',
+        'SERVER_SOFTWARE', 'GATEWAY_INTERFACE', 'REMOTE_ADDR', 'REMOTE_PORT', 'REMOTE_HOST', 'REMOTE_IDENT', 'AUTH_TYPE', 'REMOTE_USER', 'HTTP_HOST',
         'CONTENT_TYPE', 'CONTENT_LENGTH', 'HTTPS', 'REQUEST_SCHEME', 'HTTP_X_TEST', 'HTTP_PROXY', 'HTTP_X_UNDER_SCORE',
         'REQUEST_TIME', 'REQUEST_TIME_FLOAT', 'PHP_AUTH_USER', 'PHP_AUTH_PW', 'argv'];
     $server = array_intersect_key($_SERVER, array_flip($names));
@@ -180,6 +182,14 @@ function destructor_after_exit(): void
     exit(' after');
 }
 
+/** What worker mode keeps; classic mode starts anew. */
+function leak(): void
+{
+    static $kept = [];
+    $kept[] = str_repeat('x', (int) $_GET['size']);
+    echo getmypid();
+}
+
 /** Everything that a careless request leaves behind; clean() must not see any of it. */
 function dirty(): void
 {
@@ -239,7 +249,7 @@ function opcache(): void
 /** @return array<string, callable(): mixed> by path */
 function actions(): array
 {
-    return [
+    return stuck_actions() + [
         '/globals' => globals(...),
         '/headers' => static fn () => json(getallheaders()),
         '/input' => input(...),
@@ -253,11 +263,14 @@ function actions(): array
         '/fiber' => fiber(...),
         '/early-hints' => early_hints(...),
         '/buffers' => buffers(...),
+        '/leak' => leak(...),
         '/exit' => destructor_after_exit(...),
         '/dirty' => dirty(...),
         '/clean' => clean(...),
         '/cookies' => set_cookies(...),
         '/opcache' => opcache(...),
+        '/opcache-reset' => static fn () => json(opcache_reset()),
+        '/mercure' => static fn () => mercure_publish('topic', 'data'),
         '/pid' => static fn () => print getmypid(),
         '/hello' => static fn () => print 'Hello, world!',
         '/no-content' => static fn () => http_response_code(204),

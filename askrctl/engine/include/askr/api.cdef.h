@@ -35,7 +35,8 @@ enum askr_app_state {
     ASKR_APP_IDLE = 2,
     ASKR_APP_BUSY = 3,
     ASKR_APP_FAILED = 4,
-    ASKR_APP_DEAD = 5
+    ASKR_APP_DEAD = 5,
+    ASKR_APP_LEAVING = 6 /* it was told to go, and finishes what it has */
 };
 
 enum askr_listener_flags {
@@ -74,6 +75,7 @@ struct askr_worker_status {
     uint64_t tls_handshakes; /* completed, ever */
     uint64_t tls_resumed;    /* of those: with a ticket */
     uint64_t tls_failed;     /* handshakes that ended in an alert */
+    int64_t queue_wait_ns;   /* how long the oldest request in the queue has been waiting; 0 */
     char boot_error[512];    /* last reason an application could not boot, or "" */
     uint32_t app_count;
     struct askr_app_status apps[64];
@@ -99,6 +101,7 @@ struct askr_worker_config {
     int tls_fd;                  /* sealed memfd: certificates and keys (proto/tls.h); or -1 */
     const char *hsts;            /* value of Strict-Transport-Security over TLS, or NULL */
     uint32_t https_port;         /* where a redirecting listener sends to */
+    int hold_listeners;          /* take connections only when the supervisor says so */
     int bell_fd;                 /* eventfd that this worker's application processes ring; or -1 */
     int control_fd;              /* SOCK_SEQPACKET to the supervisor: see serve/control.h */
     int status_fd;               /* memfd of ASKR_WORKERS_MAX pages of askr_status_stride() bytes */
@@ -119,7 +122,7 @@ struct askr_worker_config {
     uint32_t streams_max;     /* of one HTTP/2 connection at a time; 0: no HTTP/2 */
     int64_t handshake_timeout_ns;
     int64_t head_timeout_ns, body_timeout_ns, keepalive_timeout_ns, write_timeout_ns;
-    int64_t queue_timeout_ns, request_timeout_ns, drain_timeout_ns;
+    int64_t queue_timeout_ns, request_timeout_ns, kill_grace_ns, drain_timeout_ns;
     uint32_t body_rate_min; /* bytes per second a body must keep up with after body_timeout */
     int64_t spin_ns;
 };

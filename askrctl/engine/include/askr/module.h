@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ASKR_MODULE_ABI 1
+#define ASKR_MODULE_ABI 2
 
 struct askr_port;     /* one application process's end of its port */
 struct askr_exchange; /* one request and its answer; valid from take() to finish() */
@@ -99,6 +99,9 @@ struct askr_host {
     bool (*aborted)(struct askr_exchange *);
 
     void (*log)(enum askr_level, const char *line);
+    /* Ask for a new generation in place of this one, as an operator's reload does: fresh processes,
+     * fresh caches. Returns at once. */
+    void (*reload)(struct askr_port *);
 };
 
 struct askr_setting {
@@ -117,6 +120,10 @@ struct askr_module {       /* exported as `askr_module` */
     int (*serve)(struct askr_port *);
     /* JSON facts for `askrctl doctor`, after start(): needs `size` bytes, else -1. */
     int (*describe)(char *json, size_t size);
+    /* In the zygote: what a process forked from it is doing now, a frame a line, innermost first.
+     * Reads its memory from outside, so that it neither helps nor notices, whatever it is stuck in.
+     * 0 or -errno. May be NULL. */
+    int (*trace)(int32_t pid, char *text, size_t size);
 };
 
 #endif
