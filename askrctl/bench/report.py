@@ -89,17 +89,13 @@ def ceiling(series: Series) -> str:
     )
 
 
-def compare(
-    a: Series, b: Series, rule: verdict.Rule, ceiling_of: Series | None = None
-) -> Comparison:
-    """One pair. A void contender voids it."""
+def compare(a: Series, b: Series, rule: verdict.Rule) -> Comparison:
+    """One pair. A void contender voids it. Peers have no time split, ours beside them may."""
+    most = ceiling(a if a.backend else b)
     for series in (a, b):
         if series.void:
-            found = verdict.void(f"{series.name}: {series.void}")
-            return Comparison(a.name, b.name, found, ceiling(ceiling_of or a))
-    return Comparison(
-        a.name, b.name, verdict.decide(column(a), column(b), rule), ceiling(ceiling_of or a)
-    )
+            return Comparison(a.name, b.name, verdict.void(f"{series.name}: {series.void}"), most)
+    return Comparison(a.name, b.name, verdict.decide(column(a), column(b), rule), most)
 
 
 def pairs(series: Sequence[Series]) -> list[tuple[Series, Series]]:

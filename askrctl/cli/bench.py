@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`askrctl bench`: an honest A/B of backends, modes and peers on your own application."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -94,11 +95,23 @@ def _validate(level: str) -> "Level":
 
 @contextmanager
 def _shown(what: str, quiet: bool) -> Iterator["Progress"]:
-    """A progress bar on a terminal, lines elsewhere; on stderr."""
+    """A progress bar on a terminal, lines elsewhere; on stderr.
+
+    Meanwhile a request to end is an interrupt, so that every server that was started is stopped.
+    """
     from askrctl.cli.bench_text import show_progress
 
-    with show_progress(what, quiet) as progress:
-        yield progress
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        with show_progress(what, quiet) as progress:
+            yield progress
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _finish(made: "Report", output: Path, as_json: bool, gate: bool) -> None:

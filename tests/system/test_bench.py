@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.harness import COMMAND, ROOT, Server, run
+from system.harness import COMMAND, ROOT, Server, alive, run, tree
 
 from askrctl import gate
 from askrctl.model import Backend
@@ -211,6 +211,23 @@ def test_a_route_that_fails_measures_nothing(site: Path, tmp_path: Path) -> None
     done = bench(tmp_path, *words, *TOOL)
     assert done.returncode == 3
     assert "status 404: nothing to measure" in done.stderr
+    assert not (tmp_path / "askr-bench").exists()
+
+
+def test_an_interrupted_bench_leaves_nothing_running(site: Path, tmp_path: Path) -> None:
+    words = ("run", "/hello.txt", "--app", site, "--a", "epoll", "--b", "io_uring")
+    command = [COMMAND, "bench", *map(str, words), *TOOL]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "round 1 of" in line:
+            break
+    pids = tree(process.pid)
+    assert len(pids) > 4, "two servers with a worker each, and the bench itself"
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not [pid for pid in pids if alive(pid)]
     assert not (tmp_path / "askr-bench").exists()
 
 
