@@ -6,7 +6,6 @@ key: a setting that is silently ignored is found in production, by its absence.
 """
 
 import difflib
-import json
 import os
 import re
 import tomllib
@@ -148,14 +147,6 @@ class Config:
     php: PhpConfig = field(default_factory=PhpConfig)
     static: StaticConfig = field(default_factory=StaticConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
-
-
-@dataclass(frozen=True, slots=True)
-class BenchRecord:
-    """What `askrctl bench --gate` found on this machine."""
-
-    winner: Backend
-    sentence: str
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -435,21 +426,15 @@ def load(path: Path | None, flags: Mapping[str, object]) -> Config:
     return with_flags(with_environment(config, os.environ), flags)
 
 
-# --- the record of a bench ------------------------------------------------------------------------
+# --- where the record of a bench lies -------------------------------------------------------------
 
 
 def bench_record_path() -> Path:
-    """Where `askrctl bench --gate` leaves its verdict for `auto`."""
+    """Where `askrctl bench --gate` leaves its verdict for `auto`; its format is gate.py's."""
+    named = os.environ.get("ASKR_BENCH_RECORD")
+    if named:
+        return Path(named)
     if os.geteuid() == 0:
         return Path("/var/lib/askr/bench.json")
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
     return Path(state) / "askr/bench.json"
-
-
-def read_bench_record(path: Path) -> BenchRecord | None:
-    """None when there is none, or one that cannot be understood: then `auto` stays with epoll."""
-    try:
-        record = json.loads(path.read_bytes())
-        return BenchRecord(Backend(record["winner"]), str(record["sentence"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -20,13 +20,14 @@ ENGINE = PACKAGE / "engine"
 PYTHON_LAYERS: dict[str, set[str]] = {
     "model": set(),
     "config": {"model"},
+    "gate": {"model"},
     "engine": {"model", "config"},
     "probes": {"model", "config", "engine"},
-    "checks": {"model", "config", "probes"},
+    "checks": {"model", "config", "gate", "probes"},
     "tune": {"model", "config", "probes", "checks"},
-    "server": {"model", "config", "probes", "engine"},
-    "bench": {"model", "config"},
-    "cli": {"model", "config", "engine", "probes", "checks", "tune", "server", "bench"},
+    "server": {"model", "config", "gate", "probes", "engine"},
+    "bench": {"model", "config", "gate"},
+    "cli": {"model", "config", "gate", "engine", "probes", "checks", "tune", "server", "bench"},
     "__main__": {"cli"},
     "__init__": set(),
 }

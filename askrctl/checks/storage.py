@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from askrctl import gate
 from askrctl.checks import remedy
 from askrctl.checks.frame import Answer, Check, Context, fail, info, ok, sysctl_path, warn
-from askrctl.config import bench_record_path, read_bench_record, read_text
+from askrctl.config import bench_record_path, read_text
 from askrctl.model import AskrError, Backend, Wanted
 from askrctl.probes import sysctl_files
 from askrctl.probes.host import CannotTell, NotApplicable
@@ -242,10 +243,12 @@ def _backend(context: Context) -> Answer:
     requested = context.config.server.io_backend
     if requested is not Backend.AUTO:
         return ok(str(requested), "as configured")
-    record = read_bench_record(bench_record_path()) if context.host.live else None
+    record = gate.read(bench_record_path()) if context.host.live else None
     if record is None:
         return ok("auto", "epoll, until askrctl bench has recorded a win of io_uring here")
-    return ok("auto", f"the bench recorded {record.winner}: {record.sentence}")
+    if isinstance(record, gate.Refusal):
+        return info(f"epoll: {record.detail}", "auto", fix=remedy.by_hand(record.fix))
+    return ok("auto", f"the bench recorded {record.winner}: {record.detail}")
 
 
 def _normal(value: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from askrctl import __version__
-from askrctl.cli import doctor
+from askrctl.cli import bench, doctor
 from askrctl.cli.completions import completions_command
 from askrctl.cli.control import reload_command, status_command, stop_command
 from askrctl.cli.explain import explain_command
@@ -54,3 +54,4 @@ app.add_typer(doctor.app, name="doctor")
 app.command("explain")(explain_command)
 app.command("completions")(completions_command)
 app.add_typer(tune, name="tune")
+app.add_typer(bench.app, name="bench")

@@ -21,6 +21,10 @@ _VALUES = {
     "--min": ("fail", "warn", "unknown", "info", "skip", "ok"),
     "--profile": ("auto", "development", "production", "container"),
     "--io-backend": ("auto", "io_uring", "epoll"),
+    "--a": ("epoll", "io_uring"),
+    "--b": ("epoll", "io_uring"),
+    "--tool": ("oha", "wrk", "hey", "ab", "h2load"),
+    "--validate": ("hash", "length", "status"),
 }
 _CHECK_OPTIONS = ("--only", "--skip")
 
@@ -145,7 +149,7 @@ def bash() -> str:
     words = []
     for command in found:
         names = [name for option in command.options for name in option.names]
-        extra = [c for c in check_names() if "." in c] if command.takes_check else []
+        extra = ["backend", *(c for c in check_names() if "." in c)] if command.takes_check else []
         every = " ".join([*command.subcommands, *extra, *names])
         words.append(f'    "{" ".join(command.words)}") words="{every}" ;;')
     return _BASH % {

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""`askrctl explain ID`: why a check exists, how to verify it by hand, when to leave it alone."""
+"""`askrctl explain ID`: why a check exists, how to verify it by hand, when to leave it alone.
+
+`askrctl explain backend` is the one topic that is no check.
+"""
 
 import json
 from dataclasses import asdict
@@ -12,15 +15,25 @@ from askrctl.model import AskrError
 
 def explain_command(
     check_id: Annotated[
-        str, typer.Argument(metavar="ID", help="As doctor names it: net.somaxconn")
+        str, typer.Argument(metavar="ID", help="As doctor names it, net.somaxconn; or backend")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    control: Annotated[
+        str, typer.Option(help="With backend: the server to be asked. [env: ASKR_CONTROL]")
+    ] = "",
 ) -> None:
-    """Say why a check exists, how to verify it by hand, and when to leave things as they are."""
+    """Say why a check exists, how to verify it by hand, and when to leave things as they are.
+
+    `askrctl explain backend` says which I/O backend a server takes here, and why.
+    """
     import difflib
 
     from askrctl.checks import ALL, pages
+    from askrctl.cli.explain_backend import explain_backend
 
+    if check_id == "backend":
+        explain_backend(as_json, control)
+        return
     check = next((item for item in ALL if item.id == check_id), None)
     if check is None:
         names = [item.id for item in ALL]

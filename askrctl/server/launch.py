@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from askrctl import config as configuration
-from askrctl import engine
+from askrctl import engine, gate
 from askrctl.config import Config
 from askrctl.model import Backend, BackendChoice, Credentials
 from askrctl.probes import php as php_probe
@@ -40,12 +40,9 @@ class Request:
 
 def _choose_backend(config: Config, who: Credentials | None) -> BackendChoice:
     requested = config.server.io_backend
-    record = configuration.read_bench_record(configuration.bench_record_path())
-    asks_probe = requested is Backend.IO_URING or (
-        requested is Backend.AUTO and record is not None and record.winner is Backend.IO_URING
-    )
+    record = gate.read(configuration.bench_record_path())
     verdict = None
-    if asks_probe:
+    if backend.wants_probe(requested, record):
         found = uring.probe_verdict(user=who, rings=len(place_workers(config)))
         verdict = uring.merge_build(found, engine.built(Backend.IO_URING))
     return backend.choose(requested, verdict, record)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""A server under measurement: the processes that it is, and the URL that they answer.
+
+All of a comparison run at once, on the same cores, each from a folder of its own. They are stopped
+by their pids, and what they started goes with them: each is the leader of a session.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from askrctl.bench import answers, proc
+from askrctl.bench.answers import Answer
+from askrctl.bench.generators import pinned
+from askrctl.model import AskrError, Backend
+
+START_S = 60.0
+STOP_S = 15.0
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is served: the words of `askrctl serve`, and what peers have to know of it."""
+
+    path: Path
+    root: Path  # the document root
+    front: str = ""  # script that answers for what is no file, relative to root
+    php: bool = False
+    worker_script: Path | None = None
+    config: Path | None = None  # an askr.toml
+    processes: int = 4  # PHP processes of each server
+
+
+@dataclass(slots=True)
+class Contender:
+    """`control` is an askrctl's control socket; peers have none. `backend` likewise."""
+
+    name: str
+    commands: list[list[str]]
+    url: str
+    folder: Path
+    backend: Backend | None = None
+    control: Path | None = None
+    host: str = ""  # value of the Host field; "": that of the URL
+    ignored: tuple[re.Pattern[bytes], ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def roots(self) -> list[int]:
+        return [process.pid for process in self.running]
+
+    def start(self, cores: Sequence[int]) -> None:
+        """Start, and return when it answers; AskrError with its last words when it does not."""
+        with self.log.open("wb") as output:
+            for command in self.commands:
+                self.running.append(
+                    subprocess.Popen(
+                        pinned(command, cores),
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        env={**os.environ, **self.environment},
+                        start_new_session=True,
+                    )
+                )
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            ended = [process for process in self.running if process.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                raise AskrError(f"{self.name} does not start: {self.last_words()}", code=3)
+            time.sleep(POLL_S)
+
+    def ask(self) -> Answer:
+        return answers.without(answers.fetch(self.url, self.host), self.ignored)
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask().status not in (502, 503, 504)
+        except AskrError:
+            return False
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return " | ".join(lines[-3:]) or "it said nothing"
+
+    def status(self) -> dict[str, Any] | None:
+        """What `askrctl status --json` says; None for a peer, or one that does not answer."""
+        if self.control is None:
+            return None
+        command = [*askrctl_command(), "status", "--json", "--control", str(self.control)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        try:
+            status = json.loads(done.stdout)
+        except ValueError:
+            return None
+        return status if isinstance(status, dict) else None
+
+    def stop(self) -> None:
+        """End it and everything it started."""
+        pids = [one.pid for one in proc.tree(self.roots)] if self.running else []
+        for process in self.running:
+            process.send_signal(signal.SIGTERM)
+        for process in self.running:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+        if any(process.poll() is None for process in self.running):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for process in self.running:
+            process.wait()
+        self.running.clear()
+
+
+def askrctl_command() -> list[str]:
+    """This askrctl, whatever PATH says."""
+    return [sys.executable, "-P", "-m", "askrctl"]  # -P: not what lies in this folder
+
+
+def askrctl(site: Site, mode: str, backend: Backend, target: str, folder: Path) -> Contender:
+    """`askrctl serve` in a mode (static, classic, worker) on a backend."""
+    own = Path(tempfile.mkdtemp(prefix=f"{mode}-{backend}-", dir=folder))
+    port = answers.free_port()
+    control = own / "control.sock"
+    command = [*askrctl_command(), "serve", str(site.path), "--listen", f"127.0.0.1:{port}"]
+    command += ["--io-backend", str(backend), "--control", str(control)]
+    command += ["--config", str(site.config)] if site.config else []
+    command += ["--processes", str(site.processes)] if site.php else []
+    if mode == "worker":
+        command += ["--worker-script", str(site.worker_script)]
+    url = f"http://127.0.0.1:{port}{target}"
+    return Contender(f"askrctl {mode}, {backend}", [command], url, own, backend, control)
