@@ -9,7 +9,6 @@
  *
  * The line of a loop that calls nothing is the line PHP last wrote down, which may be some above.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
