@@ -94,36 +94,72 @@ def test_an_application_takes_an_upload_and_streams(server: Server) -> None:
         assert client.answer().body == body
 
 
+class Raw:
+    """A TLS client whose bytes are ours to send, one by one if need be."""
+
+    def __init__(self, server: Server) -> None:
+        self.sock = plain(server)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trusting().wrap_bio(self.incoming, self.outgoing)
+        self.size = 1 << 20  # of what is sent at once
+
+    def push(self) -> None:
+        data = self.outgoing.read()
+        for start in range(0, len(data), self.size):
+            self.sock.sendall(data[start : start + self.size])
+
+    def pull(self) -> None:
+        data = self.sock.recv(65536)
+        self.incoming.write(data) if data else self.incoming.write_eof()
+
+    def handshake(self) -> None:
+        while True:
+            try:
+                return self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.push()
+                self.pull()
+
+    def ask(self, request: bytes) -> None:
+        self.tls.write(request)
+        self.push()
+
+    def rest(self) -> bytes:
+        """Until close_notify; anything else that ends the stream raises."""
+        received = bytearray()
+        while True:
+            try:
+                part = self.tls.read(65536)
+            except ssl.SSLWantReadError:
+                self.pull()
+                continue
+            except ssl.SSLZeroReturnError:
+                return bytes(received)
+            if not part:
+                return bytes(received)
+            received += part
+
+
+CLOSING = b"GET /large.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
 def test_every_byte_may_come_alone(server: Server) -> None:
-    sock, incoming, outgoing = plain(server), ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = trusting().wrap_bio(incoming, outgoing)
+    client = Raw(server)
+    client.size = 1
+    client.handshake()
+    client.ask(CLOSING)
+    assert client.rest().endswith(LARGE)
 
-    def push() -> None:
-        for byte in outgoing.read():
-            sock.sendall(bytes([byte]))
 
-    while True:
-        try:
-            tls.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            push()
-            incoming.write(sock.recv(65536))
-    tls.write(b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    push()
-    received = b""
-    while True:
-        try:
-            part = tls.read(65536)
-        except ssl.SSLWantReadError:
-            incoming.write(sock.recv(65536))
-            continue
-        except ssl.SSLZeroReturnError:
-            break
-        if not part:
-            break
-        received += part
-    assert received.endswith(b"hello")
+def test_who_says_goodbye_early_still_gets_its_answer(server: Server) -> None:
+    client = Raw(server)
+    client.handshake()
+    client.ask(CLOSING)
+    with pytest.raises(ssl.SSLWantReadError):  # it would wait for the peer's
+        client.tls.unwrap()
+    client.push()
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.rest().endswith(LARGE)
 
 
 def test_many_handshakes_at_once_all_get_through(server: Server) -> None:

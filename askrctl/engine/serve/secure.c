@@ -264,11 +264,9 @@ void secure_receive(struct conn *conn, struct slice bytes)
         return;
     if (conn->linger)
         conn_take(conn, bytes); /* which counts them */
-    else if (conn->close)
-        return;
     else if (secure->tls.ready)
-        run(secure, bytes);
-    else
+        run(secure, bytes); /* also when no request is taken any more: for its close_notify */
+    else if (!conn->close)
         wait_turn(conn->worker, secure, bytes);
 }
 
