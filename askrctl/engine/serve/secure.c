@@ -277,6 +277,14 @@ void secure_receive(struct conn *conn, struct slice bytes)
         wait_turn(conn->worker, secure, bytes);
 }
 
+static void end_after_held(struct conn *conn)
+{
+    if (conn->secure)
+        secure_end(conn);
+    else
+        conn_peer_closed(conn);
+}
+
 void secure_turn(struct worker *worker)
 {
     if (worker->handshakes == NULL)
@@ -291,6 +299,8 @@ void secure_turn(struct worker *worker)
         secure->held_size = secure->held_capacity = 0;
         if (!secure->conn.closing)
             run(secure, bytes);
+        if (!secure->conn.closing && secure->ended)
+            end_after_held(&secure->conn);
         if (!secure->conn.closing)
             conn_dirty(&secure->conn);
         free(held);
@@ -299,7 +309,10 @@ void secure_turn(struct worker *worker)
 
 void secure_end(struct conn *conn)
 {
-    if (conn->linger || !conn->peer_closed)
+    struct secure *secure = secure_of(conn);
+    if (secure->link != NULL)
+        secure->ended = true; /* what is held may end with the request and a close_notify */
+    else if (conn->linger || !conn->peer_closed)
         conn_close(conn);
 }
 

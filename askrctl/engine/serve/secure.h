@@ -29,6 +29,7 @@ struct secure {
     char *held;                  /* what was received for the handshake and waits its turn */
     uint32_t held_size, held_capacity;
     uint32_t fact_count;
+    bool ended;               /* the stream did, behind what is held */
     struct http_field *facts; /* of the client's certificate, for applications; or NULL */
 };
 
