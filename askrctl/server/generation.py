@@ -221,6 +221,7 @@ class Generation:
             return
         if self.workers.get(worker.index) is not worker:
             return
+        place.restarting = False
         place.port = Port.make()
         fds = (place.port.memory, place.port.bell, worker.bell)
         ident = worker.ident * APPS_MAX + place.index
@@ -265,6 +266,7 @@ class Generation:
                 describe_exit(wait_status),
                 wait,
             )
+        place.restarting = True
         self._around.loop.call_later(wait, lambda: self._fork(worker, place))
 
     def app_overdue(self, worker: WorkerProcess, place: Place) -> None:
@@ -290,6 +292,7 @@ class Generation:
         place.forget()
         log.error('event=app_not_forked worker=%d detail="%s"', worker.index, os.strerror(errnum))
         wait = max(1.0, backoff_s(place.failures))
+        place.restarting = True
         self._around.loop.call_later(wait, lambda: self._fork(worker, place))
 
     # --- readiness --------------------------------------------------------------------------------

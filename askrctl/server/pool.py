@@ -60,6 +60,8 @@ class Pool:
 
     def start(self) -> None:
         """The first processes; all at once."""
+        for place in self._worker.places:
+            place.restarting = False
         for place in self._worker.places[: self.size]:
             self._fork(self._worker, place)
 

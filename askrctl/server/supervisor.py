@@ -117,10 +117,9 @@ class Supervisor:
             slowlog=self._slowlog,
             ask_reload=self._reload_asked,
         )
-        check = next((item.check for item in self._tickets if not item.generation), "")
-        proof = Proof(
-            all_processes=self._current is not None, check=check or plan.config.server.check
-        )
+        waiting = [item for item in self._tickets if not item.generation]
+        check = next((item.check for item in waiting), "") or plan.config.server.check
+        proof = Proof(all_processes=bool(waiting), check=check)
         self._next = Generation(plan, around, self._memory, self._changed, proof)
         for ticket in self._tickets:
             ticket.generation = ticket.generation or self._number

@@ -21,6 +21,7 @@ from askrctl.server.loop import Loop
 from askrctl.server.slowlog import SlowEntry, SlowLog, now_text
 from askrctl.server.workers import Place, WorkerProcess
 
+EXAMINED_MAX = 4  # at one look: when all requests become slow at once, the others are noted later
 TRACE_WAIT_S = 0.3  # for the zygote's word on the frames; it takes a millisecond
 
 Ask = Callable[[int], bool]  # for the trace of an application's id; False: nobody to ask
@@ -54,13 +55,17 @@ class Watchdog:
         if self._slow_s == 0:
             return
         now_ns = time.monotonic_ns()
+        examined = 0
         for worker in workers:
             for index, pid, since_ns in engine.running_requests(memory, worker.slot):
                 if index >= len(worker.places) or worker.places[index].pid != pid:
                     continue
                 ident = worker.ident * APPS_MAX + index
                 seconds = (now_ns - since_ns) / 1e9
-                if seconds >= self._slow_s and self._noted.get(ident) != since_ns:
+                if seconds < self._slow_s or self._noted.get(ident) == since_ns:
+                    continue
+                if examined < EXAMINED_MAX:
+                    examined += 1
                     self._noted[ident] = since_ns
                     self._open("slow", worker, worker.places[index], seconds)
 

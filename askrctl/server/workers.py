@@ -48,6 +48,7 @@ class Place:
     port: Port | None = None  # between the request for a process and its attachment
     born: float = 0.0
     failures: int = 0  # in a row, each soon after the start
+    restarting: bool = False  # its process died; another is started after a pause
     leaving: bool = False  # it was told to go
     replaces: int = 0  # the place whose process goes when this one is ready, with its pid; 0: none
     replaces_pid: int = 0
@@ -59,8 +60,8 @@ class Place:
 
     @property
     def is_taken(self) -> bool:
-        """There is a process, or one was asked for."""
-        return self.pid != 0 or self.port is not None
+        """There is a process, or one was asked for, or will be after a pause."""
+        return self.pid != 0 or self.port is not None or self.restarting
 
     def kill(self) -> None:
         """SIGKILL, by pidfd: never to somebody who got the pid afterwards."""

@@ -2,6 +2,7 @@
 """What only worker mode has: one boot for many requests, and what happens when the boot fails."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -70,6 +71,21 @@ def test_a_boot_that_fails_later_is_503_with_the_reason_and_heals(serve: Serve, 
     assert answer.get("Retry-After")
     trouble.unlink()
     wait_until("the next attempt serves", lambda: answered(server, 200))
+
+
+def test_a_boot_that_goes_on_failing_is_tried_less_and_less(serve: Serve, app: Path) -> None:
+    script, trouble = app / "public/worker.php", app / "trouble"
+    check = f"if (file_exists('{trouble}')) exit(1);"
+    script.write_text(script.read_text().replace("$count = 0;", f"{check}\n$count = 0;"))
+    server = serve(app, "--worker-script", script, config=ONE_PROCESS)
+    [pid] = server.wait_applications(1)
+    trouble.touch()
+    os.kill(pid, signal.SIGKILL)
+    server.wait_log("restart_s=1.6")
+    pauses = re.findall(r"event=app_exited .* restart_s=(\S+)", server.log)
+    assert pauses[-5:] == ["0.1", "0.2", "0.4", "0.8", "1.6"], "and by nothing else meanwhile"
+    trouble.unlink()
+    wait_until("it serves again", lambda: answered(server, 200))
 
 
 def answered(server: Server, status: int) -> Response | None:

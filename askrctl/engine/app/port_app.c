@@ -88,7 +88,7 @@ static void app_log(enum askr_level level, const char *line)
  * signal whoever adopted it. */
 static void app_reload(struct askr_port *port)
 {
-    if (getppid() == port->zygote_pid)
+    if (port != NULL && getppid() == port->zygote_pid) /* NULL: the zygote itself, starting */
         kill(port->zygote_pid, SIGUSR1);
 }
 

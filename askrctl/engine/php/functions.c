@@ -140,7 +140,7 @@ static PHP_FUNCTION(askr_log)
 static PHP_FUNCTION(opcache_reset_by_reload)
 {
     ZEND_PARSE_PARAMETERS_NONE();
-    if (php.is_copy || !php.port)
+    if (php.is_copy)
         RETURN_FALSE;
     php.host->reload(php.port);
     RETURN_TRUE;
