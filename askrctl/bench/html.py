@@ -18,7 +18,7 @@ _STYLE = """
     --user: #4a94ee; --system: #234f80; --mark: #f0efec; --warm: #fb923c; --win: #4ade80;
     --none: #b0afa9; --unsure: #facc15; --void: #f87171; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 58rem; padding: 1.5rem 1rem 4rem; background: var(--page);
+body { margin: 0 auto; max-width: 64rem; padding: 1.5rem 1rem 4rem; background: var(--page);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem; }
