@@ -67,13 +67,13 @@ struct conn {
     bool closing : 1; /* ops are being ended */
     bool closed : 1;  /* and the fd is being closed */
     bool peer_closed : 1;
-    bool begun : 1;    /* it is known what is spoken */
-    bool served : 1;   /* had an answer: an idle close is no error */
-    bool secure : 1;   /* the head of a struct secure: TLS */
-    bool redirect : 1; /* came by a listener that sends everything to https */
-    uint64_t progress; /* body bytes, or bytes acked by the peer, at the last timer */
+    bool begun : 1;       /* it is known what is spoken */
+    bool served : 1;      /* had an answer: an idle close is no error */
+    bool secure : 1;      /* the head of a struct secure: TLS */
+    bool redirect : 1;    /* came by a listener that sends everything to https */
+    uint64_t progress;    /* body bytes, or bytes acked by the peer, at the last timer */
     size_t bodies_memory; /* of all its requests */
-    uint64_t received; /* body bytes of this request */
+    uint64_t received;    /* body bytes of this request */
     struct address peer;
 };
 
