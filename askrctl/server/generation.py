@@ -148,6 +148,7 @@ class Generation:
 
     def worker_exited(self, worker: WorkerProcess, code: int) -> None:
         del self.workers[worker.index]
+        self._around.ledger.retire(worker.slot, worker.pid)
         if self.draining:
             self._on_change()
             return

@@ -17,8 +17,10 @@ from typing import Any
 from askrctl import engine
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
+from askrctl.server.accesslog import AccessLog
 from askrctl.server.control import ControlServer
 from askrctl.server.generation import Generation, Proof
+from askrctl.server.ledger import Ledger, Sums
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan
 from askrctl.server.ports import make_status_memory
@@ -73,6 +75,8 @@ class Supervisor:
         self._memory = memoryview(self._map)
         slowlog = plan.config.php.slowlog
         self._slowlog = SlowLog(Path(slowlog) if slowlog else None)
+        self._ledger = Ledger(self._memory)
+        self._access_log = AccessLog()
         self._current: Generation | None = None
         self._next: Generation | None = None
         self._old: list[Generation] = []
@@ -90,6 +94,7 @@ class Supervisor:
         self._loop.on_signal(signal.SIGTERM, self.stop)
         self._loop.on_signal(signal.SIGINT, self.stop)
         self._loop.on_signal(signal.SIGHUP, self.reload)
+        self._loop.on_signal(signal.SIGUSR1, self.reopen_log)
         self.control.open(self._loop, self._answer)
         self._loop.call_later(WATCH_PERIOD_S, self._watch)
         try:
@@ -102,6 +107,7 @@ class Supervisor:
         return self._exit_code
 
     def _begin(self, plan: Plan) -> None:
+        self._access_log.use(plan.config.log.access)
         self._number += 1
         base = self._free_slots(len(plan.cpus))
         fds = tuple(listener.fileno() for listener in self._listeners)
@@ -116,6 +122,8 @@ class Supervisor:
             slot_base=base,
             slowlog=self._slowlog,
             ask_reload=self._reload_asked,
+            ledger=self._ledger,
+            access_log=self._access_log,
         )
         check = next((item.check for item in self._tickets if not item.generation), "")
         proof = Proof(
@@ -249,6 +257,19 @@ class Supervisor:
         if self.tls is not None and plan.tls is not None:
             self.tls.install(plan.tls)
 
+    def reopen_log(self) -> None:
+        """After logrotate(8) has moved the file away."""
+        try:
+            self._access_log.open()
+        except AskrError as error:
+            log.error('event=log_not_reopened detail="%s" fix="%s"', error.message, error.hint)
+            return
+        for generation in self._alive():
+            for worker in generation.workers.values():
+                if self._access_log.fd >= 0:
+                    worker.change_log(self._access_log.fd)
+        log.info("event=log_reopened")
+
     def stop(self) -> None:
         """Drain and end; asked a second time, end now."""
         notify.stopping()
@@ -278,6 +299,7 @@ class Supervisor:
         if self.tls is not None:
             self.tls.close()
         self.control.close()
+        self._access_log.close()
         for address in self.addresses:
             sockets.remove(address)
 
@@ -295,6 +317,11 @@ class Supervisor:
                 generation.watch()
 
     # --- control ----------------------------------------------------------------------------------
+
+    def sums(self) -> Sums:
+        """Counters since the start, of workers that are gone as well."""
+        workers = [worker for item in self._alive() for worker in item.workers.values()]
+        return self._ledger.sums((worker.slot, worker.pid) for worker in workers)
 
     def report(self) -> Report:
         """Everything `askrctl status` shows."""

@@ -17,6 +17,8 @@ from typing import Protocol
 
 from askrctl import engine
 from askrctl.server import wire
+from askrctl.server.accesslog import AccessLog
+from askrctl.server.ledger import Ledger
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan, worker_settings
 from askrctl.server.ports import Port, make_bell
@@ -92,6 +94,8 @@ class Surroundings:
     slot_base: int
     slowlog: SlowLog
     ask_reload: Callable[[], None]
+    ledger: Ledger
+    access_log: AccessLog
 
 
 @dataclass(slots=True)
@@ -145,7 +149,9 @@ class WorkerProcess:
             control_fd=control_fd,
             status_fd=around.status_fd,
             status_slot=self.slot,
+            log_fd=around.access_log.fd,
         )
+        log_fds = [around.access_log.fd] if around.access_log.fd >= 0 else []
         # -P: a folder of the application's must not shadow a module (python(1)).
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],
@@ -154,6 +160,7 @@ class WorkerProcess:
                 control_fd,
                 self.bell,
                 around.status_fd,
+                *log_fds,
                 *around.listeners,
                 *([tls_fd] if tls_fd >= 0 else []),
             ],
@@ -193,6 +200,10 @@ class WorkerProcess:
 
         times = self.plan.config.timeouts
         self.around.loop.call_later(max(times.drain, times.request) + 1.0, insist)
+
+    def change_log(self, fd: int) -> None:
+        """Write the access log there from now on."""
+        wire.send(self._socket, wire.Message(wire.Control.LOG, fds=(fd,)))
 
     def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
         """Finish what is there and exit. Idle connections are used once more, or closed at once."""
