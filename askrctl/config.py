@@ -20,6 +20,7 @@ from askrctl.model import AskrError, Backend
 KIB = 1024
 MIB = 1024 * KIB
 WORKERS_MAX = 128  # half of the status pages: two generations live side by side during a reload
+TOKEN_SIZE_MIN = 16  # characters of admin.token: fewer can be guessed
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
 # What tools and frameworks write while they run.
@@ -52,6 +53,7 @@ class ServerConfig:
     watch: str = "off"
     # Changes that are none: names at any depth, or paths below PATH when there is a slash.
     watch_ignore: tuple[str, ...] = WATCH_IGNORE
+    health_path: str = ""  # answered 200 by the engine while it can serve, else 503; "": none
     trusted_proxies: tuple[str, ...] = ()  # networks whose X-Request-Id counts, or "unix"
 
 
@@ -150,6 +152,12 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminConfig:
+    listen: tuple[str, ...] = ()  # as server.listen, and never the same; (): no admin listener
+    token: str = ""  # who may ask over TCP has it: "Authorization: Bearer TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -158,6 +166,7 @@ class Config:
     static: StaticConfig = field(default_factory=StaticConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -270,6 +279,20 @@ def _networks(value: object) -> tuple[str, ...]:
     return networks
 
 
+def _token(value: object) -> str:
+    text = _text(value)
+    if text and (len(text) < TOKEN_SIZE_MIN or not re.fullmatch(r"[!-~]+", text)):
+        raise ValueError(f"at least {TOKEN_SIZE_MIN} printable characters")
+    return text
+
+
+def _path(value: object) -> str:
+    text = _text(value)
+    if text and not re.fullmatch(r"/[!-~]*", text):
+        raise ValueError('a path such as "/healthz"')
+    return text
+
+
 ACCESS_VARIABLES = (
     *("remote_addr", "remote_port", "time_iso8601", "time_local", "request", "method", "target"),
     *("protocol", "host", "referer", "user_agent", "request_id", "status", "bytes", "outcome"),
@@ -335,6 +358,9 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "static.precompressed": _flag,
     "static.symlinks": _one_of(*SYMLINK_POLICIES),
     "server.trusted_proxies": _networks,
+    "admin.listen": _texts,
+    "admin.token": _token,
+    "server.health_path": _path,
     "log.format": _one_of("auto", "text", "logfmt", "json", "journald"),
     "log.server_timing": _one_of("off", "on", "trusted"),
     "log.access_format": _access_format,

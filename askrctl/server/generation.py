@@ -244,6 +244,7 @@ class Generation:
         place.pid, place.pidfd, place.born = pid, pidfd, time.monotonic()
         self._pools[worker.index].born(place)
         worker.attach(place)
+        worker.recycle_next()
 
     def app_exited(self, ident: int, pid: int, wait_status: int) -> None:
         found = self._find(ident)
@@ -253,6 +254,8 @@ class Generation:
         if place.leaving:
             place.failures = 0
             place.forget()
+            if worker.is_recycled(pid):
+                self._fork(worker, place)
             return
         lived = time.monotonic() - place.born
         place.failures = 1 if lived > HEALTHY_S else place.failures + 1

@@ -22,6 +22,9 @@ COUNTERS = (
     "abandoned",
     "log_lines",
     "log_dropped",
+    "tls_handshakes",
+    "tls_resumed",
+    "tls_failed",
 )
 
 

@@ -184,6 +184,7 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "drain_timeout_ns": round(times.drain * _NS),
         "log_template": template(config.log)[0],
         "log_json": int(template(config.log)[1]),
+        "health_path": config.server.health_path,
         "trusted_proxies": " ".join(config.server.trusted_proxies),
         "server_timing": ("off", "on", "trusted").index(config.log.server_timing),
         "spin_ns": 0 if plan.php is not None else _SPIN_STATIC_NS,

@@ -76,6 +76,7 @@ class Report:
     application: dict[str, str]
     listeners: tuple[str, ...]
     control: str
+    admin: tuple[str, ...]
     user: str
     io_backend: dict[str, str]
     certificates: tuple[CertificateReport, ...]
@@ -151,6 +152,9 @@ def make_report(
         },
         listeners=tuple(address.url for address in supervisor.addresses),
         control=str(supervisor.control.path),
+        admin=()
+        if supervisor.admin is None
+        else tuple(address.url for address in supervisor.admin.addresses),
         user=plan.credentials.name if plan.credentials else str(os.geteuid()),
         io_backend={
             "requested": str(choice.requested),

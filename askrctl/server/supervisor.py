@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
+from askrctl.config import Config
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
 from askrctl.server.accesslog import AccessLog
+from askrctl.server.admin import AdminServer
+from askrctl.server.admin_api import AdminApi
 from askrctl.server.control import ControlServer
 from askrctl.server.generation import Generation, Proof
 from askrctl.server.ledger import Ledger, Sums
@@ -29,7 +32,7 @@ from askrctl.server.report import Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
 from askrctl.server.watch import Watch
-from askrctl.server.workers import Surroundings
+from askrctl.server.workers import Surroundings, WorkerProcess
 
 log = logging.getLogger("askrctl")
 
@@ -85,6 +88,8 @@ class Supervisor:
         self._stopping = False
         self._exit_code = 0
         self.failure: AskrError | None = None
+        self.admin: AdminServer | None = None
+        self.started_once = False
         self._last_watch = time.monotonic()
 
     # --- life -------------------------------------------------------------------------------------
@@ -96,6 +101,8 @@ class Supervisor:
         self._loop.on_signal(signal.SIGHUP, self.reload)
         self._loop.on_signal(signal.SIGUSR1, self.reopen_log)
         self.control.open(self._loop, self._answer)
+        if self.admin is not None:
+            self.admin.open(self._loop, AdminApi(self))
         self._loop.call_later(WATCH_PERIOD_S, self._watch)
         try:
             self._begin(self.plan)
@@ -188,6 +195,7 @@ class Supervisor:
 
     def _promote(self, coming: Generation) -> None:
         before, self._current, self._next = self._current, coming, None
+        self.started_once = True
         self.plan = coming.plan
         coming.listen()
         log.info("event=generation_ready generation=%d", coming.number)
@@ -299,6 +307,8 @@ class Supervisor:
         if self.tls is not None:
             self.tls.close()
         self.control.close()
+        if self.admin is not None:
+            self.admin.close()
         self._access_log.close()
         for address in self.addresses:
             sockets.remove(address)
@@ -334,6 +344,50 @@ class Supervisor:
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
         return make_report(self, plan, number, pages, draining=len(self._old))
+
+    @property
+    def config(self) -> Config:
+        return self.plan.config
+
+    def not_ready(self) -> str:
+        """Why requests would not be served now; "" when they would."""
+        if self._stopping:
+            return "the server is stopping"
+        if self._current is None:
+            return "no generation is ready"
+        pages = [engine.read_status(self._memory, slot) for slot in self._current.slots]
+        pages = [page for page in pages if page.state == "ready"]
+        if not pages:
+            return "no worker is ready"
+        if self.plan.php is None:
+            return ""
+        alive = any(app.state in ("idle", "busy") for page in pages for app in page.apps)
+        return "" if alive else "no application process is ready"
+
+    def request_reload(self) -> int:
+        """Soon; the number of the generation that runs now."""
+        self._loop.call_later(0, self.reload)
+        return self._number
+
+    def _serving(self, index: int) -> WorkerProcess | None:
+        worker = None if self._current is None else self._current.workers.get(index)
+        return worker if worker is not None and worker.ready and not worker.draining else None
+
+    def drain_worker(self, index: int) -> bool:
+        """False when it is not serving."""
+        worker = self._serving(index)
+        if worker is not None:
+            log.info("event=worker_drains worker=%d pid=%d", index, worker.pid)
+            worker.drain(self.plan.config.timeouts.drain)
+        return worker is not None
+
+    def recycle_worker(self, index: int) -> bool:
+        """False when it is not serving."""
+        worker = self._serving(index)
+        if worker is not None:
+            log.info("event=worker_recycles worker=%d pid=%d", index, worker.pid)
+            worker.recycle()
+        return worker is not None
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         command = request.get("command")

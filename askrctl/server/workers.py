@@ -113,6 +113,7 @@ class WorkerProcess:
     born: float = field(default_factory=time.monotonic)
     places: list[Place] = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
+    _to_recycle: list[int] = field(default_factory=list)  # pids
     _pidfd: int = field(init=False)
     _socket: socket.socket = field(init=False)
 
@@ -200,6 +201,26 @@ class WorkerProcess:
 
         times = self.plan.config.timeouts
         self.around.loop.call_later(max(times.drain, times.request) + 1.0, insist)
+
+    def recycle(self) -> None:
+        """Replace the application processes, one after the other."""
+        if not self._to_recycle:
+            self._to_recycle = [place.pid for place in self.places if place.pid]
+            self.recycle_next()
+
+    def is_recycled(self, pid: int) -> bool:
+        """Was this process asked to leave so that another can take its place?"""
+        return pid in self._to_recycle
+
+    def recycle_next(self) -> None:
+        """The process before it has a successor, which is about to be ready."""
+        while self._to_recycle:
+            pid = self._to_recycle[0]
+            place = next((place for place in self.places if place.pid == pid), None)
+            if place is not None:
+                self.retire(place)
+                return
+            self._to_recycle.pop(0)
 
     def change_log(self, fd: int) -> None:
         """Write the access log there from now on."""

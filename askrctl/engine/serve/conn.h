@@ -67,15 +67,15 @@ struct conn {
     bool closing : 1; /* ops are being ended */
     bool closed : 1;  /* and the fd is being closed */
     bool peer_closed : 1;
-    bool begun : 1;    /* it is known what is spoken */
-    bool served : 1;   /* had an answer: an idle close is no error */
-    bool secure : 1;   /* the head of a struct secure: TLS */
-    bool redirect : 1; /* came by a listener that sends everything to https */
-    uint64_t progress; /* body bytes, or bytes acked by the peer, at the last timer */
+    bool begun : 1;       /* it is known what is spoken */
+    bool served : 1;      /* had an answer: an idle close is no error */
+    bool secure : 1;      /* the head of a struct secure: TLS */
+    bool redirect : 1;    /* came by a listener that sends everything to https */
+    uint64_t progress;    /* body bytes, or bytes acked by the peer, at the last timer */
     size_t bodies_memory; /* of all its requests */
-    uint64_t received; /* body bytes of this request */
-    int64_t begun_ns;  /* when the first bytes of a head came that is not complete; 0 */
-    uint64_t sent;     /* bytes handed to the kernel, ever */
+    uint64_t received;    /* body bytes of this request */
+    int64_t begun_ns;     /* when the first bytes of a head came that is not complete; 0 */
+    uint64_t sent;        /* bytes handed to the kernel, ever */
     struct exchange *parked, **parked_last; /* answered, and not yet sent to their end */
     struct address peer;
 };

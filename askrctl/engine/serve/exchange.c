@@ -230,6 +230,10 @@ static void route(struct exchange *exchange, struct slice head)
         respond_to_https(exchange);
         return;
     }
+    if (UNLIKELY(health_is_asked(worker))) {
+        respond_health(exchange);
+        return;
+    }
     resolve(exchange);
     bool is_script = worker->target.kind == STATIC_SCRIPT && worker->config->app_count > 0;
     if (is_script && request->method != HTTP_TRACE) {

@@ -124,6 +124,10 @@ bool answer_has_room(const struct exchange *);
 /* serve/timing.c: Server-Timing, if it is asked for. `fields` has room for one more. */
 void timing_add(struct exchange *);
 
+/* serve/health.c: does worker->request ask for the health path? Its answer. */
+bool health_is_asked(const struct worker *);
+void respond_health(struct exchange *);
+
 /* serve/respond.c: what we say ourselves. */
 void respond_error(struct exchange *, int status, const char *detail);
 void respond_file(struct exchange *, struct static_target *);

@@ -158,6 +158,7 @@ struct askr_worker_config {
     int log_json;                /* escape values for JSON */
     const char *trusted_proxies; /* networks, separated by spaces */
     int server_timing;           /* enum askr_server_timing */
+    const char *health_path;     /* answered without an application; NULL or "": none */
 };
 
 const char *askr_version(void);
