@@ -6,6 +6,7 @@ key: a setting that is silently ignored is found in production, by its absence.
 """
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
@@ -19,6 +20,7 @@ from askrctl.model import AskrError, Backend
 KIB = 1024
 MIB = 1024 * KIB
 WORKERS_MAX = 128  # half of the status pages: two generations live side by side during a reload
+TOKEN_SIZE_MIN = 16  # characters of admin.token: fewer can be guessed
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
 # What tools and frameworks write while they run.
@@ -51,6 +53,8 @@ class ServerConfig:
     watch: str = "off"
     # Changes that are none: names at any depth, or paths below PATH when there is a slash.
     watch_ignore: tuple[str, ...] = WATCH_IGNORE
+    health_path: str = ""  # answered 200 by the engine while it can serve, else 503; "": none
+    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Request-Id counts, or "unix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,20 @@ class TlsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LogConfig:
+    format: str = "auto"  # of the server's own log: text, or journald's under systemd
+    access: str = ""  # a file, or "-" for stdout; "": no access log
+    access_format: str = "combined"  # or "json", or a template (docs/observability.md)
+    server_timing: str = "off"  # "on"; "trusted": for trusted_proxies
+
+
+@dataclass(frozen=True, slots=True)
+class AdminConfig:
+    listen: tuple[str, ...] = ()  # as server.listen, and never the same; (): no admin listener
+    token: str = ""  # who may ask over TCP has it: "Authorization: Bearer TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -147,6 +165,8 @@ class Config:
     php: PhpConfig = field(default_factory=PhpConfig)
     static: StaticConfig = field(default_factory=StaticConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -248,6 +268,52 @@ def _between(
     return checked
 
 
+def _networks(value: object) -> tuple[str, ...]:
+    networks = _texts(value)
+    for text in networks:
+        if text != "unix":
+            try:
+                ipaddress.ip_network(text)
+            except ValueError:
+                raise ValueError('networks such as "10.0.0.0/8", "::1" or "unix"') from None
+    return networks
+
+
+def _token(value: object) -> str:
+    text = _text(value)
+    if text and (len(text) < TOKEN_SIZE_MIN or not re.fullmatch(r"[!-~]+", text)):
+        raise ValueError(f"at least {TOKEN_SIZE_MIN} printable characters")
+    return text
+
+
+def _path(value: object) -> str:
+    text = _text(value)
+    if text and not re.fullmatch(r"/[!-~]*", text):
+        raise ValueError('a path such as "/healthz"')
+    return text
+
+
+ACCESS_VARIABLES = (
+    *("remote_addr", "remote_port", "time_iso8601", "time_local", "request", "method", "target"),
+    *("protocol", "host", "referer", "user_agent", "request_id", "status", "bytes", "outcome"),
+    *("worker", "total", "read", "queue", "app_wall", "app_cpu", "write", "client"),
+)
+
+
+def _access_format(value: object) -> str:
+    text = _text(value)
+    if text in ("combined", "json"):
+        return text
+    names = re.findall(r"\$([a-z0-9_]*)", text)
+    unknown = [name for name in names if name not in ACCESS_VARIABLES]
+    if not names or unknown or "\n" in text:
+        raise ValueError(
+            '"combined", "json" or a line with variables of: $'
+            + " $".join(sorted(ACCESS_VARIABLES))
+        )
+    return text
+
+
 _period = _between(parse_seconds, 0.01, 86400.0)
 
 # Kinds of the keys; a key that is missing here is a string.
@@ -291,6 +357,13 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "static.index": _texts,
     "static.precompressed": _flag,
     "static.symlinks": _one_of(*SYMLINK_POLICIES),
+    "server.trusted_proxies": _networks,
+    "admin.listen": _texts,
+    "admin.token": _token,
+    "server.health_path": _path,
+    "log.format": _one_of("auto", "text", "logfmt", "json", "journald"),
+    "log.server_timing": _one_of("off", "on", "trusted"),
+    "log.access_format": _access_format,
 }
 
 

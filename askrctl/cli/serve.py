@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`askrctl serve`: find out what is to be served and how, then supervise it."""
 
-import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,32 +91,18 @@ def serve_command(
         "server.user": user,
         "server.control": control,
     }
+    from askrctl.server import logs
     from askrctl.server.detect import logical
     from askrctl.server.launch import Request, launch, prepare
 
-    _log_to_stderr()
+    logs.set_up("auto")
     request = Request(logical(path), config, flags)
     plan = prepare(request)
+    logs.set_up(plan.config.log.format)
     raise typer.Exit(launch(request, plan, _greet))
 
 
 serve_command.__doc__ = f"{serve_command.__doc__}\n{EPILOG}"
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s level=%(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
-    )
-    for level, name in (
-        (logging.INFO, "info"),
-        (logging.WARNING, "warn"),
-        (logging.ERROR, "error"),
-    ):
-        logging.addLevelName(level, name)
-    logger = logging.getLogger("askrctl")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
 
 
 def _greet(supervisor: "Supervisor") -> None:

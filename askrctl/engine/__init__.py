@@ -15,6 +15,17 @@ STATUS_STRIDE: int = lib.askr_status_stride()
 STATUS_SIZE: int = WORKERS_MAX * STATUS_STRIDE
 PORT_SIZE: int = lib.askr_port_size()
 
+SPLIT_FIELDS: tuple[str, ...] = tuple(name for name, _ in ffi.typeof("struct askr_split").fields)
+HISTOGRAMS = {
+    "app": lib.ASKR_HISTOGRAM_APP,
+    "self": lib.ASKR_HISTOGRAM_SELF,
+    "queue": lib.ASKR_HISTOGRAM_QUEUE,
+    "app_wall": lib.ASKR_HISTOGRAM_APP_WALL,
+}
+BUCKET_STARTS_NS: tuple[int, ...] = tuple(
+    lib.askr_bucket_start_ns(index) for index in range(lib.ASKR_BUCKETS)
+)
+
 _BACKENDS = {Backend.IO_URING: lib.ASKR_IO_URING, Backend.EPOLL: lib.ASKR_IO_EPOLL}
 LISTENER_TLS: int = lib.ASKR_LISTENER_TLS
 LISTENER_REDIRECT: int = lib.ASKR_LISTENER_REDIRECT
@@ -46,6 +57,7 @@ class AppStatus:
     requests: int
     restarts: int
     since_ns: int
+    path: str  # of the request that it was given last
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +86,12 @@ class WorkerStatus:
     tls_resumed: int
     tls_failed: int
     queue_wait_ns: int
+    abandoned: int
+    log_lines: int
+    log_dropped: int
     boot_error: str
     apps: tuple[AppStatus, ...]
+    split: dict[str, int]  # struct askr_split: nanoseconds, and `requests`
 
     @property
     def serving_apps(self) -> int:
@@ -124,8 +140,7 @@ def _text(field: Any) -> str:
 
 def read_status(memory: memoryview, slot: int) -> WorkerStatus:
     """The page of one worker. Counters move while they are read; each one is whole."""
-    page = memory[slot * STATUS_STRIDE : (slot + 1) * STATUS_STRIDE]
-    status = ffi.cast("struct askr_worker_status *", ffi.from_buffer(page))
+    status = _status(memory, slot)
     apps = tuple(
         AppStatus(
             place,
@@ -134,6 +149,7 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
             app.requests,
             app.restarts,
             app.since_ns,
+            _text(app.path),
         )
         for place, app in enumerate(status.apps[0 : min(status.app_count, lib.ASKR_APPS_MAX)])
     )
@@ -161,8 +177,12 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         tls_resumed=status.tls_resumed,
         tls_failed=status.tls_failed,
         queue_wait_ns=status.queue_wait_ns,
+        abandoned=status.abandoned,
+        log_lines=status.log_lines,
+        log_dropped=status.log_dropped,
         boot_error=_text(status.boot_error),
         apps=apps,
+        split={name: getattr(status.split, name) for name in SPLIT_FIELDS},
     )
 
 
@@ -172,6 +192,17 @@ def running_requests(memory: memoryview, slot: int) -> list[tuple[int, int, int]
     status = ffi.cast("struct askr_worker_status *", ffi.from_buffer(page))
     apps = enumerate(status.apps[0 : min(status.app_count, lib.ASKR_APPS_MAX)])
     return [(place, app.pid, app.since_ns) for place, app in apps if app.since_ns]
+
+
+def _status(memory: memoryview, slot: int) -> Any:
+    page = memory[slot * STATUS_STRIDE : (slot + 1) * STATUS_STRIDE]
+    return ffi.cast("struct askr_worker_status *", ffi.from_buffer(page))
+
+
+def read_histograms(memory: memoryview, slot: int) -> dict[str, list[int]]:
+    """How many durations fell into each bucket of BUCKET_STARTS_NS, by histogram."""
+    status = _status(memory, slot)
+    return {name: list(status.histograms[index]) for name, index in HISTOGRAMS.items()}
 
 
 def heartbeat_ns(memory: memoryview, slot: int) -> int:

@@ -148,6 +148,7 @@ class Generation:
 
     def worker_exited(self, worker: WorkerProcess, code: int) -> None:
         del self.workers[worker.index]
+        self._around.ledger.retire(worker.slot, worker.pid)
         if self.draining:
             self._on_change()
             return
@@ -244,6 +245,7 @@ class Generation:
         place.pid, place.pidfd, place.born = pid, pidfd, time.monotonic()
         self._pools[worker.index].born(place)
         worker.attach(place)
+        worker.recycle_next()
 
     def app_exited(self, ident: int, pid: int, wait_status: int) -> None:
         found = self._find(ident)
@@ -253,6 +255,8 @@ class Generation:
         if place.leaving:
             place.failures = 0
             place.forget()
+            if worker.is_recycled(pid):
+                self._fork(worker, place)
             return
         lived = time.monotonic() - place.born
         place.failures = 1 if lived > HEALTHY_S else place.failures + 1

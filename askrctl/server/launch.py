@@ -21,6 +21,7 @@ from askrctl.probes import php as php_probe
 from askrctl.probes import uring
 from askrctl.server import backend, credentials, sockets, tls_store
 from askrctl.server import tls as certificates
+from askrctl.server.admin import AdminServer, open_listeners, users_of
 from askrctl.server.control import ControlServer, choose_path
 from askrctl.server.detect import Application, detect
 from askrctl.server.plan import Php, Plan, find_worker_script, place_workers
@@ -90,6 +91,13 @@ def _open_listeners(plan: Plan) -> list[tuple[socket.socket, sockets.Address]]:
     return [sockets.open_listener(address) for address in sockets.assign_roles(wanted, has_tls)]
 
 
+def _open_admin(plan: Plan) -> AdminServer:
+    settings = plan.config.admin
+    uid = plan.credentials.uid if plan.credentials is not None else None
+    listeners = open_listeners(settings.listen, settings.token)
+    return AdminServer(listeners, settings.token, users_of(uid))
+
+
 def _raise_file_limit() -> None:
     """Each connection is a descriptor: take what the hard limit gives (getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -112,9 +120,11 @@ def launch(request: Request, plan: Plan, on_ready: Callable[[Supervisor], None])
         credentials.keep_from_others()
     listeners = _open_listeners(plan)
     control = ControlServer(choose_path(plan.config.server.control))
+    admin = _open_admin(plan)
     _raise_file_limit()
     _warn_of_root(plan)
     supervisor = Supervisor(
         plan, lambda: prepare(request), listeners, control, request.path, on_ready
     )
+    supervisor.admin = admin
     return supervisor.run()

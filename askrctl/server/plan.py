@@ -13,6 +13,7 @@ from typing import Any
 from askrctl import engine
 from askrctl.config import APPS_MAX, SYMLINK_POLICIES, Config
 from askrctl.model import AskrError, BackendChoice, Credentials
+from askrctl.server.accesslog import template
 from askrctl.server.detect import Application
 from askrctl.server.tls import Tls
 
@@ -181,6 +182,11 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "request_timeout_ns": round(times.request * _NS),
         "kill_grace_ns": round((config.php.kill_grace + _SOFT_STOP_MS / 1000) * _NS),
         "drain_timeout_ns": round(times.drain * _NS),
+        "log_template": template(config.log)[0],
+        "log_json": int(template(config.log)[1]),
+        "health_path": config.server.health_path,
+        "trusted_proxies": " ".join(config.server.trusted_proxies),
+        "server_timing": ("off", "on", "trusted").index(config.log.server_timing),
         "spin_ns": 0 if plan.php is not None else _SPIN_STATIC_NS,
         **fds,
     }

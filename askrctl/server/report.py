@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
 from askrctl.server.plan import Plan
+from askrctl.server.split import as_seconds
 
 if TYPE_CHECKING:
     from askrctl.server.supervisor import Supervisor
@@ -21,6 +22,7 @@ class AppReport:
     requests: int
     restarts: int
     since_ms: float | None  # how long the running request has been running
+    path: str  # of the request that it was given last
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,12 @@ class WorkerReport:
     tls_handshakes: int
     tls_resumed: int
     tls_failed: int
+    abandoned: int
+    log_lines: int
+    log_dropped: int
     boot_error: str
     apps: tuple[AppReport, ...]
+    split: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +76,13 @@ class Report:
     application: dict[str, str]
     listeners: tuple[str, ...]
     control: str
+    admin: tuple[str, ...]
     user: str
     io_backend: dict[str, str]
     certificates: tuple[CertificateReport, ...]
     workers: tuple[WorkerReport, ...]
     totals: dict[str, int]
+    split: dict[str, float]  # since the start, over all generations
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": "askr.status/1", **asdict(self)}
@@ -83,7 +91,13 @@ class Report:
 def _app(status: engine.AppStatus, now_ns: int) -> AppReport:
     since = None if status.since_ns == 0 else max(0.0, (now_ns - status.since_ns) / 1e6)
     return AppReport(
-        status.place, status.pid, status.state, status.requests, status.restarts, since
+        status.place,
+        status.pid,
+        status.state,
+        status.requests,
+        status.restarts,
+        since,
+        status.path,
     )
 
 
@@ -92,12 +106,13 @@ def _worker(index: int, cpu: int | None, page: engine.WorkerStatus) -> WorkerRep
     same = {
         name: getattr(page, name)
         for name in WorkerReport.__dataclass_fields__
-        if name not in ("index", "cpu", "apps")
+        if name not in ("index", "cpu", "apps", "split")
     }
     return WorkerReport(
         index=index,
         cpu=cpu,
         apps=tuple(_app(app, now_ns) for app in page.apps if app.pid),
+        split=as_seconds(page.split),
         **same,
     )
 
@@ -137,6 +152,9 @@ def make_report(
         },
         listeners=tuple(address.url for address in supervisor.addresses),
         control=str(supervisor.control.path),
+        admin=()
+        if supervisor.admin is None
+        else tuple(address.url for address in supervisor.admin.addresses),
         user=plan.credentials.name if plan.credentials else str(os.geteuid()),
         io_backend={
             "requested": str(choice.requested),
@@ -148,4 +166,5 @@ def make_report(
         certificates=_certificates(supervisor),
         workers=workers,
         totals={name: sum(getattr(worker, name) for worker in workers) for name in summed},
+        split=as_seconds(supervisor.sums().split),
     )

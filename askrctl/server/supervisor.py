@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
+from askrctl.config import Config
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
+from askrctl.server.accesslog import AccessLog
+from askrctl.server.admin import AdminServer
+from askrctl.server.admin_api import AdminApi
 from askrctl.server.control import ControlServer
 from askrctl.server.generation import Generation, Proof
+from askrctl.server.ledger import Ledger, Sums
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan
 from askrctl.server.ports import make_status_memory
@@ -27,7 +32,7 @@ from askrctl.server.report import Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
 from askrctl.server.watch import Watch
-from askrctl.server.workers import Surroundings
+from askrctl.server.workers import Surroundings, WorkerProcess
 
 log = logging.getLogger("askrctl")
 
@@ -73,6 +78,8 @@ class Supervisor:
         self._memory = memoryview(self._map)
         slowlog = plan.config.php.slowlog
         self._slowlog = SlowLog(Path(slowlog) if slowlog else None)
+        self._ledger = Ledger(self._memory)
+        self._access_log = AccessLog()
         self._current: Generation | None = None
         self._next: Generation | None = None
         self._old: list[Generation] = []
@@ -81,6 +88,8 @@ class Supervisor:
         self._stopping = False
         self._exit_code = 0
         self.failure: AskrError | None = None
+        self.admin: AdminServer | None = None
+        self.started_once = False
         self._last_watch = time.monotonic()
 
     # --- life -------------------------------------------------------------------------------------
@@ -90,7 +99,10 @@ class Supervisor:
         self._loop.on_signal(signal.SIGTERM, self.stop)
         self._loop.on_signal(signal.SIGINT, self.stop)
         self._loop.on_signal(signal.SIGHUP, self.reload)
+        self._loop.on_signal(signal.SIGUSR1, self.reopen_log)
         self.control.open(self._loop, self._answer)
+        if self.admin is not None:
+            self.admin.open(self._loop, AdminApi(self))
         self._loop.call_later(WATCH_PERIOD_S, self._watch)
         try:
             self._begin(self.plan)
@@ -102,6 +114,7 @@ class Supervisor:
         return self._exit_code
 
     def _begin(self, plan: Plan) -> None:
+        self._access_log.use(plan.config.log.access)
         self._number += 1
         base = self._free_slots(len(plan.cpus))
         fds = tuple(listener.fileno() for listener in self._listeners)
@@ -116,6 +129,8 @@ class Supervisor:
             slot_base=base,
             slowlog=self._slowlog,
             ask_reload=self._reload_asked,
+            ledger=self._ledger,
+            access_log=self._access_log,
         )
         waiting = [item for item in self._tickets if not item.generation]
         check = next((item.check for item in waiting), "") or plan.config.server.check
@@ -179,6 +194,7 @@ class Supervisor:
 
     def _promote(self, coming: Generation) -> None:
         before, self._current, self._next = self._current, coming, None
+        self.started_once = True
         self.plan = coming.plan
         coming.listen()
         log.info("event=generation_ready generation=%d", coming.number)
@@ -248,6 +264,19 @@ class Supervisor:
         if self.tls is not None and plan.tls is not None:
             self.tls.install(plan.tls)
 
+    def reopen_log(self) -> None:
+        """After logrotate(8) has moved the file away."""
+        try:
+            self._access_log.open()
+        except AskrError as error:
+            log.error('event=log_not_reopened detail="%s" fix="%s"', error.message, error.hint)
+            return
+        for generation in self._alive():
+            for worker in generation.workers.values():
+                if self._access_log.fd >= 0:
+                    worker.change_log(self._access_log.fd)
+        log.info("event=log_reopened")
+
     def stop(self) -> None:
         """Drain and end; asked a second time, end now."""
         notify.stopping()
@@ -277,6 +306,9 @@ class Supervisor:
         if self.tls is not None:
             self.tls.close()
         self.control.close()
+        if self.admin is not None:
+            self.admin.close()
+        self._access_log.close()
         for address in self.addresses:
             sockets.remove(address)
 
@@ -295,6 +327,11 @@ class Supervisor:
 
     # --- control ----------------------------------------------------------------------------------
 
+    def sums(self) -> Sums:
+        """Counters since the start, of workers that are gone as well."""
+        workers = [worker for item in self._alive() for worker in item.workers.values()]
+        return self._ledger.sums((worker.slot, worker.pid) for worker in workers)
+
     def report(self) -> Report:
         """Everything `askrctl status` shows."""
         shown = self._current or self._next or (self._old[-1] if self._old else None)
@@ -306,6 +343,50 @@ class Supervisor:
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
         return make_report(self, plan, number, pages, draining=len(self._old))
+
+    @property
+    def config(self) -> Config:
+        return self.plan.config
+
+    def not_ready(self) -> str:
+        """Why requests would not be served now; "" when they would."""
+        if self._stopping:
+            return "the server is stopping"
+        if self._current is None:
+            return "no generation is ready"
+        pages = [engine.read_status(self._memory, slot) for slot in self._current.slots]
+        pages = [page for page in pages if page.state == "ready"]
+        if not pages:
+            return "no worker is ready"
+        if self.plan.php is None:
+            return ""
+        alive = any(app.state in ("idle", "busy") for page in pages for app in page.apps)
+        return "" if alive else "no application process is ready"
+
+    def request_reload(self) -> int:
+        """Soon; the number of the generation that runs now."""
+        self._loop.call_later(0, self.reload)
+        return self._number
+
+    def _serving(self, index: int) -> WorkerProcess | None:
+        worker = None if self._current is None else self._current.workers.get(index)
+        return worker if worker is not None and worker.ready and not worker.draining else None
+
+    def drain_worker(self, index: int) -> bool:
+        """False when it is not serving."""
+        worker = self._serving(index)
+        if worker is not None:
+            log.info("event=worker_drains worker=%d pid=%d", index, worker.pid)
+            worker.drain(self.plan.config.timeouts.drain)
+        return worker is not None
+
+    def recycle_worker(self, index: int) -> bool:
+        """False when it is not serving."""
+        worker = self._serving(index)
+        if worker is not None:
+            log.info("event=worker_recycles worker=%d pid=%d", index, worker.pid)
+            worker.recycle()
+        return worker is not None
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         command = request.get("command")

@@ -17,6 +17,8 @@ from typing import Protocol
 
 from askrctl import engine
 from askrctl.server import wire
+from askrctl.server.accesslog import AccessLog
+from askrctl.server.ledger import Ledger
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan, worker_settings
 from askrctl.server.ports import Port, make_bell
@@ -93,6 +95,8 @@ class Surroundings:
     slot_base: int
     slowlog: SlowLog
     ask_reload: Callable[[], None]
+    ledger: Ledger
+    access_log: AccessLog
 
 
 @dataclass(slots=True)
@@ -110,6 +114,7 @@ class WorkerProcess:
     born: float = field(default_factory=time.monotonic)
     places: list[Place] = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
+    _to_recycle: list[int] = field(default_factory=list)  # pids
     _pidfd: int = field(init=False)
     _socket: socket.socket = field(init=False)
 
@@ -146,7 +151,9 @@ class WorkerProcess:
             control_fd=control_fd,
             status_fd=around.status_fd,
             status_slot=self.slot,
+            log_fd=around.access_log.fd,
         )
+        log_fds = [around.access_log.fd] if around.access_log.fd >= 0 else []
         # -P: a folder of the application's must not shadow a module (python(1)).
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],
@@ -155,6 +162,7 @@ class WorkerProcess:
                 control_fd,
                 self.bell,
                 around.status_fd,
+                *log_fds,
                 *around.listeners,
                 *([tls_fd] if tls_fd >= 0 else []),
             ],
@@ -194,6 +202,30 @@ class WorkerProcess:
 
         times = self.plan.config.timeouts
         self.around.loop.call_later(max(times.drain, times.request) + 1.0, insist)
+
+    def recycle(self) -> None:
+        """Replace the application processes, one after the other."""
+        if not self._to_recycle:
+            self._to_recycle = [place.pid for place in self.places if place.pid]
+            self.recycle_next()
+
+    def is_recycled(self, pid: int) -> bool:
+        """Was this process asked to leave so that another can take its place?"""
+        return pid in self._to_recycle
+
+    def recycle_next(self) -> None:
+        """The process before it has a successor, which is about to be ready."""
+        while self._to_recycle:
+            pid = self._to_recycle[0]
+            place = next((place for place in self.places if place.pid == pid), None)
+            if place is not None:
+                self.retire(place)
+                return
+            self._to_recycle.pop(0)
+
+    def change_log(self, fd: int) -> None:
+        """Write the access log there from now on."""
+        wire.send(self._socket, wire.Message(wire.Control.LOG, fds=(fd,)))
 
     def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
         """Finish what is there and exit. Idle connections are used once more, or closed at once."""

@@ -64,6 +64,7 @@ struct port_message {
     int status;
     bool failed;
     int64_t time_ns; /* STARTED, END, FINISHED: when, CLOCK_MONOTONIC, as the application says */
+    int64_t cpu_ns;  /* END, FINISHED: CPU time since its last END or FINISHED, as it says; >= 0 */
     struct slice text;
     /* The port's own array and bytes, valid until the next port_next(). What the bytes are is the
      * protocol's to check, as it composes the head. */

@@ -3,6 +3,7 @@
  * costs a store); the worker is rung for it only by flush(), when the ring is more than half full,
  * or when we sleep. A frame waits for room; only those of a request whose client left give up. */
 #include <errno.h>
+#include <time.h>
 
 #include "app/port_app_end.h"
 
@@ -57,8 +58,21 @@ static int await_room(struct askr_exchange *exchange, uint64_t payload_size)
     return port_app_aborted(exchange) ? -ECONNABORTED : 0;
 }
 
+/* CPU time of this thread since the last call. A system call, and the dearest thing here (0.2 to
+ * 1.2 µs): so it is asked once for a request. What a process does between two requests is little,
+ * and counts for the second. */
+static int64_t take_cpu_ns(struct askr_port *port)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    int64_t before_ns = port->cpu_ns;
+    port->cpu_ns = (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+    return port->cpu_ns - before_ns;
+}
+
 void port_app_ready(struct askr_port *port)
 {
+    take_cpu_ns(port); /* booting is no request's */
     say(port, (struct port_frame){.kind = PORT_FRAME_READY});
     port_app_ring(port);
 }
@@ -185,8 +199,11 @@ static void say_answered(struct askr_exchange *exchange, uint8_t kind, bool fail
 {
     struct askr_port *port = exchange->port;
     int64_t now_ns = clock_now_ns();
-    say(port, (struct port_frame){
-                  .kind = kind, .tag = exchange->tag, .failed = failed, .value = (uint64_t)now_ns});
+    say(port, (struct port_frame){.kind = kind,
+                                  .tag = exchange->tag,
+                                  .failed = failed,
+                                  .status = port_pack_ns(take_cpu_ns(port)),
+                                  .value = (uint64_t)now_ns});
     if (port->answered_ns == 0)
         port->answered_ns = now_ns;
 }

@@ -36,6 +36,7 @@ struct askr_port {
     uint64_t body_read;      /* position in the body ring */
     uint64_t body_announced; /* what it was when the worker was last rung */
     bool unrung;             /* the worker has not been rung for what we wrote */
+    int64_t cpu_ns;          /* this thread's CPU clock when it was last told */
     int64_t answered_ns;     /* when the first answer it has not been rung for was complete; 0 */
     struct askr_exchange exchange;
 };

@@ -143,6 +143,7 @@ static enum port_event read_end(struct port *port, struct port_message *out)
     if (port->phase != PORT_SERVING && port->phase != PORT_HEADED)
         return broken(port, out, "an end of an answer out of turn");
     out->failed = port->frame.failed != 0 || port->phase == PORT_SERVING;
+    out->cpu_ns = port_unpack_ns(port->frame.status);
     port->phase = PORT_ENDED;
     return PORT_END;
 }
@@ -158,8 +159,10 @@ static enum port_event finish(struct port *port)
 
 static enum port_event read_finished(struct port *port, struct port_message *out)
 {
-    if (port->phase == PORT_ENDED)
+    if (port->phase == PORT_ENDED) {
+        out->cpu_ns = port_unpack_ns(port->frame.status);
         return finish(port);
+    }
     enum port_event event = read_end(port, out);
     port->finish_follows = event == PORT_END;
     return event;

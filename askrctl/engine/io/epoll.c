@@ -271,6 +271,7 @@ static void wake_writer(struct io *io, struct epoll_entry *entry)
     struct io_op *op = entry->writer;
     if (op == NULL || op->state != EPOLL_PARKED)
         return;
+    op->waited_ns += io->now_ns - op->tried_ns;
     if (epoll_try_writer(io, op) && op->state == IO_READY)
         entry->writer = NULL;
 }

@@ -200,5 +200,8 @@ static bool try_sendfile(struct io *io, struct io_op *op)
 bool epoll_try_writer(struct io *io, struct io_op *op)
 {
     op->state = EPOLL_PARKED;
-    return op->kind == IO_SEND ? try_send(io, op) : try_sendfile(io, op);
+    if (op->kind == IO_SEND ? try_send(io, op) : try_sendfile(io, op))
+        return true;
+    op->tried_ns = io->now_ns;
+    return false;
 }

@@ -93,6 +93,7 @@ static void start(struct io *io, struct io_op *op, enum io_kind kind, int fd, io
     op->done = done;
     op->next = NULL;
     op->link = NULL;
+    op->waited_ns = 0;
     op->sent = op->result = 0;
     op->fd = fd;
     op->kind = (uint8_t)kind;
@@ -172,6 +173,7 @@ void io_cancel(struct io *io, struct io_op *op)
 int io_step(struct io *io, int64_t deadline_ns)
 {
     io->events = 0;
+    io->steps++;
     int result = io->backend->step(io, deadline_ns);
     return result < 0 ? result : (int)io->events;
 }

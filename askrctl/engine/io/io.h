@@ -75,6 +75,7 @@ struct io_range { /* what io_sendfile() sends */
 
 struct io_op {
     io_done_fn *done;
+    int64_t waited_ns; /* how long a send found no room at the peer; for `done` to read */
     /* All below is the backend's while the op is in flight, and for nobody otherwise. */
     struct io_op *next; /* in a queue */
     struct io_op **link;
@@ -92,8 +93,10 @@ struct io_op {
         } file;
         uint32_t events; /* poll: EPOLLIN, EPOLLOUT, … */
     } arg;
-    int32_t sent;   /* progress of a send or sendfile */
-    int32_t result; /* what the ready queue will report */
+    int64_t tried_ns;    /* when a send found no room, or (io_uring) was handed to the kernel */
+    uint32_t tried_step; /* ... and in which step */
+    int32_t sent;        /* progress of a send or sendfile */
+    int32_t result;      /* what the ready queue will report */
     int fd;
     uint8_t kind;  /* enum io_kind */
     uint8_t state; /* 0 when idle */
@@ -120,6 +123,7 @@ struct io {
     uint32_t buf_count, bufs_out;
     uint32_t inflight; /* ops without their final event */
     uint32_t events;   /* run by this io_step() so far */
+    uint32_t steps;    /* io_step() calls so far */
     uint8_t *fds;      /* which directions of an fd have an op in flight: holds rules 5 and 7 */
     int64_t now_ns;    /* CLOCK_MONOTONIC, read once per io_step(), after its wait */
     int64_t spin_ns;   /* as asked for */

@@ -175,6 +175,20 @@ static void prepare(struct uring *uring, struct io_uring_sqe *entry, struct io_o
     }
 }
 
+/* An entry is handed over by the next step, and a send that finds room comes back from it. One that
+ * comes back later has waited for its peer. */
+static void note_try(const struct io *io, struct io_op *op)
+{
+    op->tried_ns = io->now_ns;
+    op->tried_step = io->steps;
+}
+
+static void note_wait(const struct io *io, struct io_op *op)
+{
+    if (io->steps - op->tried_step > 1)
+        op->waited_ns += io->now_ns - op->tried_ns;
+}
+
 /* Queue the op's next entry. */
 static void issue(struct uring *uring, struct io_op *op)
 {
@@ -192,6 +206,7 @@ static void issue(struct uring *uring, struct io_op *op)
 static void uring_submit(struct io *io, struct io_op *op)
 {
     struct uring *uring = io->priv;
+    note_try(io, op);
     if (op->kind == IO_SENDFILE) {
         op->arg.file.bounce = bounce_get(uring);
         if (op->arg.file.bounce == NULL) {
@@ -302,6 +317,8 @@ static void complete_recv(struct io *io, struct io_op *op, int32_t result, uint3
 
 static void complete_send(struct io *io, struct io_op *op, int32_t result)
 {
+    note_wait(io, op);
+    note_try(io, op);
     if (result == -EAGAIN || result == -EINTR)
         go_on(io, op);
     else if (result <= 0)
@@ -316,6 +333,9 @@ static void complete_send(struct io *io, struct io_op *op, int32_t result)
 static void complete_file(struct io *io, struct io_op *op, int32_t result)
 {
     bool sending = (op->flags & SENDING) != 0;
+    if (sending)
+        note_wait(io, op);
+    note_try(io, op);
     bool again = result == -EAGAIN || result == -EINTR;
     if (result <= 0 && !again) {
         bool file_ended = result == 0 && !sending;

@@ -48,7 +48,8 @@ static int keep_fields(struct exchange *exchange, const struct port_message *mes
         total += message->fields[i].name.size + message->fields[i].value.size + 4;
     if (total > ANSWER_HEAD_SIZE_MAX - 512) /* our own fields go there as well */
         return -E2BIG;
-    exchange->fields = exchange_allocate(exchange, message->field_count * sizeof *exchange->fields);
+    exchange->fields =
+        exchange_allocate(exchange, (message->field_count + 1) * sizeof *exchange->fields);
     if (exchange->fields == NULL)
         return -ENOMEM;
     exchange->field_count = message->field_count;
@@ -93,6 +94,7 @@ static int commit(struct exchange *exchange, bool complete)
         length = (int64_t)exchange->held_size;
     if (length < (int64_t)exchange->held_size)
         length = -1; /* more was written than announced: then the announcement is nonsense */
+    timing_add(exchange);
     struct answer_head head = {
         .status = exchange->status,
         .content_length = length,

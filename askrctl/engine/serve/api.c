@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "app/port.h"
+#include "base/histogram.h"
 #include "io/io.h"
 #include "proto/tls.h"
 
@@ -67,4 +68,9 @@ int askr_tls_check(const void *store, size_t size, askr_error *error)
 size_t askr_port_size(void)
 {
     return port_shm_size();
+}
+
+int64_t askr_bucket_start_ns(uint32_t index)
+{
+    return histogram_start_ns(index);
 }

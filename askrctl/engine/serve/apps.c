@@ -93,6 +93,7 @@ static void start(struct app *app, int32_t pid, int fds[static 3])
     app->ready = app->failed = app->overdue = app->retiring = false;
     app->handed_count = 0;
     app->started_ns = 0;
+    app->told_ns = worker->io.now_ns;
     app->pace_ns = APP_BATCH_NS; /* one at a time until it has shown to be quick */
     memset(app->handed, 0, sizeof app->handed);
     struct askr_app_status *status = &worker->status->apps[app->place];
@@ -134,7 +135,8 @@ void app_release(struct app *app, struct handed *handed)
         handed->exchange->app = NULL;
     *handed = (struct handed){0};
     app->handed_count--;
-    app->worker->apps.handed_count--;
+    if (--app->worker->apps.handed_count == 0)
+        split_held(app->worker);
 }
 
 /* What was handed over and not finished: started requests fail with `status`, the others go back to
@@ -150,6 +152,7 @@ static void settle(struct app *app, int status, const char *detail)
             continue;
         struct exchange *exchange = handed->exchange;
         bool was_started = started[i] || handed->started;
+        split_lost(app, handed);
         app_release(app, handed);
         if (exchange == NULL)
             continue;
@@ -244,16 +247,21 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
     assert(handed != NULL); /* the port checks tags */
     struct exchange *exchange = handed->exchange;
     if (event == PORT_FINISHED) {
+        split_finished(app, handed, message);
         finished(app, handed, message->time_ns);
     } else if (event == PORT_STARTED) {
+        split_taken(app, handed, message);
         started(app, handed, message->time_ns, now_ns);
-    } else if (exchange == NULL) {
-        return; /* the client has left */
     } else if (event == PORT_END) {
+        split_ended(app, handed, message);
+        if (exchange == NULL)
+            return;
         handed->exchange = NULL;
         exchange->app = NULL;
         exchange->state = EXCHANGE_RECEIVING;
         answer_end(exchange, message->failed);
+    } else if (exchange == NULL) {
+        return; /* the client has left */
     } else if (event == PORT_HEAD) {
         answer_head(exchange, message);
     } else if (event == PORT_BODY) {
@@ -268,6 +276,8 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
 /* The request being served, if the application's next bytes would find no room. */
 static bool held_back(const struct app *app)
 {
+    if (app->handed_count == 0)
+        return false; /* asked several times a turn, also by a worker that serves files */
     for (size_t i = 0; i < PORT_SLOTS; i++) {
         const struct handed *handed = &app->handed[i];
         if (handed->busy && handed->started && handed->exchange != NULL)

@@ -22,6 +22,7 @@ struct handed {                /* one request in the port */
     struct exchange *exchange; /* NULL: the client left, the application does not know yet */
     uint32_t tag;
     bool busy, started;
+    int64_t put_ns, taken_ns, ended_ns; /* split.h */
 };
 
 struct app {
@@ -43,6 +44,7 @@ struct app {
     int64_t started_ns; /* of the request being served; 0: none */
     int64_t pace_ns;    /* smoothed time per request */
     int64_t began_ns;   /* the same by the application's clock */
+    int64_t told_ns;    /* when it last told its CPU time */
 };
 
 struct apps {

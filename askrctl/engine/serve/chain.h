@@ -63,6 +63,14 @@ static inline bool chain_empty(const struct chain *chain)
 {
     return chain->first == NULL;
 }
+/* Bytes that are still to be sent, those in flight included. */
+static inline uint64_t chain_size(const struct chain *chain)
+{
+    uint64_t size = 0;
+    for (const struct piece *piece = chain->first; piece != NULL; piece = piece->next)
+        size += piece->kind == PIECE_BYTES ? piece->end - piece->begin : (uint64_t)piece->left;
+    return size;
+}
 void chain_push(struct chain *, struct piece *);
 /* Free the first piece, which has been sent. */
 void chain_drop_first(struct chain *);

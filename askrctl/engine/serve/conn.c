@@ -43,6 +43,7 @@ struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *nam
     worker->conn_count++;
     worker->status->connections = worker->conn_count;
     worker->status->accepted++;
+    conn->parked_last = &conn->parked;
     timer_init(&conn->timer, conn_timer_fire);
     conn_timer_update(conn);
     start_reading(conn);
@@ -89,6 +90,7 @@ void conn_close(struct conn *conn)
     conn->closing = true;
     timer_clear(&conn->worker->timers, &conn->timer);
     conn->protocol->abandon(conn);
+    split_closed(conn);
     if (conn->reading)
         io_cancel(&conn->worker->io, &conn->recv_op);
     if (conn->output != NULL && output_sending(conn->output)) {
@@ -270,6 +272,7 @@ void conn_sent(struct conn *conn, int64_t result)
         return;
     }
     conn->worker->status->bytes_out += (uint64_t)result;
+    split_sent(conn, result);
     conn_dirty(conn);
 }
 

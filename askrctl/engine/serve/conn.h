@@ -74,6 +74,9 @@ struct conn {
     uint64_t progress;    /* body bytes, or bytes acked by the peer, at the last timer */
     size_t bodies_memory; /* of all its requests */
     uint64_t received;    /* body bytes of this request */
+    int64_t begun_ns;     /* when the first bytes of a head came that is not complete; 0 */
+    uint64_t sent;        /* bytes handed to the kernel, ever */
+    struct exchange *parked, **parked_last; /* answered, and not yet sent to their end */
     struct address peer;
 };
 

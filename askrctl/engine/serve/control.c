@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "serve/accesslog.h"
 #include "serve/conn.h"
 #include "serve/secure.h"
 #include "serve/worker.h"
@@ -63,6 +64,10 @@ static void obey(struct worker *worker, const struct control_message *message, i
     }
     if (message->kind == CONTROL_ADOPT && fd_count == 1 && adopt(worker, fds[0]))
         return;
+    if (message->kind == CONTROL_LOG && fd_count == 1) {
+        accesslog_reopen(worker, fds[0]);
+        return;
+    }
     close_all(fds, fd_count);
     if (message->kind == CONTROL_LISTEN)
         listeners_begin(worker);

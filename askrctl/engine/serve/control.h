@@ -19,7 +19,8 @@ enum control_kind {
     CONTROL_RETIRE = 5, /* place, pid: give it nothing more; it exits when it has finished */
     CONTROL_LISTEN = 6, /* take connections from the listeners, if it does not yet */
     CONTROL_ADOPT =
-        7, /* fd: serve this connected socket, as one that came from the machine itself */
+        7,           /* fd: serve this connected socket, as one that came from the machine itself */
+    CONTROL_LOG = 8, /* fd: the access log from now on */
     /* worker → supervisor */
     CONTROL_READY = 16,          /* listening; value = enum askr_io_id */
     CONTROL_APP_KILL = 17,       /* place, pid: kill and replace it; value = enum control_kill */

@@ -94,15 +94,29 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
     return port_put(app->port, &request, tag);
 }
 
+/* For whoever wants to know what the application is at; a query may hold what is nobody's business.
+ */
+static void show_path(struct app *app)
+{
+    struct askr_app_status *status = &app->worker->status->apps[app->place];
+    struct slice path = app->worker->request.path;
+    size_t size = size_min(path.size, sizeof status->path - 1);
+    memcpy(status->path, path.data, size);
+    status->path[size] = '\0';
+}
+
 static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag)
 {
     for (size_t i = 0; i < PORT_SLOTS; i++) {
         struct handed *handed = &app->handed[i];
         if (handed->busy)
             continue;
-        *handed = (struct handed){.exchange = exchange, .tag = tag, .busy = true};
+        *handed = (struct handed){
+            .exchange = exchange, .tag = tag, .busy = true, .put_ns = app->worker->io.now_ns};
         app->handed_count++;
-        app->worker->apps.handed_count++;
+        if (app->worker->apps.handed_count++ == 0)
+            split_held(app->worker);
+        show_path(app);
         exchange->app = app;
         exchange->tag = tag;
         exchange->body.fed = 0;
@@ -144,6 +158,7 @@ static bool hand_over(struct worker *worker, struct exchange *exchange, int64_t 
     if (app == NULL)
         return false;
     exchange_parse(exchange);
+    request_id_put(exchange);
     if (worker->target.kind != STATIC_SCRIPT) { /* a deploy has taken the script away meanwhile */
         int status = worker->target.kind == STATIC_FAILED ? 503 : 404;
         exchange_drop_target(worker);
@@ -165,7 +180,6 @@ void apps_submit(struct worker *worker, struct exchange *exchange)
 {
     struct apps *apps = &worker->apps;
     int64_t now_ns = worker->io.now_ns;
-    exchange->queued_ns = now_ns;
     if (apps->queue == NULL && hand_over(worker, exchange, now_ns))
         return;
     if (worker->boot_error[0] != '\0' && !apps_any_ready(worker)) {
@@ -257,7 +271,7 @@ void apps_retire(struct worker *worker, uint32_t place, int32_t pid)
 int64_t apps_queue_wait(const struct worker *worker, int64_t now_ns)
 {
     const struct exchange *oldest = worker->apps.queue;
-    return oldest != NULL ? now_ns - oldest->queued_ns : 0;
+    return oldest != NULL ? now_ns - oldest->times.received_ns : 0;
 }
 
 static void check_app(struct app *app, int64_t now_ns)
@@ -283,7 +297,7 @@ void apps_tick(struct worker *worker, int64_t now_ns)
         if (apps->app[place].port != NULL)
             check_app(&apps->app[place], now_ns);
     while (apps->queue != NULL &&
-           now_ns - apps->queue->queued_ns > worker->config->queue_timeout_ns) {
+           now_ns - apps->queue->times.received_ns > worker->config->queue_timeout_ns) {
         worker->status->queue_expired++;
         fail_first(worker, "no application was free in time");
     }

@@ -48,6 +48,8 @@ static struct exchange *exchange_new(struct conn *conn, struct exchange **owner)
     body_init(&exchange->body);
     exchange->owner = owner;
     *owner = exchange;
+    exchange->times.began_ns = conn->begun_ns != 0 ? conn->begun_ns : worker->io.now_ns;
+    conn->begun_ns = 0;
     return exchange;
 }
 
@@ -61,7 +63,8 @@ void exchange_drop_held(struct exchange *exchange)
     exchange->held_size = 0;
 }
 
-void exchange_free(struct exchange *exchange)
+/* All it holds but its memory, where what it says of itself stays readable. */
+static inline void exchange_release(struct exchange *exchange)
 {
     struct conn *conn = exchange->conn;
     struct worker *worker = conn->worker;
@@ -72,6 +75,11 @@ void exchange_free(struct exchange *exchange)
     conn->bodies_memory -= body_memory(&exchange->body);
     body_free(&exchange->body);
     exchange_drop_held(exchange);
+}
+
+void exchange_recycle(struct exchange *exchange)
+{
+    struct worker *worker = exchange->conn->worker;
     for (struct overflow *block; (block = exchange->overflow) != NULL;) {
         exchange->overflow = block->next;
         free(block);
@@ -133,6 +141,8 @@ static void begin_for_app(struct exchange *exchange, struct slice head)
     struct conn *conn = exchange->conn;
     const struct http_request *request = &conn->worker->request;
     exchange->for_app = true;
+    if (exchange->request_id.size == 0)
+        request_id_note(exchange);
     if (keep_head(exchange, head) < 0) {
         exchange_fail(exchange, 503, NULL);
         return;
@@ -220,6 +230,10 @@ static void route(struct exchange *exchange, struct slice head)
         respond_to_https(exchange);
         return;
     }
+    if (UNLIKELY(health_is_asked(worker))) {
+        respond_health(exchange);
+        return;
+    }
     resolve(exchange);
     bool is_script = worker->target.kind == STATIC_SCRIPT && worker->config->app_count > 0;
     if (is_script && request->method != HTTP_TRACE) {
@@ -243,6 +257,10 @@ int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head
     exchange->http10 = request->version < 1001;
     exchange->keep_alive = request->keep_alive;
     exchange->bodyless = !request->chunked && request->content_length <= 0;
+    if (conn->worker->log != NULL) {
+        accesslog_note(exchange);
+        request_id_note(exchange);
+    }
     route(exchange, head);
     return 0;
 }
@@ -304,7 +322,8 @@ static void exchange_finish(struct exchange *exchange)
     if (exchange->status >= 100 && exchange->status < 600)
         status->responses[exchange->status / 100]++;
     conn->served = true;
-    exchange_free(exchange);
+    exchange_release(exchange);
+    split_answered(exchange);
     conn_dirty(conn);
 }
 
@@ -314,6 +333,7 @@ void exchange_received(struct exchange *exchange)
         return;
     assert(exchange->state == EXCHANGE_RECEIVING);
     exchange->received = true;
+    exchange->times.received_ns = exchange->conn->worker->io.now_ns;
     if (exchange->for_app) {
         apps_submit(exchange->conn->worker, exchange);
         return;
@@ -333,7 +353,9 @@ void exchange_abandon(struct exchange *exchange)
 {
     if (exchange->state == EXCHANGE_QUEUED || exchange->state == EXCHANGE_HANDED)
         apps_forget(exchange);
-    exchange_free(exchange);
+    split_abandoned(exchange);
+    exchange_release(exchange);
+    exchange_recycle(exchange);
 }
 
 void exchange_fail(struct exchange *exchange, int status, const char *detail)

@@ -11,6 +11,8 @@
 #include "app/port.h"
 #include "app/static.h"
 #include "base/http.h"
+#include "serve/accesslog.h"
+#include "serve/split.h"
 
 enum {
     EXCHANGE_ARENA_SIZE = 2048,  /* a browser's request head and an answer's fields fit */
@@ -60,8 +62,12 @@ struct exchange {
     bool chunked : 1; /* ... or, HTTP/1.1, one in chunks */
     int status;
     int64_t length_left; /* of a sized answer */
-    int64_t queued_ns;
-    struct slice head; /* the request head's bytes, kept to be parsed again */
+    struct split_times times;
+    struct slice request_id;
+    struct accesslog_facts *facts; /* NULL without an access log */
+    int64_t said;                  /* bytes of the answer's body */
+    uint64_t position;             /* parked: of the connection's bytes, where this answer's end */
+    struct slice head;             /* the request head's bytes, kept to be parsed again */
     struct body body;
 
     struct http_field *fields; /* the application's answer */
@@ -89,6 +95,8 @@ void exchange_abandon(struct exchange *);
 /* Answer with an error page of ours, if nothing has gone out yet; else cut the answer off.
  * `detail` may be NULL. */
 void exchange_fail(struct exchange *, int status, const char *detail);
+/* Back to the worker's free list; nothing but its memory is left of it. */
+void exchange_recycle(struct exchange *);
 /* Has the client sent all it announced? If not, an answer leaves the rest unread. */
 static inline bool exchange_complete(const struct exchange *exchange)
 {
@@ -96,7 +104,6 @@ static inline bool exchange_complete(const struct exchange *exchange)
 }
 /* Memory that lives as long as the exchange; NULL when out. */
 void *exchange_allocate(struct exchange *, size_t size);
-void exchange_free(struct exchange *);
 /* Put the head into worker->request again and resolve its path into worker->target. */
 void exchange_parse(struct exchange *);
 
@@ -113,6 +120,13 @@ void answer_flush(struct exchange *);
 void answer_end(struct exchange *, bool failed);
 /* May the application's next bytes be taken? False holds the application back. */
 bool answer_has_room(const struct exchange *);
+
+/* serve/timing.c: Server-Timing, if it is asked for. `fields` has room for one more. */
+void timing_add(struct exchange *);
+
+/* serve/health.c: does worker->request ask for the health path? Its answer. */
+bool health_is_asked(const struct worker *);
+void respond_health(struct exchange *);
 
 /* serve/respond.c: what we say ourselves. */
 void respond_error(struct exchange *, int status, const char *detail);

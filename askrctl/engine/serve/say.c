@@ -3,6 +3,7 @@
  * long as its head said. */
 #include "serve/exchange.h"
 #include "serve/protocol.h"
+#include "serve/worker.h"
 
 int say_head(struct exchange *exchange, const struct answer_head *head)
 {
@@ -13,8 +14,11 @@ int say_head(struct exchange *exchange, const struct answer_head *head)
         return result;
     exchange->status = head->status;
     exchange->head_sent = true;
+    if (exchange->times.first_ns == 0)
+        exchange->times.first_ns = exchange->conn->worker->io.now_ns;
     exchange->length_left = exchange->sized ? head->content_length - (int64_t)held_size : 0;
     assert(exchange->length_left >= 0);
+    exchange->said = exchange->bare ? 0 : (int64_t)held_size;
     return 0;
 }
 
@@ -28,6 +32,7 @@ int say_body(struct exchange *exchange, struct slice bytes)
     }
     if (exchange->bare || bytes.size == 0)
         return 0;
+    exchange->said += (int64_t)bytes.size;
     return exchange->conn->protocol->body(exchange, bytes);
 }
 
@@ -37,6 +42,7 @@ int say_file(struct exchange *exchange, const struct file_range *range)
     if (range->size == 0)
         return 0;
     exchange->length_left -= range->size;
+    exchange->said += range->size;
     return exchange->conn->protocol->file(exchange, range);
 }
 

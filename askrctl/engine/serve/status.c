@@ -6,10 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "serve/accesslog.h"
 #include "serve/worker.h"
 
-enum { STATUS_STRIDE = 4096 }; /* a page each: no false sharing, and room to grow */
-static_assert(sizeof(struct askr_worker_status) <= STATUS_STRIDE, "a status fits its page");
+/* Whole pages of memory for each: no false sharing, and what is not written takes none. */
+enum { STATUS_STRIDE = (sizeof(struct askr_worker_status) + 4095) / 4096 * 4096 };
 
 size_t askr_status_stride(void)
 {
@@ -52,6 +53,8 @@ void status_beat(struct worker *worker, int64_t now_ns)
     status->queue_depth = worker->apps.queue_depth;
     status->queue_wait_ns = apps_queue_wait(worker, now_ns);
     status->inflight = worker->apps.handed_count;
+    split_beat(worker);
+    accesslog_beat(worker);
     __atomic_store_n(&status->heartbeat_ns, now_ns, __ATOMIC_RELEASE);
 }
 

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "serve/accesslog.h"
 #include "serve/conn.h"
 #include "serve/exchange.h"
 #include "serve/output.h"
@@ -104,13 +105,18 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
     result = open_io(worker, error);
     if (result < 0)
         goto out_files;
-    result = secure_open(worker, error);
+    result = trust_open(worker, error);
+    if (result == 0 && config->log_template != NULL && config->log_fd >= 0)
+        result = accesslog_open(worker, config->log_fd, error);
+    if (result == 0)
+        result = secure_open(worker, error);
     if (result < 0)
         goto out_io;
     apps_init(worker);
     return 0;
 
 out_io:
+    accesslog_close(worker);
     io_fini(&worker->io);
 out_files:
     static_close(worker->files);
@@ -179,6 +185,7 @@ static bool is_done(const struct worker *worker)
 static void run(struct worker *worker)
 {
     worker->status->state = ASKR_WORKER_READY;
+    split_open(worker);
     status_beat(worker, worker->io.now_ns);
     control_send(worker, CONTROL_READY, 0, getpid(), worker->config->backend);
     while (!is_done(worker)) {
@@ -232,6 +239,7 @@ void worker_close(struct worker *worker)
     static_close(worker->files);
     secure_close(worker);
     free_lists(worker);
+    accesslog_close(worker);
     status_close(worker);
 }
 

@@ -17,6 +17,8 @@
 #include "serve/apps.h"
 #include "serve/chain.h"
 #include "serve/control.h"
+#include "serve/request_id.h"
+#include "serve/split.h"
 
 enum {
     HTTP_DATE_SIZE = 29,      /* "Sun, 06 Nov 1994 08:49:37 GMT" */
@@ -54,6 +56,9 @@ struct worker {
     struct h1_limits limits;
     struct apps apps;
     struct own_addresses own_addresses;
+    struct split_worker split;
+    struct trust trust;
+    struct accesslog *log; /* NULL: none */
 
     struct listener listeners[ASKR_LISTENERS_MAX];
     uint32_t listener_count;

@@ -17,7 +17,27 @@ typedef struct askr_error {
 enum askr_limits {
     ASKR_LISTENERS_MAX = 16,
     ASKR_WORKERS_MAX = 256,
-    ASKR_APPS_MAX = 64 /* application processes of one worker */
+    ASKR_APPS_MAX = 64, /* application processes of one worker */
+    ASKR_BUCKETS = 514  /* of a histogram: base/histogram.h */
+};
+
+/* Where the time of answered requests went. Each is measured by itself, none is the rest of others;
+ * docs/observability.md says from where to where. */
+struct askr_split {
+    uint64_t requests;
+    uint64_t read_ns, queue_ns, app_wall_ns, app_cpu_ns, write_ns, client_ns;
+    uint64_t after_wall_ns, after_cpu_ns;      /* the application, between its answer and its end */
+    uint64_t io_cpu_user_ns, io_cpu_system_ns; /* the worker's own thread, since it serves */
+    uint64_t io_cpu_serving_ns;                /* of it: in heartbeats that answered something */
+    uint64_t app_held_ns; /* time in which at least one request was with an application */
+};
+
+enum askr_histogram {
+    ASKR_HISTOGRAM_APP = 0,  /* first byte in to last byte out, answered by an application */
+    ASKR_HISTOGRAM_SELF = 1, /* the same, answered by the worker: files, redirects, errors */
+    ASKR_HISTOGRAM_QUEUE = 2,
+    ASKR_HISTOGRAM_APP_WALL = 3,
+    ASKR_HISTOGRAMS = 4
 };
 
 /* One application process as its worker sees it. */
@@ -27,6 +47,7 @@ struct askr_app_status {
     uint64_t requests; /* finished */
     uint64_t restarts; /* of this place, this worker's life */
     int64_t since_ns;  /* CLOCK_MONOTONIC of the running request's start; 0 when idle */
+    char path[64];     /* of the request that was handed over last, cut at 63 bytes */
 };
 
 enum askr_app_state {
@@ -43,6 +64,8 @@ enum askr_listener_flags {
     ASKR_LISTENER_TLS = 1,
     ASKR_LISTENER_REDIRECT = 2 /* every request is sent to the same URL by https */
 };
+
+enum askr_server_timing { ASKR_TIMING_OFF = 0, ASKR_TIMING_ON = 1, ASKR_TIMING_TRUSTED = 2 };
 
 enum askr_worker_state {
     ASKR_WORKER_NONE = 0,
@@ -76,9 +99,14 @@ struct askr_worker_status {
     uint64_t tls_resumed;    /* of those: with a ticket */
     uint64_t tls_failed;     /* handshakes that ended in an alert */
     int64_t queue_wait_ns;   /* how long the oldest request in the queue has been waiting; 0 */
+    uint64_t log_lines;      /* of the access log, that the file took or will take */
+    uint64_t log_dropped;    /* ... that were lost: the file was too slow, or full */
+    uint64_t abandoned;      /* requests whose client left before they were answered */
     char boot_error[512];    /* last reason an application could not boot, or "" */
     uint32_t app_count;
     struct askr_app_status apps[64];
+    struct askr_split split;
+    uint64_t histograms[4][514]; /* enum askr_histogram, base/histogram.h */
 };
 
 /* Where a symlink beneath the document root may lead. */
@@ -125,6 +153,12 @@ struct askr_worker_config {
     int64_t queue_timeout_ns, request_timeout_ns, kill_grace_ns, drain_timeout_ns;
     uint32_t body_rate_min; /* bytes per second a body must keep up with after body_timeout */
     int64_t spin_ns;
+    int log_fd;                  /* the access log, or -1; taken over */
+    const char *log_template;    /* docs/observability.md */
+    int log_json;                /* escape values for JSON */
+    const char *trusted_proxies; /* networks, separated by spaces */
+    int server_timing;           /* enum askr_server_timing */
+    const char *health_path;     /* answered without an application; NULL or "": none */
 };
 
 const char *askr_version(void);
@@ -146,3 +180,5 @@ int askr_worker_run(const struct askr_worker_config *config, askr_error *error);
 
 size_t askr_status_stride(void); /* bytes from one worker's page to the next */
 size_t askr_port_size(void);     /* bytes of a port's memfd */
+/* Where a bucket of a histogram begins, in nanoseconds; < ASKR_BUCKETS. */
+int64_t askr_bucket_start_ns(uint32_t index);

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""What the admin listener answers. Routes are data, so that the OpenAPI description cannot differ.
+
+Answers that are made from the whole status memory are kept for a moment: whoever asks a hundred
+times a second gets the same one, and the workers get their cores.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any, Protocol
+
+from askrctl import __version__
+from askrctl.config import Config
+from askrctl.server.admin import Request, Response
+from askrctl.server.ledger import Sums
+from askrctl.server.metrics import CONTENT_TYPE, Memory, as_json, exposition, pids_of
+from askrctl.server.report import Report
+
+KEPT_S = 0.2
+SECRETS = (("admin", "token"),)  # never shown
+_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Server(Protocol):
+    """The supervisor, as far as it is asked and told things here."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def started_once(self) -> bool: ...
+    def report(self) -> Report: ...
+    def sums(self) -> Sums: ...
+    def not_ready(self) -> str: ...
+    def request_reload(self) -> int: ...
+    def drain_worker(self, index: int) -> bool: ...
+    def recycle_worker(self, index: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    path: str  # {worker} stands for a number
+    summary: str
+    open: bool  # to everybody
+    statuses: tuple[int, ...]
+
+
+ROUTES = (
+    Route("GET", "/", "The dashboard; it asks for the token itself.", True, (200,)),
+    Route("GET", "/healthz/live", "The supervisor answers.", True, (200,)),
+    Route("GET", "/healthz/startup", "A generation has become ready.", True, (200, 503)),
+    Route("GET", "/healthz/ready", "Requests can be served now.", True, (200, 503)),
+    Route("GET", "/metrics", "Prometheus exposition.", False, (200,)),
+    Route("GET", "/api/status", "What `askrctl status --json` says.", False, (200,)),
+    Route("GET", "/api/metrics", "Counters, time split, quantiles, memory.", False, (200,)),
+    Route("GET", "/api/config", "The configuration that counts, without secrets.", False, (200,)),
+    Route("GET", "/api/openapi.json", "This description.", False, (200,)),
+    Route("POST", "/api/reload", "Start a new generation.", False, (202,)),
+    Route(
+        "POST",
+        "/api/workers/{worker}/drain",
+        "Let a worker finish what it has; another takes its place.",
+        False,
+        (202, 404, 409),
+    ),
+    Route(
+        "POST",
+        "/api/workers/{worker}/recycle",
+        "Replace a worker's application processes, one after the other.",
+        False,
+        (202, 404, 409),
+    ),
+)
+
+
+def openapi() -> dict[str, Any]:
+    """OpenAPI 3.1."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        operation: dict[str, Any] = {
+            "summary": route.summary,
+            "responses": {
+                str(status): {"description": _DESCRIPTIONS[status]}
+                for status in (*route.statuses, *(() if route.open else (401,)))
+            },
+            "security": [] if route.open else [{"token": []}],
+        }
+        if "{worker}" in route.path:
+            operation["parameters"] = [
+                {
+                    "name": "worker",
+                    "in": "path",
+                    "required": True,
+                    "schema": {"type": "integer", "minimum": 0},
+                }
+            ]
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "askrctl admin", "version": __version__},
+        "paths": paths,
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+_DESCRIPTIONS = {
+    200: "fine",
+    202: "it has begun",
+    401: "the token is missing or wrong",
+    404: "there is no such worker",
+    409: "not now",
+    503: "not now; the body says why",
+}
+
+
+def config_without_secrets(config: Config) -> dict[str, Any]:
+    """Everything that can be configured, as it counts."""
+    shown = asdict(config)
+    for section, key in SECRETS:
+        if shown[section][key]:
+            shown[section][key] = "***"
+    return shown
+
+
+class AdminApi:
+    """Called in the supervisor's loop."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._memory = Memory()
+        self._kept: dict[str, tuple[float, Response]] = {}
+
+    def __call__(self, request: Request) -> Response:
+        routes = [found for route in ROUTES if (found := _match(route, request.path)) is not None]
+        if not routes:
+            # Whoever may not ask learns nothing, not even what there is.
+            if not request.allowed:
+                return _unauthorized()
+            return Response.error(404, "there is nothing here: see /api/openapi.json")
+        method = "GET" if request.method == "HEAD" else request.method
+        chosen = next((item for item in routes if item[0].method == method), None)
+        if not request.allowed and not routes[0][0].open:
+            return _unauthorized()
+        if chosen is None:
+            allowed = ", ".join(sorted({item[0].method for item in routes}))
+            return Response.error(405, f"it can be {allowed}", ("Allow", allowed))
+        return self._run(*chosen)
+
+    def _run(self, route: Route, worker: int) -> Response:
+        if route.method == "POST":
+            return self._act(route.path, worker)
+        if route.path in ("/metrics", "/api/metrics", "/api/status"):
+            return self._recent(route.path)
+        made: dict[str, Callable[[], Response]] = {
+            "/": _dashboard,
+            "/healthz/live": lambda: Response.of({"status": "ok"}),
+            "/healthz/startup": lambda: _health(
+                "" if self._server.started_once else "no generation has been ready yet"
+            ),
+            "/healthz/ready": lambda: _health(self._server.not_ready()),
+            "/api/config": lambda: Response.of(config_without_secrets(self._server.config)),
+            "/api/openapi.json": lambda: Response.of(openapi()),
+        }
+        return made[route.path]()
+
+    def _recent(self, path: str) -> Response:
+        made_at, response = self._kept.get(path, (0.0, Response()))
+        now = time.monotonic()
+        if now - made_at > KEPT_S:
+            response = self._make(path)
+            self._kept[path] = (now, response)
+        return response
+
+    def _make(self, path: str) -> Response:
+        report = self._server.report()
+        if path == "/api/status":
+            return Response.of(report.as_dict())
+        sums = self._server.sums()
+        memory = self._memory.of(pid for _, _, pid in pids_of(report))
+        if path == "/api/metrics":
+            return Response.of(as_json(report, sums, memory))
+        return Response(body=exposition(report, sums, memory), content_type=CONTENT_TYPE)
+
+    def _act(self, path: str, worker: int) -> Response:
+        if path == "/api/reload":
+            generation = self._server.request_reload()
+            return Response.of({"ok": True, "generation": generation}, 202)
+        if worker >= len(self._server.report().workers):
+            return Response.error(404, f"there is no worker {worker}")
+        act = self._server.drain_worker
+        if path.endswith("/recycle"):
+            act = self._server.recycle_worker
+        if not act(worker):
+            return Response.error(409, f"worker {worker} is not serving now")
+        return Response.of({"ok": True, "worker": worker}, 202)
+
+
+def _match(route: Route, path: str) -> tuple[Route, int] | None:
+    """The route, and the worker that the path names."""
+    before, mark, after = route.path.partition("{worker}")
+    if not mark:
+        return (route, -1) if path == route.path else None
+    number = path[len(before) : len(path) - len(after)]
+    if not (path.startswith(before) and path.endswith(after) and number.isascii()):
+        return None
+    return (route, int(number)) if number.isdigit() and len(number) < 6 else None
+
+
+def _unauthorized() -> Response:
+    return Response.error(401, "the token is missing or wrong", ("WWW-Authenticate", "Bearer"))
+
+
+def _health(reason: str) -> Response:
+    if reason:
+        return Response.of({"status": "not ready", "reason": reason}, 503)
+    return Response.of({"status": "ok"})
+
+
+def _dashboard() -> Response:
+    page = files("askrctl.server").joinpath("dashboard.html").read_bytes()
+    fields = (("Content-Security-Policy", _POLICY), ("Referrer-Policy", "no-referrer"))
+    return Response(body=page, content_type="text/html; charset=utf-8", fields=fields)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Counters over the whole life of a server: workers come and go, their numbers must not go back.
+
+A worker's page is its own and begins at zero; when it has exited, what it counted is kept here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from askrctl import engine
+
+COUNTERS = (
+    "accepted",
+    "requests",
+    "bytes_in",
+    "bytes_out",
+    "errors",
+    "timeouts",
+    "queue_full",
+    "queue_expired",
+    "app_deaths",
+    "abandoned",
+    "log_lines",
+    "log_dropped",
+    "tls_handshakes",
+    "tls_resumed",
+    "tls_failed",
+)
+
+
+@dataclass(slots=True)
+class Sums:
+    """Whatever only grows, summed over workers."""
+
+    counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    responses: dict[str, int] = field(default_factory=dict)
+    split: dict[str, int] = field(default_factory=lambda: dict.fromkeys(engine.SPLIT_FIELDS, 0))
+    histograms: dict[str, list[int]] = field(
+        default_factory=lambda: {
+            name: [0] * len(engine.BUCKET_STARTS_NS) for name in engine.HISTOGRAMS
+        }
+    )
+
+    def add(self, page: engine.WorkerStatus, histograms: Mapping[str, list[int]]) -> None:
+        for name in COUNTERS:
+            self.counters[name] += getattr(page, name)
+        for name, value in page.responses.items():
+            self.responses[name] = self.responses.get(name, 0) + value
+        for name, value in page.split.items():
+            self.split[name] += value
+        for name, counts in histograms.items():
+            self.histograms[name] = [
+                a + b for a, b in zip(self.histograms[name], counts, strict=True)
+            ]
+
+    def copy(self) -> "Sums":
+        return Sums(
+            dict(self.counters), dict(self.responses), dict(self.split), dict(self.histograms)
+        )
+
+
+class Ledger:
+    """`memory` is the status memory; a worker is a pair of its slot and its pid."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory = memory
+        self._gone = Sums()
+
+    def _add(self, sums: Sums, slot: int, pid: int) -> None:
+        page = engine.read_status(self._memory, slot)
+        if page.pid == pid:  # else it has not begun yet, and this is its predecessor's
+            sums.add(page, engine.read_histograms(self._memory, slot))
+
+    def retire(self, slot: int, pid: int) -> None:
+        """It has exited: its page is final."""
+        self._add(self._gone, slot, pid)
+
+    def sums(self, alive: Iterable[tuple[int, int]]) -> Sums:
+        """Of all workers there ever were, `alive` being those there are."""
+        sums = self._gone.copy()
+        for slot, pid in alive:
+            self._add(sums, slot, pid)
+        return sums

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""Metrics: the Prometheus exposition and the JSON of the admin API, from the status memory.
+
+Names and units follow the conventions of Prometheus: base units, `_total` for what only grows.
+prometheus-client is loaded with the first scrape, because a server that nobody asks needs none.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from askrctl import engine
+from askrctl.server.ledger import Sums
+from askrctl.server.report import Report
+from askrctl.server.split import as_seconds, io_ceiling_pct
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+MEMORY_AGE_MAX_S = 5.0  # reading it asks the kernel to walk page tables
+_NS = 1e9
+# Bucket bounds of the exposition: powers of two of 512 ns, from 16 µs to 69 s. Each is where a
+# bucket of the engine begins, so that the counts below it are exact.
+_BOUNDS_NS = tuple(512 << shift for shift in range(5, 28))
+_HISTOGRAMS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("app", "askr_request_duration", {"answered_by": "application"}),
+    ("self", "askr_request_duration", {"answered_by": "server"}),
+    ("queue", "askr_queue_duration", {}),
+    ("app_wall", "askr_application_duration", {}),
+)
+_HELP = {
+    "askr_request_duration": "First byte in to last byte out.",
+    "askr_queue_duration": "Complete request to an application taking it.",
+    "askr_application_duration": "Taken to answered, by the application's clock.",
+}
+_COUNTERS = (
+    ("askr_connections_accepted", "Connections accepted.", "accepted"),
+    ("askr_requests", "Requests answered.", "requests"),
+    ("askr_received_bytes", "Bytes received.", "bytes_in"),
+    ("askr_sent_bytes", "Bytes handed to the kernel.", "bytes_out"),
+    ("askr_protocol_errors", "Connections ended by an error of the peer's.", "errors"),
+    ("askr_timeouts", "Requests and connections ended by a time-out.", "timeouts"),
+    ("askr_requests_abandoned", "Requests whose client left before the answer.", "abandoned"),
+    ("askr_application_deaths", "Application processes that ended.", "app_deaths"),
+    ("askr_access_log_lines", "Lines of the access log.", "log_lines"),
+    ("askr_access_log_dropped", "Lines that the file did not take.", "log_dropped"),
+    ("askr_tls_handshakes", "TLS handshakes completed.", "tls_handshakes"),
+    ("askr_tls_resumed", "TLS handshakes that resumed a session.", "tls_resumed"),
+    ("askr_tls_failed", "TLS handshakes that ended in an alert.", "tls_failed"),
+)
+
+
+def quantile_s(counts: Sequence[int], share: float) -> float | None:
+    """The middle of the bucket in which the quantile lies: at most 3.2 % off. None without any."""
+    starts = engine.BUCKET_STARTS_NS
+    wanted, seen = share * sum(counts), 0
+    for index, count in enumerate(counts):
+        seen += count
+        if count and seen >= wanted:
+            end = starts[index + 1] if index + 1 < len(starts) else starts[index]
+            return (starts[index] + end) / 2 / _NS
+    return None
+
+
+def sum_s(counts: Sequence[int]) -> float:
+    """The sum of the durations, each taken for the middle of its bucket."""
+    starts = engine.BUCKET_STARTS_NS
+    ends = (*starts[1:], starts[-1])
+    return sum(n * (a + b) / 2 for n, a, b in zip(counts, starts, ends, strict=True) if n) / _NS
+
+
+class Memory:
+    """Resident and proportional memory of processes, read again when it is too old."""
+
+    def __init__(self) -> None:
+        self._read_at = 0.0
+        self._known: dict[int, tuple[int, int]] = {}
+
+    def of(self, pids: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """(RSS, PSS) in bytes, by pid."""
+        if time.monotonic() - self._read_at > MEMORY_AGE_MAX_S:
+            self._read_at = time.monotonic()
+            self._known = {pid: _read_memory(pid) for pid in pids if pid > 0}
+        return self._known
+
+
+def _read_memory(pid: int) -> tuple[int, int]:
+    rss = pss = 0
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Rss:"):
+                rss = int(line.split()[1]) * 1024
+            elif line.startswith("Pss:"):
+                pss = int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        return 0, 0
+    return rss, pss
+
+
+def pids_of(report: Report) -> Iterator[tuple[str, int, int]]:
+    """(role, worker, pid) of every process of the server."""
+    yield "supervisor", -1, report.pid
+    for worker in report.workers:
+        yield "worker", worker.index, worker.pid
+        for app in worker.apps:
+            if app.pid and app.state != "dead":
+                yield "application", worker.index, app.pid
+
+
+def as_json(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]) -> dict[str, Any]:
+    """What the dashboard draws; histograms are pairs of a bucket's start in seconds and a count."""
+    return {
+        "schema": "askr.metrics/1",
+        "time_s": round(time.time(), 3),
+        "uptime_s": report.uptime_s,
+        "counters": sums.counters,
+        "responses": sums.responses,
+        "split": as_seconds(sums.split),
+        "quantiles_s": {
+            name: {f"p{share * 100:g}": quantile_s(counts, share) for share in QUANTILES}
+            for name, counts in sums.histograms.items()
+        },
+        "histograms": {
+            name: [
+                [start / _NS, count]
+                for start, count in zip(engine.BUCKET_STARTS_NS, counts, strict=True)
+                if count
+            ]
+            for name, counts in sums.histograms.items()
+        },
+        "now": report.totals,
+        "memory_bytes": {
+            "rss": sum(rss for rss, _ in memory.values()),
+            "pss": sum(pss for _, pss in memory.values()),
+        },
+    }
+
+
+# --- the exposition -------------------------------------------------------------------------------
+
+
+def _gauges(report: Report) -> Iterator["Metric"]:
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+
+    backend = report.io_backend
+    info = Gauge(
+        "askr_io_backend_info",
+        "The I/O backend: wanted, running, and why.",
+        labels=["requested", "active", "reason"],
+    )
+    info.add_metric([backend["requested"], backend["active"], backend["reason"]], 1)
+    yield info
+    build = Gauge("askr_build_info", "Version.", labels=["version"])
+    build.add_metric([report.version], 1)
+    yield build
+    yield Gauge("askr_uptime_seconds", "Since the start.", value=report.uptime_s)
+    yield Gauge("askr_generation", "Of the workers; grows by reloads.", value=report.generation)
+    yield Gauge("askr_draining_generations", "Older ones.", value=report.draining_generations)
+
+
+def _per_worker(report: Report) -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily as Counter
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+
+    connections = Gauge("askr_connections", "Open now.", labels=["worker"])
+    queue = Gauge("askr_queue_depth", "Requests that wait for an application.", labels=["worker"])
+    held = Gauge("askr_requests_in_application", "Requests handed over.", labels=["worker"])
+    ready = Gauge("askr_worker_ready", "1: it serves.", labels=["worker"])
+    states = Gauge("askr_application_processes", "By state.", labels=["worker", "state"])
+    restarts = Counter("askr_application_restarts", "Of a worker's places.", labels=["worker"])
+    cpu = Counter(
+        "askr_worker_io_cpu_seconds", "CPU time of a worker's I/O.", labels=["worker", "mode"]
+    )
+    for worker in report.workers:
+        label = str(worker.index)
+        connections.add_metric([label], worker.connections)
+        queue.add_metric([label], worker.queue_depth)
+        held.add_metric([label], worker.inflight)
+        ready.add_metric([label], worker.state == "ready")
+        restarts.add_metric([label], sum(app.restarts for app in worker.apps))
+        for mode in ("user", "system"):
+            cpu.add_metric([label, mode], worker.split[f"io_cpu_{mode}_s"])
+        for state in engine.APP_STATES.values():
+            count = sum(app.state == state for app in worker.apps)
+            states.add_metric([label, state], count)
+    yield from (connections, queue, held, ready, states, restarts, cpu)
+
+
+def _counters(sums: Sums) -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily as Counter
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+
+    for name, text, key in _COUNTERS:
+        yield Counter(name, text, value=sums.counters[key])
+    responses = Counter("askr_responses", "By class of status.", labels=["class"])
+    for name, count in sorted(sums.responses.items()):
+        responses.add_metric([name], count)
+    yield responses
+    refused = Counter("askr_requests_refused", "503, by reason.", labels=["reason"])
+    for reason in ("queue_full", "queue_expired"):
+        refused.add_metric([reason], sums.counters[reason])
+    yield refused
+    parts = Counter("askr_request_time_seconds", "Where time of requests went.", labels=["part"])
+    io = Counter("askr_io_cpu_seconds", "CPU time of the I/O.", labels=["mode"])
+    for name, seconds in as_seconds(sums.split).items():
+        if name in ("io_cpu_user_s", "io_cpu_system_s"):
+            io.add_metric([name.removeprefix("io_cpu_").removesuffix("_s")], seconds)
+        elif name.endswith("_s") and name not in ("io_cpu_serving_s", "app_held_s"):
+            parts.add_metric([name.removesuffix("_s")], seconds)
+    yield parts
+    yield io
+    yield Gauge(
+        "askr_io_ceiling_ratio",
+        "The most that requests could gain if I/O cost nothing.",
+        value=io_ceiling_pct(sums.split) / 100,
+    )
+
+
+def _histograms(sums: Sums) -> Iterator["Metric"]:
+    from prometheus_client.core import HistogramMetricFamily
+
+    families: dict[str, HistogramMetricFamily] = {}
+    for key, name, labels in _HISTOGRAMS:
+        if name not in families:
+            text = f"{_HELP[name]} The sum is of bucket middles, at most 3.2 % off."
+            families[name] = HistogramMetricFamily(f"{name}_seconds", text, labels=list(labels))
+        counts = sums.histograms[key]
+        buckets = [
+            (repr(bound / _NS), sum(counts[: engine.BUCKET_STARTS_NS.index(bound)]))
+            for bound in _BOUNDS_NS
+        ]
+        families[name].add_metric(
+            list(labels.values()), [*buckets, ("+Inf", sum(counts))], sum_s(counts)
+        )
+    yield from families.values()
+
+
+def _memory(report: Report, memory: Mapping[int, tuple[int, int]]) -> Iterator["Metric"]:
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+
+    rss = Gauge("askr_resident_memory_bytes", "RSS by role.", labels=["role"])
+    pss = Gauge("askr_proportional_memory_bytes", "PSS by role.", labels=["role"])
+    total: dict[str, list[int]] = {}
+    for role, _, pid in pids_of(report):
+        sizes = total.setdefault(role, [0, 0])
+        sizes[0] += memory.get(pid, (0, 0))[0]
+        sizes[1] += memory.get(pid, (0, 0))[1]
+    for role, sizes in total.items():
+        rss.add_metric([role], sizes[0])
+        pss.add_metric([role], sizes[1])
+    yield rss
+    yield pss
+
+
+class _Collector:
+    def __init__(self, metrics: list["Metric"]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable["Metric"]:
+        return self._metrics
+
+
+def exposition(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]) -> bytes:
+    """Text that Prometheus reads."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    registry.register(
+        _Collector(
+            [
+                *_gauges(report),
+                *_per_worker(report),
+                *_counters(sums),
+                *_histograms(sums),
+                *_memory(report, memory),
+            ]
+        )
+    )
+    return generate_latest(registry)

@@ -1,0 +1,3 @@
+<?php
+// SPDX-License-Identifier: MIT
+require __DIR__ . '/cost.php';

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""The access log: its formats, request ids, rotation, and that a full or hung file hurts nobody."""
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from system.client import build
+from system.conftest import Serve, copy_app
+from system.harness import Server, wait_until
+
+from askrctl.server.logs import Journal
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/hello.txt").write_text("hello")
+    return tmp_path / "files"
+
+
+def logged(path: Path, count: int) -> list[str]:
+    """The file's lines, once there are that many."""
+
+    def enough() -> list[str]:
+        lines = path.read_text().splitlines() if path.exists() else []
+        return lines if len(lines) >= count else []
+
+    lines: list[str] = wait_until(f"{count} lines are in the file", enough)
+    assert len(lines) == count
+    return lines
+
+
+def config(path: Path | str, form: str = "combined", **server: Any) -> dict[str, dict[str, Any]]:
+    return {"log": {"access": str(path), "access_format": form}, "server": server}
+
+
+def test_combined_is_what_every_tool_reads(serve: Serve, folder: Path, tmp_path: Path) -> None:
+    server = serve(folder, config=config(tmp_path / "access.log"))
+    fields = [("User-Agent", 'a "b" \\'), ("Referer", "http://x/")]
+    server.ask("GET", "/hello.txt?a=1", fields)
+    server.get("/nothing")
+    first, second = logged(tmp_path / "access.log", 2)
+    assert re.fullmatch(
+        r"127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\] "
+        r'"GET /hello\.txt\?a=1 HTTP/1\.1" 200 5 "http://x/" "a \\x22b\\x22 \\x5C"',
+        first,
+    )
+    assert re.search(r'"GET /nothing HTTP/1\.1" 404 [1-9]\d* "-" "-"$', second)
+
+
+def test_json_says_where_the_time_went(serve: Serve, tmp_path: Path) -> None:
+    app = copy_app("cost", tmp_path)
+    server = serve(app, config=config(tmp_path / "access.log", "json"))
+    answer = server.ask("GET", '/?sleep_ms=80&x=%22"', [("User-Agent", "caf\xe9")])
+    assert answer.status == 200
+    [line] = logged(tmp_path / "access.log", 1)
+    entry = json.loads(line)
+    assert entry["status"] == 200
+    assert entry["bytes"] == len(answer.body)
+    assert entry["user_agent"] == "caf\xe9"
+    assert entry["outcome"] == "done"
+    assert 0.08 <= entry["app_wall_s"] <= entry["total_s"]
+    assert entry["app_cpu_s"] < entry["app_wall_s"]
+    assert re.fullmatch(r"[0-9a-f]{32}", entry["request_id"])
+
+
+def test_a_template_of_ones_own(serve: Serve, folder: Path, tmp_path: Path) -> None:
+    server = serve(folder, config=config(tmp_path / "access.log", "$status|$method|$target|$host"))
+    server.ask("GET", "/hello.txt", [("Host", "shop.test")])
+    assert logged(tmp_path / "access.log", 1) == ["200|GET|/hello.txt|shop.test"]
+
+
+def test_an_unknown_variable_is_refused_by_name(folder: Path, tmp_path: Path, serve: Serve) -> None:
+    server = serve(folder, config=config(tmp_path / "a.log", "$status $nonsense"), wait=False)
+    assert server.wait_end() == 2
+    assert "log.access_format" in server.log
+    assert "$request_id" in server.log
+
+
+def test_what_cannot_be_read_is_logged_as_well(serve: Serve, folder: Path, tmp_path: Path) -> None:
+    server = serve(folder, config=config(tmp_path / "access.log"))
+    with server.connect() as connection:
+        connection.send(b"nonsense\r\n\r\n")
+        assert connection.receive().status == 400
+    [line] = logged(tmp_path / "access.log", 1)
+    assert '"-" 400 ' in line
+
+
+def test_a_client_that_leaves_is_499(serve: Serve, tmp_path: Path) -> None:
+    app = copy_app("cost", tmp_path)
+    server = serve(app, config=config(tmp_path / "access.log", "json"))
+    server.wait_applications(4)
+    with server.connect() as connection:
+        connection.send(build("GET", "/?sleep_ms=1500"))
+        wait_until("it is served", lambda: server.status()["workers"][0]["inflight"])
+    [line] = logged(tmp_path / "access.log", 1)
+    entry = json.loads(line)
+    assert (entry["status"], entry["outcome"]) == (499, "left")
+
+
+# --- request ids ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trusted", "given", "kept"),
+    [
+        (["127.0.0.0/8"], "from-the-proxy.1", True),
+        (["10.0.0.0/8", "unix"], "from-the-proxy.1", False),
+        ([], "from-the-proxy.1", False),
+        (["127.0.0.1"], "breaks out of\tthe line", False),
+        (["127.0.0.1"], "x" * 129, False),
+    ],
+)
+def test_an_id_is_taken_from_a_trusted_proxy_only(
+    serve: Serve, tmp_path: Path, trusted: list[str], given: str, kept: bool
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/index.php").write_text("<?php echo $_SERVER['HTTP_X_REQUEST_ID'];")
+    server = serve(
+        tmp_path / "app",
+        config=config(
+            tmp_path / "access.log",
+            "$request_id",
+            **({"trusted_proxies": trusted} if trusted else {}),
+        ),
+    )
+    answer = server.ask("GET", "/", [("X-Request-Id", given)])
+    [line] = logged(tmp_path / "access.log", 1)
+    assert (line == given) is kept
+    assert kept or re.fullmatch(r"[0-9a-f]{32}", line)
+    assert answer.body.decode() == line, "the application has the same"
+
+
+def test_an_error_of_php_can_be_found_by_its_id(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/index.php").write_text("<?php error_log('it went wrong'); echo 'x';")
+    server = serve(tmp_path / "app", config=config(tmp_path / "access.log", "$request_id"))
+    server.get("/")
+    [ident] = logged(tmp_path / "access.log", 1)
+    server.wait_log(f"[{ident}] it went wrong")
+
+
+# --- Server-Timing --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "trusted", "shown"),
+    [
+        ("off", "127.0.0.1", False),
+        ("on", "10.0.0.0/8", True),
+        ("trusted", "127.0.0.1", True),
+        ("trusted", "10.0.0.0/8", False),
+    ],
+)
+def test_server_timing_is_for_those_it_is_meant_for(
+    serve: Serve, tmp_path: Path, mode: str, trusted: str, shown: bool
+) -> None:
+    app = copy_app("cost", tmp_path)
+    server = serve(
+        app, config={"log": {"server_timing": mode}, "server": {"trusted_proxies": [trusted]}}
+    )
+    value = server.get("/?sleep_ms=30").get("Server-Timing")
+    assert (value is not None) is shown
+    if value is not None:
+        parts = dict(re.findall(r"(\w+);dur=([\d.]+)", value))
+        assert set(parts) == {"read", "queue", "app", "cpu"}
+        assert float(parts["app"]) >= 30.0
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_sigusr1_opens_the_file_again(serve: Serve, folder: Path, tmp_path: Path) -> None:
+    server = serve(folder, "--workers", "2", config=config(tmp_path / "access.log", "$target"))
+    server.get("/one")
+    logged(tmp_path / "access.log", 1)
+    (tmp_path / "access.log").rename(tmp_path / "access.log.1")
+    server.signal(signal.SIGUSR1)
+    server.wait_log("event=log_reopened")
+    wait_until("the new file is there", (tmp_path / "access.log").exists)
+
+    def lands() -> bool:
+        server.get("/two")
+        return "/two" in (tmp_path / "access.log").read_text()
+
+    wait_until("lines go to the new file", lands)
+    assert "/one" in (tmp_path / "access.log.1").read_text()
+
+
+def dropped(server: Server) -> int:
+    return sum(worker["log_dropped"] for worker in server.status()["workers"])
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(serve: Serve, folder: Path) -> None:
+    server = serve(folder, config=config("/dev/full"))
+    with server.connect() as connection:
+        for _ in range(200):
+            assert connection.ask("GET", "/hello.txt").status == 200
+    wait_until("the losses are counted", lambda: dropped(server) == 200)
+
+
+def test_a_file_that_hangs_costs_lines_and_nothing_else(
+    serve: Serve, folder: Path, tmp_path: Path
+) -> None:
+    """A pipe that nobody reads: 64 KiB of it and the ring fill, then lines are dropped."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    server = serve(folder, config=config(pipe, "$target " + "x" * 2000))
+    longest = 0.0
+    try:
+        with server.connect() as connection:
+            for _ in range(600):
+                asked = time.monotonic()
+                assert connection.ask("GET", "/hello.txt").status == 200
+                longest = max(longest, time.monotonic() - asked)
+        wait_until("the losses are counted", lambda: dropped(server) > 0)
+        assert longest < 1.0
+    finally:
+        os.close(reader)
+
+
+def test_journald_gets_fields_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+        end.bind(str(path))
+        record = logging.LogRecord(
+            "askrctl", logging.WARNING, "", 0, 'event=x worker=3 detail="two words"', None, None
+        )
+        Journal(str(path)).emit(record)
+        lines = end.recv(4096).decode().splitlines()
+    assert "PRIORITY=4" in lines
+    assert "ASKR_EVENT=x" in lines
+    assert "ASKR_DETAIL=two words" in lines
+
+
+@pytest.mark.parametrize("form", ["text", "logfmt", "json"])
+def test_the_servers_own_log_has_the_form_that_is_asked_for(
+    serve: Serve, folder: Path, form: str
+) -> None:
+    server = serve(folder, config={"log": {"format": form}})
+    server.wait_log("worker_ready")
+    line = next(line for line in server.log.splitlines() if "worker_ready" in line)
+    if form == "json":
+        entry = json.loads(line)
+        assert (entry["level"], entry["event"], entry["worker"]) == ("info", "worker_ready", "0")
+    else:
+        assert " level=info event=worker_ready worker=0 pid=" in line
+        assert line.startswith("time=") is (form == "logfmt")

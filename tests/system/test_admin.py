@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""The admin listener: who may ask, what it says and does; and that it never hurts serving."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from system.client import Connection, Response, ask, build
+from system.conftest import Serve, copy_app
+from system.harness import Server, wait_until
+
+TOKEN = "a-token-of-this-test-only"
+AUTHORIZED = [("Authorization", f"Bearer {TOKEN}")]
+SECRET_PATHS = ("/metrics", "/api/status", "/api/metrics", "/api/config", "/api/openapi.json")
+
+
+def admin_address(server: Server) -> tuple[str, int]:
+    [url] = server.status()["admin"]
+    return "127.0.0.1", int(url.rstrip("/").rpartition(":")[2])
+
+
+def admin(server: Server, target: str, method: str = "GET", fields: Any = AUTHORIZED) -> Response:
+    return ask(admin_address(server), method, target, fields)
+
+
+def admin_json(server: Server, target: str, method: str = "GET") -> Any:
+    answer = admin(server, target, method)
+    assert answer.status in (200, 202), answer
+    return json.loads(answer.body)
+
+
+@pytest.fixture(scope="module")
+def server(serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    app = copy_app("cost", tmp_path_factory.mktemp("cost"))
+    config = {
+        "admin": {"listen": ["127.0.0.1:0"], "token": TOKEN},
+        "php": {"processes": 2},
+        "server": {"health_path": "/up"},
+    }
+    running = serve_shared(app, config=config)
+    running.wait_applications(2)
+    return running
+
+
+# --- who may ask ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*SECRET_PATHS, "/no/such/thing"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [("Authorization", "Bearer wrong")],
+        [("Authorization", f"Basic {TOKEN}")],
+        [("Authorization", "Bearer ")],
+        [("Authorization", f"Bearer {TOKEN}x")],
+    ],
+)
+def test_without_the_token_nothing_is_said(server: Server, path: str, fields: Any) -> None:
+    answer = admin(server, path, fields=fields)
+    assert answer.status == 401
+    assert answer.get("WWW-Authenticate") == "Bearer"
+    assert json.loads(answer.body) == {"error": "the token is missing or wrong"}
+
+
+@pytest.mark.parametrize("path", ["/api/reload", "/api/workers/0/drain", "/api/workers/0/recycle"])
+def test_without_the_token_nothing_is_done(server: Server, path: str) -> None:
+    before = server.workers(), server.applications(), server.status()["generation"]
+    assert admin(server, path, "POST", fields=[]).status == 401
+    assert admin(server, path, "GET").status == 405
+    assert before == (server.workers(), server.applications(), server.status()["generation"])
+
+
+def test_the_public_listener_knows_none_of_it(server: Server) -> None:
+    for path in SECRET_PATHS:
+        answer = server.ask("GET", path, AUTHORIZED)
+        assert b"askr_requests" not in answer.body
+        assert b"io_backend" not in answer.body
+
+
+def test_a_tcp_listener_without_a_token_is_refused(serve: Serve, tmp_path: Path) -> None:
+    server = serve(tmp_path, config={"admin": {"listen": ["127.0.0.1:0"]}}, wait=False)
+    assert server.wait_end() == 2
+    assert "admin.token" in server.log
+    assert "openssl rand" in server.log
+
+
+def test_a_token_that_can_be_guessed_is_refused(serve: Serve, tmp_path: Path) -> None:
+    config = {"admin": {"listen": ["127.0.0.1:0"], "token": "secret"}}
+    server = serve(tmp_path, config=config, wait=False)
+    assert server.wait_end() == 2
+    assert "at least 16" in server.log
+
+
+def test_a_unix_socket_asks_the_kernel_who_it_is(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/x.txt").write_text("x")
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder != Path("/") and os.stat(folder).st_uid == os.geteuid():
+            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+    server = serve(tmp_path / "files", config={"admin": {"listen": [f"unix:{path},mode=666"]}})
+    assert ask(str(path), "GET", "/api/status").status == 200
+    if os.geteuid() == 0:
+        code = f"""
+import os, socket
+os.setgid(65534); os.setuid(65534)
+end = socket.socket(socket.AF_UNIX); end.connect({str(path)!r})
+end.sendall(b"GET /api/status HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+print(end.recv(100).decode().split()[1])
+"""
+        done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, timeout=30)
+        assert done.stdout.strip() == "401", done.stderr
+    server.stop()
+    assert not path.exists()
+
+
+# --- health ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["live", "ready", "startup"])
+def test_health_is_told_to_everybody_and_says_no_more(server: Server, kind: str) -> None:
+    answer = admin(server, f"/healthz/{kind}", fields=[])
+    assert (answer.status, json.loads(answer.body)) == (200, {"status": "ok"})
+
+
+def test_an_application_that_cannot_boot_is_alive_and_not_ready(
+    serve: Serve, tmp_path: Path
+) -> None:
+    app = copy_app("cost", tmp_path)
+    (app / "worker.php").write_text("<?php while (true) { usleep(10000); }")  # never ready
+    config = {"admin": {"listen": ["127.0.0.1:0"], "token": TOKEN}}
+    server = serve(app, "--worker-script", "worker.php", config=config, wait=False)
+    wait_until("it answers", lambda: server.try_status())
+    assert admin(server, "/healthz/live", fields=[]).status == 200
+    assert admin(server, "/healthz/startup", fields=[]).status == 503
+    answer = admin(server, "/healthz/ready", fields=[])
+    assert answer.status == 503
+    assert "reason" in json.loads(answer.body)
+
+
+def test_the_engine_answers_the_health_path_without_an_application(server: Server) -> None:
+    before = server.status()["workers"][0]["apps"]
+    answer = server.get("/up?x=1")
+    assert (answer.status, answer.body) == (200, b"ok\n")
+    after = server.status()["workers"][0]["apps"]
+    assert [app["requests"] for app in before] == [app["requests"] for app in after]
+
+
+# --- what it says ---------------------------------------------------------------------------------
+
+
+def families(server: Server) -> dict[str, Any]:
+    answer = admin(server, "/metrics")
+    assert answer.status == 200
+    return {item.name: item for item in text_string_to_metric_families(answer.body.decode())}
+
+
+def value(found: dict[str, Any], family: str, name: str, **labels: str) -> float:
+    [sample] = [
+        item
+        for item in found[family].samples
+        if item.name == name and labels.items() <= item.labels.items()
+    ]
+    return float(sample.value)
+
+
+def test_the_exposition_is_read_by_the_official_parser(server: Server) -> None:
+    server.get("/?burn_ms=5")
+    found = families(server)
+    assert all(name.startswith("askr_") for name in found)
+    assert all(item.documentation for item in found.values())
+    backend = found["askr_io_backend_info"].samples[0].labels
+    assert backend["active"] == server.status()["io_backend"]["active"]
+    for item in found.values():
+        if item.type == "counter":
+            assert all(sample.name.endswith("_total") for sample in item.samples)
+
+
+def test_metrics_are_those_of_the_status(server: Server) -> None:
+    def agree() -> bool:
+        found, status = families(server), server.status()
+        return value(found, "askr_requests", "askr_requests_total") == status["totals"][
+            "requests"
+        ] and value(
+            found, "askr_request_time_seconds", "askr_request_time_seconds_total", part="app_wall"
+        ) == pytest.approx(status["split"]["app_wall_s"])
+
+    wait_until("they are the same, once what is kept for a moment is made anew", agree)
+
+
+def test_a_histogram_is_whole_and_its_buckets_grow(server: Server) -> None:
+    samples = families(server)["askr_request_duration_seconds"].samples
+    mine = [item for item in samples if item.labels.get("answered_by") == "application"]
+    buckets = [item.value for item in mine if item.name.endswith("_bucket")]
+    [count] = [item.value for item in mine if item.name.endswith("_count")]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == count > 0
+
+
+def test_quantiles_are_near_what_the_application_takes(server: Server) -> None:
+    before = admin_json(server, "/api/metrics")["histograms"]["app_wall"]
+    server.get("/?sleep_ms=700")
+
+    def counted() -> list[float]:
+        now = admin_json(server, "/api/metrics")["histograms"]["app_wall"]
+        old = dict(map(tuple, before))
+        return [start for start, count in now if count > old.get(start, 0) and start > 0.5]
+
+    [start] = wait_until("it is counted", counted)
+    assert start <= 0.75
+    assert start * 17 / 16 >= 0.7
+
+
+def test_the_configuration_is_shown_without_its_secret(server: Server) -> None:
+    answer = admin(server, "/api/config")
+    assert json.loads(answer.body)["admin"]["token"] == "***"
+    assert TOKEN.encode() not in answer.body
+
+
+def test_the_description_has_every_path_and_each_path_is_there(server: Server) -> None:
+    description = admin_json(server, "/api/openapi.json")
+    assert description["openapi"].startswith("3.1")
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            if method != "get":
+                continue
+            answer = admin(server, path)
+            assert str(answer.status) in operation["responses"], path
+
+
+# --- what it does ---------------------------------------------------------------------------------
+
+
+def test_reload_starts_a_generation(server: Server) -> None:
+    before = server.status()["generation"]
+    assert admin_json(server, "/api/reload", "POST")["generation"] == before
+    wait_until("the new generation", lambda: server.status()["generation"] == before + 1)
+    server.wait_ready()
+    server.wait_applications(2)
+
+
+def test_a_drained_worker_is_replaced(server: Server) -> None:
+    [pid] = server.workers()
+    assert admin_json(server, "/api/workers/0/drain", "POST") == {"ok": True, "worker": 0}
+    wait_until("another worker serves", lambda: pid not in server.workers())
+    server.wait_ready()
+    server.wait_applications(2)
+    assert server.get("/?burn_ms=1").status == 200
+
+
+def test_recycling_replaces_every_process_and_fails_no_request(server: Server) -> None:
+    before = set(server.wait_applications(2))
+    assert admin_json(server, "/api/workers/0/recycle", "POST")["ok"]
+    answers = []
+
+    def replaced() -> bool:
+        answers.append(server.get("/?burn_ms=1").status)
+        now = server.applications()
+        return len(now) == 2 and not before & set(now)
+
+    wait_until("all processes are new", replaced)
+    assert set(answers) == {200}
+
+
+def test_a_worker_that_is_none_is_404(server: Server) -> None:
+    for index in ("7", "99999"):
+        assert admin(server, f"/api/workers/{index}/drain", "POST").status == 404
+    assert admin(server, "/api/workers/x/drain", "POST").status == 404
+
+
+# --- hostile --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST /api/reload HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413),
+        (b"POST /api/reload HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /" + b"x" * 40000, 431),
+    ],
+)
+def test_what_is_no_request_is_refused(server: Server, data: bytes, status: int) -> None:
+    with Connection(admin_address(server)) as connection:
+        connection.send(data)
+        assert connection.receive().status == status
+
+
+def test_a_scraper_that_hangs_holds_up_nobody(server: Server) -> None:
+    hung = []
+    for _ in range(8):
+        stream = socket.create_connection(admin_address(server))
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        stream.sendall(build("GET", "/metrics", AUTHORIZED))
+        hung.append(stream)
+    assert admin(server, "/metrics").status == 200
+    assert server.get("/?burn_ms=1").status == 200
+    for stream in hung:
+        stream.close()
