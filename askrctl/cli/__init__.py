@@ -20,10 +20,10 @@ def report(error: AskrError) -> int:
 
 def main() -> None:
     """The entry point of the `askrctl` command."""
-    from askrctl.cli.app import app
+    from askrctl.cli.app import build
 
     try:
-        code = app(standalone_mode=False)
+        code = build(sys.argv[1] if len(sys.argv) > 1 else "")(standalone_mode=False)
     except AskrError as error:
         sys.exit(report(error))
     except KeyboardInterrupt:

@@ -1,33 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Assembles the commands."""
+"""Assembles the commands: all of them for help, else only the one that was asked for.
 
+Importing every command takes four times as long as running `askrctl status`, which is what people
+type when a machine is in trouble.
+"""
+
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from askrctl import __version__
-from askrctl.cli import bench, doctor
-from askrctl.cli.completions import completions_command
-from askrctl.cli.control import reload_command, status_command, stop_command
-from askrctl.cli.explain import explain_command
-from askrctl.cli.serve import serve_command
-from askrctl.cli.slowlog import slowlog_command
-from askrctl.cli.tune import tune
 
 HELP = """
 The server and operator's toolkit for PHP and Python web applications on Linux.
 
 Try this: `askrctl serve .` in the folder of an application, then `askrctl status`.
 """
-
-app = typer.Typer(
-    help=HELP,
-    no_args_is_help=True,
-    add_completion=False,  # `askrctl completions SHELL` prints static scripts
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _show_version(wanted: bool) -> None:
@@ -36,7 +25,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Say which version this is.", callback=_show_version)
@@ -45,13 +33,37 @@ def _options(
     pass
 
 
-app.command("serve")(serve_command)
-app.command("status")(status_command)
-app.command("reload")(reload_command)
-app.command("stop")(stop_command)
-app.command("slowlog")(slowlog_command)
-app.add_typer(doctor.app, name="doctor")
-app.command("explain")(explain_command)
-app.command("completions")(completions_command)
-app.add_typer(tune, name="tune")
-app.add_typer(bench.app, name="bench")
+# In the order of the help: a function is a command, a typer application a group of them.
+COMMANDS = {
+    "serve": "serve:serve_command",
+    "status": "control:status_command",
+    "reload": "control:reload_command",
+    "stop": "control:stop_command",
+    "slowlog": "slowlog:slowlog_command",
+    "doctor": "doctor:app",
+    "explain": "explain:explain_command",
+    "completions": "completions:completions_command",
+    "tune": "tune:tune",
+    "bench": "bench:app",
+}
+
+
+def build(only: str = "") -> typer.Typer:
+    """The application with one command, or with all when `only` names none."""
+    app = typer.Typer(
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,  # `askrctl completions SHELL` prints static scripts
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name in [only] if only in COMMANDS else COMMANDS:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(import_module(f"askrctl.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app

@@ -83,9 +83,9 @@ def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[Command]:
 
 
 def commands() -> list[Command]:
-    from askrctl.cli.app import app
+    from askrctl.cli.app import build
 
-    return list(walk(typer.main.get_command(app)))
+    return list(walk(typer.main.get_command(build())))
 
 
 def check_names() -> list[str]:

@@ -18,6 +18,9 @@ from typing import Any
 
 from system.client import Address, Connection, Deadline, Fields, Response, Secure, ask
 
+from askrctl.model import AskrError
+from askrctl.server import control
+
 ROOT = Path(__file__).parents[2]
 APPS = ROOT / "tests/apps"
 COMMAND = str(Path(sys.executable).parent / "askrctl")
@@ -135,10 +138,11 @@ class Server:
         return status is not None and all(worker["state"] == state for worker in status["workers"])
 
     def try_status(self) -> dict[str, Any] | None:
-        done = run("status", "--json", "--control", self.control)
-        if done.returncode != 0:
+        """What `askrctl status --json` prints, without a process for each look."""
+        try:
+            status = control.ask(self.control, "status")
+        except AskrError:
             return None
-        status: dict[str, Any] = json.loads(done.stdout)
         return status if status["workers"] else None
 
     def status(self) -> dict[str, Any]:
