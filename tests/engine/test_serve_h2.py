@@ -253,6 +253,13 @@ def test_a_client_that_leaves_takes_its_requests_along(apps: Server) -> None:
         assert peer.finish(1).body == HELLO
 
 
+def test_who_closes_its_side_still_gets_its_answer(files: Server) -> None:
+    peer = files.connect()
+    peer.send(h2_wire.PREFACE + settings() + get(1, "/hello.txt"))
+    peer.sock.shutdown(socket.SHUT_WR)
+    assert HELLO in peer.rest()
+
+
 def test_a_stream_without_window_does_not_hold_the_others(apps: Server) -> None:
     with connect(apps) as peer:
         peer.send(settings((4, 0)) + frame(WINDOW_UPDATE, 0, 0, number(1 << 24)))

@@ -5,12 +5,15 @@ Its clients are good, slow, broken, gone, or many at once.
 """
 
 import os
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from system.h2_wire import ACK, PING, PREFACE, frame, get, settings
 
 from askrctl.config import TlsConfig
 from askrctl.server.tls import Tls, self_signed
@@ -24,10 +27,12 @@ MANY = 150
 TCP_CLOSE = 7  # include/net/tcp_states.h
 
 
-def trusting() -> ssl.SSLContext:
+def trusting(*protocols: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
     return context
 
 
@@ -211,6 +216,37 @@ def test_a_broken_record_is_answered_with_an_alert(server: Server) -> None:
         client.sock.recv(1)
 
 
+def test_a_broken_record_ends_http_2_as_well(server: Server) -> None:
+    client = secure(server, trusting("h2"))
+    client.send(PREFACE + settings())
+    assert client.sock.recv(1)
+    with socket.fromfd(client.sock.fileno(), socket.AF_INET, socket.SOCK_STREAM) as raw:
+        raw.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+        client.rest()
+    assert secure(server).get("/hello.txt").body == b"hello"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_follows_a_goodbye_in_a_drain(backend: str, root: Path, store: Path) -> None:
+    with serving(backend, root, "--tls", str(store)) as server:
+        clients = [secure(server, trusting("h2")) for _ in range(8)]
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: refuses(server), "no new connection is accepted")
+        for client in clients:
+            client.send(PREFACE + settings() + get(1, "/hello.txt"))
+        for client in clients:
+            ping = frame(PING, 0, 0, b"", 8)
+            while ping not in client.held[:-8]:
+                client.held += client.sock.recv(65536)
+            data = client.held.split(ping, 1)[1][:8]
+            client.send(frame(PING, ACK, 0, data))
+            assert isinstance(client.sock, ssl.SSLSocket)
+            client.sock.settimeout(0)
+            with suppress(OSError):  # it does not wait for the server's goodbye
+                client.sock.unwrap()
+
+
 def test_who_leaves_at_any_moment_is_forgotten(server: Server) -> None:
     for moment in range(4):
         sock, incoming, outgoing = plain(server), ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -240,6 +276,15 @@ def test_a_reader_that_stops_is_reset(hasty: Server) -> None:
     hasty.clients.append(client.sock)
     client.send("GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n" * 4)
     until(lambda: reset(client.sock), "the connection is reset")
+
+
+def refuses(server: Server) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=0.2) as probe:
+            trusting().wrap_socket(probe).close()
+        return False
+    except OSError:
+        return True
 
 
 def reset(sock: socket.socket) -> bool:

@@ -205,14 +205,13 @@ void conn_take(struct conn *conn, struct slice bytes)
 void conn_peer_closed(struct conn *conn)
 {
     conn->peer_closed = true;
-    bool answering = conn->output != NULL && !output_idle(conn->output);
     /* As nginx does, the end of the stream is taken for the client's leaving: an application's time
      * is not spent on an answer that nobody reads. What was answered, or was asked before, still
-     * goes out: flush() closes after it. */
+     * goes out, also what fill() has not moved yet: output_drained() closes after it. */
     if (conn->linger || conn->protocol->busy(conn))
         conn_close(conn);
-    else if (!answering && conn->held_size == 0)
-        conn_finish(conn);
+    else
+        conn_dirty(conn);
 }
 
 static void on_recv(struct io *io, struct io_op *op, struct io_event event)
@@ -320,7 +319,7 @@ void conns_drain(struct worker *worker, int64_t now_ns)
         next = conn->next;
         if (all_over || (grace_over && conn->wait == CONN_HANDSHAKE))
             conn_close(conn);
-        else if (!conn->closing)
+        else if (!conn->closing && !conn->close)
             conn->protocol->drain(conn, grace_over);
     }
 }

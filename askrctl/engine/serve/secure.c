@@ -326,6 +326,7 @@ bool secure_say_goodbye(struct conn *conn)
     struct output *output = conn_output(conn);
     if (output == NULL || chain_append(&output->cipher, (struct slice){out.data, out.size}) < 0)
         return false;
+    conn->close = true; /* nothing may follow it, not even a GOAWAY */
     secure_flush(output);
     return true;
 }

@@ -285,6 +285,9 @@ static void abandon(struct conn *conn)
     assert(h2->allocated == 0);
     free(h2);
     conn->h2 = NULL;
+    /* After a broken TLS record the connection still has its alert to send: nothing is left of what
+     * it spoke, so it is as one of HTTP/1.1 between two requests. */
+    conn->protocol = &protocol_h1;
 }
 
 static const struct protocol protocol_h2 = {
