@@ -364,12 +364,15 @@ static void check_worker(const struct world *world)
     assert(count == worker->conn_count && count == worker->status->connections);
 }
 
-/* One turn of the worker's loop; without events it takes `pass_ns`. Returns how many there were. */
+/* One turn of the worker's loop, which takes `pass_ns`: what comes may come just as time runs out.
+ * Returns how many events there were. */
 static int world_turn(struct world *world, int64_t pass_ns)
 {
     struct worker *worker = world->worker;
     int64_t deadline_ns = apps_arm(worker) ? worker->io.now_ns + pass_ns : 0;
     int count = io_step(&worker->io, deadline_ns);
+    if (count > 0)
+        worker->io.now_ns += pass_ns;
     worker_turn(worker);
     app_look(world);
     check_worker(world);

@@ -99,6 +99,10 @@ void conn_timer_fire(struct timer *timer, int64_t now_ns)
 {
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
     struct worker *worker = conn->worker;
+    if (wait_of(conn) != (enum conn_wait)conn->wait) {
+        conn_timer_update(conn); /* what it waited for has come, in this very turn */
+        return;
+    }
     switch ((enum conn_wait)conn->wait) {
     case CONN_HANDSHAKE:
         worker->status->timeouts++;
