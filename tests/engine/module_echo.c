@@ -130,11 +130,28 @@ static int flushed(struct askr_exchange *exchange, const char *argument)
     return result;
 }
 
+/* Flushed blocks, the end, and then the process is gone while the client has yet to read. */
+static int last_words(struct askr_exchange *exchange, const char *argument)
+{
+    int result = head(exchange, 200, -1);
+    for (long count = strtol(argument, NULL, 10); count > 0 && result == 0; count--) {
+        memset(block, 'l', sizeof block);
+        result = host->write(exchange, block, sizeof block);
+        if (result == 0)
+            result = host->flush(exchange);
+    }
+    if (result == 0)
+        result = host->end(exchange);
+    _exit(result == 0 ? 0 : 1);
+}
+
 static int hinted(struct askr_exchange *exchange, const char *argument)
 {
-    (void)argument;
     struct askr_field link = {TEXT("Link"), TEXT("</style.css>; rel=preload; as=style")};
-    int result = host->interim(exchange, 103, &link, 1);
+    int result = 0;
+    long count = *argument == '/' ? strtol(argument + 1, NULL, 10) : 1;
+    for (; count > 0 && result == 0; count--)
+        result = host->interim(exchange, 103, &link, 1);
     return result != 0 ? result : answer(exchange, 200, "after a hint");
 }
 
@@ -227,7 +244,8 @@ static const struct route {
     {"/crash", crash_now},             /* SIGSEGV before anything is said */
     {"/exit-before-head", exit_early}, /* leaves with status 3 */
     {"/flush/", flushed},              /* N flushed chunks, no length */
-    {"/interim", hinted},              /* 103, then 200 */
+    {"/interim", hinted},              /* 103, or /N of them, then 200 */
+    {"/last/", last_words},            /* N flushed blocks, end(), then the process exits */
     {"/after", goes_on},               /* end(), then 50 ms more work */
     {"/fields", fields},               /* request fields */
     {"/request", request},             /* everything else in a request */

@@ -266,6 +266,25 @@ def test_an_interim_answer_comes_first(apps: Server) -> None:
     assert client.answer().status == 200
 
 
+def test_interim_answers_are_bounded(apps: Server) -> None:
+    client = apps.connect()
+    client.send("GET /interim/100000 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert [client.answer().status for _ in range(17)] == [103] * 16 + [200]
+
+
+def test_what_a_process_said_before_it_left_is_not_lost(backend: str, root: Path) -> None:
+    with serving(backend, root, apps=1) as server:
+        before, client = server.children(), server.connect()
+        client.send("GET /last/128 HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        def is_gone() -> bool:
+            client.held += client.sock.recv(16384)
+            return server.children() != before
+
+        until(is_gone, "the process ends while its client is slow")
+        assert client.answer().body == b"l" * 65536 * 128
+
+
 def test_pipelined_requests_to_applications_stay_in_order(apps: Server) -> None:
     client = apps.connect()
     paths = ["/size/3", "/hello.txt", "/size/70000", "/hello", "/size/1"] * 10

@@ -175,8 +175,10 @@ void answer_flush(struct exchange *exchange)
 
 void answer_interim(struct exchange *exchange, const struct port_message *message)
 {
-    if (exchange->head_sent || message->status < 102 || message->status > 199)
+    if (exchange->head_sent || message->status < 102 || message->status > 199 ||
+        exchange->interims == ANSWER_INTERIMS_MAX)
         return;
+    exchange->interims++;
     struct answer_head head = {
         .status = message->status,
         .content_length = -1,

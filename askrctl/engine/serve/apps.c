@@ -71,6 +71,7 @@ static void on_pidfd(struct io *io, struct io_op *op, struct io_event event)
     struct worker *worker = app->worker;
     worker->status->app_deaths += !app->retiring;
     control_send(worker, CONTROL_APP_DEAD, app->place, app->pid, 0);
+    app->gone = true;
     app_drain(app, worker->io.now_ns);
     if (app->port != NULL)
         app_lost(app, 502, "the application process died while it served this request");
@@ -90,7 +91,7 @@ static void start(struct app *app, int32_t pid, int fds[static 3])
     app->bell_fd = fds[1];
     app->pidfd = fds[2];
     app->pid = pid;
-    app->ready = app->failed = app->overdue = app->retiring = false;
+    app->ready = app->failed = app->overdue = app->retiring = app->gone = false;
     app->handed_count = 0;
     app->started_ns = 0;
     app->told_ns = worker->io.now_ns;
@@ -273,10 +274,11 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
     }
 }
 
-/* The request being served, if the application's next bytes would find no room. */
+/* Would the application's next bytes find no room? Those of a process that has ended are no more
+ * than its ring, and would be lost. */
 static bool held_back(const struct app *app)
 {
-    if (app->handed_count == 0)
+    if (app->handed_count == 0 || app->gone)
         return false; /* asked several times a turn, also by a worker that serves files */
     for (size_t i = 0; i < PORT_SLOTS; i++) {
         const struct handed *handed = &app->handed[i];

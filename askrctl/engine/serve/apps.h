@@ -36,6 +36,7 @@ struct app {
     bool retiring;      /* it was told to go */
     bool overdue;       /* its request was answered with 504 and has still not ended */
     bool watched;       /* pidfd_op is in flight */
+    bool gone;          /* its process has ended: what it said is taken, room or not */
     bool leaving;       /* given up; the place is free once pidfd_op has ended */
     int32_t next_pid;   /* who takes the place then; 0: nobody yet */
     int next_fds[3];

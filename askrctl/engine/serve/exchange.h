@@ -19,6 +19,7 @@ enum {
     BODY_MEMORY_MAX = 65536,     /* request body kept in memory; past it a temporary file */
     BODIES_MEMORY_MAX = 1 << 20, /* … and all bodies of one connection together */
     ANSWER_HELD_MAX = 262144,    /* answer body held back to send it with its length */
+    ANSWER_INTERIMS_MAX = 16,    /* 103s of one answer: they wait in memory for a slow client */
 };
 #define ANSWER_SPOOL_MAX (INT64_C(1) << 30) /* bytes of one answer on disk */
 
@@ -48,6 +49,7 @@ struct exchange {
     struct app *app;               /* handed to */
     uint32_t tag;
     uint8_t state; /* enum exchange_state */
+    uint8_t interims;
     bool for_app : 1;
     bool bodyless : 1; /* no body was announced, or an empty one */
     bool received : 1; /* the request is complete */

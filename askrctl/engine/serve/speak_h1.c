@@ -328,8 +328,9 @@ static bool has_room(const struct exchange *exchange)
     const struct output *output = exchange->conn->output;
     if (output == NULL)
         return true;
-    if (exchange->streaming)
-        return output->chain.memory < OUTPUT_MEMORY_MAX;
+    /* It may have gone to a file before it was flushed, and then goes on there. */
+    if (exchange->streaming && output->chain.memory >= OUTPUT_MEMORY_MAX)
+        return false;
     return output->chain.spooled < ANSWER_SPOOL_MAX;
 }
 

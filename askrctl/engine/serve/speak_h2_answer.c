@@ -133,7 +133,7 @@ void h2_cut_answer(struct exchange *exchange)
 bool h2_has_room(const struct exchange *exchange)
 {
     const struct stream *stream = stream_of(exchange);
-    if (exchange->streaming)
-        return stream->body.memory < STREAM_MEMORY_MAX;
+    if (exchange->streaming && stream->body.memory >= STREAM_MEMORY_MAX)
+        return false;
     return stream->body.spooled < ANSWER_SPOOL_MAX;
 }
