@@ -3,9 +3,9 @@
  * sanitizers without Python: one worker on the main thread, a zygote as a child, and a thread that
  * answers both. Prints "port N" once it serves; SIGTERM drains it.
  *
- * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--zygote EXE --module SO --apps N]
- * [--key=value …] where key is a number of struct askr_worker_config (see options[]), times in
- * milliseconds. */
+ * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--unix PATH] [--zygote EXE --module SO
+ * --apps N] [--key=value …] where key is a number of struct askr_worker_config (see options[]),
+ * times in milliseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,7 +34,7 @@ struct place {
 
 static struct host {
     struct askr_worker_config config;
-    const char *zygote_exe, *module, *tls_store;
+    const char *zygote_exe, *module, *tls_store, *unix_path;
     int control_fd, zygote_fd, signal_fd;
     bool stopping; /* the other ends may be gone already */
     pid_t zygote_pid;
@@ -204,6 +205,16 @@ static void start_zygote(void)
     host.zygote_fd = pair[0];
 }
 
+static int listen_at(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    snprintf(name.sun_path, sizeof name.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof name) < 0 || listen(fd, 1024) < 0)
+        die(path);
+    return fd;
+}
+
 static int listen_somewhere(void)
 {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -281,6 +292,8 @@ static void parse_arguments(int count, char **arguments)
             host.module = next;
         else if (strcmp(arguments[i], "--tls") == 0)
             host.tls_store = next;
+        else if (strcmp(arguments[i], "--unix") == 0)
+            host.unix_path = next;
         else if (strcmp(arguments[i], "--apps") == 0)
             config->app_count = (uint32_t)strtoul(next, NULL, 10);
         else {
@@ -315,8 +328,10 @@ int main(int count, char **arguments)
     sigaddset(&mask, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &mask, NULL);
     host.signal_fd = signalfd(-1, &mask, SFD_CLOEXEC);
-    host.config.listeners[0] = listen_somewhere();
     host.config.listener_count = 1;
+    if (host.unix_path != NULL)
+        host.config.listeners[host.config.listener_count++] = listen_at(host.unix_path);
+    host.config.listeners[0] = listen_somewhere(); /* last: it says that we are there */
     if (host.tls_store != NULL) {
         host.config.listener_flags[0] = ASKR_LISTENER_TLS;
         host.config.tls_fd = open(host.tls_store, O_RDONLY | O_CLOEXEC);

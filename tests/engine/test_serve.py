@@ -195,6 +195,25 @@ def test_a_reader_who_takes_nothing_is_cut_off(backend: str, root: Path) -> None
         assert other.get("/hello.txt").status == 200
 
 
+def test_a_steady_reader_on_a_unix_socket_gets_everything(
+    backend: str, root: Path, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "socket")
+    with serving(backend, root, "--write_timeout=100", "--unix", path) as server:
+        client = Client(socket.socket(socket.AF_UNIX))
+        server.clients.append(client.sock)
+        client.sock.connect(path)
+        client.send("GET /large.bin HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+        def is_closed() -> bool:
+            before = len(client.held)
+            client.held += client.sock.recv(32768)
+            return len(client.held) == before
+
+        until(is_closed, "all of it is read, a little at a time")
+        assert client.answer().body == (root / "large.bin").read_bytes()
+
+
 def _open_sockets(server: Server) -> int:
     """Sockets of the worker that belong to connections, without listener and control pair."""
     links = []

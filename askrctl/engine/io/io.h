@@ -158,6 +158,11 @@ void io_close(struct io *, struct io_op *, int fd, io_done_fn *);
 void io_cancel(struct io *, struct io_op *);
 /* Is the op between its start and its final event? */
 bool io_pending(const struct io_op *);
+/* Bytes of a send that is in flight which have gone out already, as far as the backend knows. */
+static inline uint32_t io_sent(const struct io_op *op)
+{
+    return io_pending(op) ? (uint32_t)op->sent : 0;
+}
 
 /* Submit what was queued, wait until an event or `deadline_ns` (CLOCK_MONOTONIC, NEVER allowed, the
  * past does not block), run what completed. Returns how many events ran (0 also after a signal), or
