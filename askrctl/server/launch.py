@@ -116,7 +116,7 @@ def _warn_of_root(plan: Plan) -> None:
 
 def launch(request: Request, plan: Plan, on_ready: Callable[[Supervisor], None]) -> int:
     """Serve until told to stop; the exit status."""
-    if plan.tls is not None:
+    if plan.tls is not None or plan.config.admin.token:
         credentials.keep_from_others()
     listeners = _open_listeners(plan)
     control = ControlServer(choose_path(plan.config.server.control))
