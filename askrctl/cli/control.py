@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from askrctl.config import url_path
 from askrctl.model import AskrError
 from askrctl.server import control
 
@@ -79,6 +80,10 @@ def reload_command(
 
 
 def _verify(path: Path, check: str, timeout: float, as_json: bool) -> None:
+    try:
+        url_path(check or "/")
+    except ValueError as error:
+        raise AskrError(f"--check {check}: it must be {error}", "--check /up", code=2) from None
     deadline = time.monotonic() + timeout
     ticket = control.ask(path, "reload", verify=True, check=check)["ticket"]
     state: dict[str, Any] = {"state": "waiting", "detail": ""}
