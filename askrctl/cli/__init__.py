@@ -9,13 +9,20 @@ import sys
 
 from askrctl.model import AskrError
 
+MISUSE = 2
+
 
 def report(error: AskrError) -> int:
     """One sentence, and what to type next. Returns the exit status."""
     print(f"askrctl: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+    if error.hint or error.code == MISUSE:
+        print(f"hint: {error.hint or _help_of(sys.argv[1:])}", file=sys.stderr)
     return error.code
+
+
+def _help_of(words: list[str]) -> str:
+    """The command that was misused, and how to learn from it."""
+    return " ".join(["askrctl", *words[:1], "--help"])
 
 
 def main() -> None:

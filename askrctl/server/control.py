@@ -187,7 +187,9 @@ def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
             with end.makefile("rb") as lines:
                 answer = json.loads(lines.readline(ANSWER_SIZE_MAX))
     except (OSError, ValueError, RecursionError) as error:
-        raise AskrError(f"no server answers on {path}: {error}", "askrctl serve PATH") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = f"askrctl serve PATH --control {path}"
+        raise AskrError(f"no server answers on {path}: {reason}", hint) from None
     if not isinstance(answer, dict) or "error" in answer:
         said = answer.get("error") if isinstance(answer, dict) else "it does not speak our language"
         raise AskrError(f"the server on {path} refused: {said}", f"askrctl status --control {path}")

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from askrctl.config import url_path
 from askrctl.model import AskrError
 from askrctl.server import control, wire
