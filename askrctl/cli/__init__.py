@@ -5,6 +5,7 @@ Answers go to stdout, messages to stderr. Commands are imported when they are ca
 `askrctl --help` does not pay for what it does not show.
 """
 
+import errno
 import sys
 
 from askrctl.model import AskrError
@@ -35,6 +36,10 @@ def main() -> None:
         sys.exit(report(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(report(AskrError(f"cannot write: {error.strerror}", "df -h", code=3)))
     except Exception as error:
         sys.exit(_report_usage(error))
     sys.exit(code if isinstance(code, int) else 0)

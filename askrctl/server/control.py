@@ -177,6 +177,15 @@ def find(wanted: str) -> Path:
     return found[0]
 
 
+# What an answer has to hold to be one.
+_HOLDS = {
+    "status": "io_backend",
+    "slowlog": "entries",
+    "reload": "generation",
+    "reload_state": "state",
+}
+
+
 def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
     """One question, one answer."""
     try:
@@ -193,4 +202,7 @@ def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
     if not isinstance(answer, dict) or "error" in answer:
         said = answer.get("error") if isinstance(answer, dict) else "it does not speak our language"
         raise AskrError(f"the server on {path} refused: {said}", f"askrctl status --control {path}")
+    if _HOLDS.get(command, "ok") not in answer:
+        hint = "use the askrctl that the server was started with"
+        raise AskrError(f"what answers on {path} is no server of this version", hint)
     return answer

@@ -4,10 +4,14 @@
 import logging
 import os
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from askrctl.cli.slowlog import text_of
 from askrctl.config import url_path
 from askrctl.model import AskrError
 from askrctl.server import control, wire
@@ -103,3 +107,42 @@ def test_a_control_folder_of_somebody_else_is_not_trusted(
         control.find("")
     with pytest.raises(AskrError, match="belongs to another user"):
         control.ControlServer(tmp_path / "control.sock")
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b"", b"[" * 100_000, b'{"workers": 3}'])
+def test_what_is_no_answer_of_ours_is_one_sentence(tmp_path: Path, answer: bytes) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            end, _ = listener.accept()
+            with end:
+                end.recv(4096)
+                end.sendall(answer + b"\n")
+
+        with ThreadPoolExecutor(1) as pool:
+            served = pool.submit(serve)
+            with pytest.raises(AskrError) as caught:
+                control.ask(path, "status")
+            served.result()
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_name_in_the_slow_log_cannot_steer_the_terminal() -> None:
+    facts: dict[str, object] = {"state": "S", "wchan": "", "syscall": ""}
+    facts |= {name: [] for name in ("sockets", "locks", "children", "stack")}
+    entry = {"time": "now", "event": "slow", "seconds": 1.0, "request": "GET /", "worker": 0}
+    entry |= {"pid": 1, "trace": ["\x1b]0;title\x07() a.php:1"], "forensics": facts}
+    assert "\x1b" not in text_of(entry)
+
+
+def test_a_full_disk_is_told_and_not_traced() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "askrctl", "tune", "keys"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    assert done.returncode != 0
+    assert "cannot write" in done.stderr
