@@ -111,8 +111,7 @@ class ZygoteProcess:
     def _hear_forked(self, message: wire.Message) -> None:
         """Zygotes run as the application's user, and what they name here we may kill as root."""
         pidfd = message.fds[0]
-        is_child = parent_of(message.pid) in (0, self.process.pid)
-        if not is_child or pid_of(pidfd) not in (-1, message.pid):
+        if not is_child(message.pid, pidfd, self.process.pid):
             log.error('event=zygote_lied pid=%d detail="not its child"', message.pid)
             os.close(pidfd)
             self.process.kill()
@@ -147,12 +146,17 @@ def pid_of(pidfd: int) -> int:
 
 
 def parent_of(pid: int) -> int:
-    """0 when the process is gone."""
+    """-1 when the process is gone; 0 is the parent of the first one."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0
+        return -1
     return int(text.rpartition(")")[2].split()[1])
+
+
+def is_child(pid: int, pidfd: int, parent: int) -> bool:
+    """Of `parent`, or it was and is gone."""
+    return parent_of(pid) in (-1, parent) and pid_of(pidfd) in (-1, pid)
 
 
 def describe_exit(wait_status: int) -> str:

@@ -3,6 +3,7 @@
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from askrctl.config import url_path
 from askrctl.model import AskrError
 from askrctl.server import control, wire
 from askrctl.server.loop import Loop
-from askrctl.server.zygote import parent_of, pid_of
+from askrctl.server.zygote import is_child, parent_of, pid_of
 
 
 def test_a_callback_that_raises_is_told_and_the_loop_goes_on(
@@ -87,8 +88,26 @@ def test_a_pidfd_tells_whose_it_is() -> None:
     assert parent_of(child) == os.getpid()
     os.waitpid(child, 0)
     assert pid_of(pidfd) == -1
+    assert parent_of(child) == -1
+    assert parent_of(1) == 0, "no zygote's child, and not gone either"
     os.close(pidfd)
     assert pid_of(0) == 0
+
+
+def test_a_zygote_cannot_name_a_process_that_is_not_its_child() -> None:
+    ours = os.getpid()
+    child = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+    pidfd, of_init, of_us = os.pidfd_open(child), os.pidfd_open(1), os.pidfd_open(ours)
+    assert is_child(child, pidfd, ours)
+    assert not is_child(1, of_init, ours)
+    assert not is_child(child, of_init, ours), "another's pidfd under a child's number"
+    assert not is_child(ours, of_us, ours)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert not is_child(1, pidfd, ours), "a dead pidfd makes nobody a child"
+    assert is_child(child, pidfd, ours), "it may die before we hear of it"
+    for fd in (pidfd, of_init, of_us):
+        os.close(fd)
 
 
 @pytest.mark.parametrize("path", ["up", "/a b", "/\r\nX: y", "/\ud800", "/ü"])
