@@ -286,7 +286,7 @@ def _token(value: object) -> str:
     return text
 
 
-def _path(value: object) -> str:
+def url_path(value: object) -> str:
     text = _text(value)
     if text and not re.fullmatch(r"/[!-~]*", text):
         raise ValueError('a path such as "/healthz"')
@@ -360,7 +360,8 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "server.trusted_proxies": _networks,
     "admin.listen": _texts,
     "admin.token": _token,
-    "server.health_path": _path,
+    "server.health_path": url_path,
+    "server.check": url_path,
     "log.format": _one_of("auto", "text", "logfmt", "json", "journald"),
     "log.server_timing": _one_of("off", "on", "trusted"),
     "log.access_format": _access_format,

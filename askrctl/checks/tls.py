@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checks of certificates: those that are named with --certificate, or configured.
+"""Checks of certificates: those that the server has, and those named with --certificate.
 
 Thresholds are shares of a certificate's life, so that they fit 90 days as well as 6.
 """
@@ -24,8 +24,8 @@ def _facts(context: Context, path: str, key: str) -> dict[str, Any]:
         try:
             text = context.host.read_secret(path)  # the file may hold the key as well
             key_text = context.host.read_secret(key) if key else ""
-        except FileNotFoundError as error:
-            return {"failed": f"{error.args[0]} does not exist"}
+        except FileNotFoundError:
+            return {"failed": "it does not exist, or its key does not"}
         return certificate.read(text, key_text)
 
     found: dict[str, Any] = context.host.probe(f"certificate {path}", ask)
@@ -35,7 +35,7 @@ def _facts(context: Context, path: str, key: str) -> dict[str, Any]:
 def _each(judge: Any) -> Any:
     def all_of_them(context: Context) -> list[Answer]:
         if not context.certificates:
-            raise NotApplicable("no certificate was named: --certificate CERT.pem,KEY.pem")
+            raise NotApplicable("the server has none, and none was named: --certificate CERT.pem")
         return [
             _one(judge, context, certificate, key).to(certificate)
             for certificate, key in context.certificates
@@ -85,7 +85,7 @@ def _chain(_: Context, facts: dict[str, Any], __: str) -> Answer:
 
 def _key_match(_: Context, facts: dict[str, Any], key: str) -> Answer:
     if not key:
-        raise NotApplicable("no key was named: --certificate CERT.pem,KEY.pem")
+        raise NotApplicable("no key is known that can be read: --certificate CERT.pem,KEY.pem")
     if facts["key"] == "encrypted":
         return fail("the key is encrypted: nobody can type its passphrase at a start", key)
     if facts["key"] != "match":
@@ -95,7 +95,7 @@ def _key_match(_: Context, facts: dict[str, Any], key: str) -> Answer:
 
 def _key_perm(context: Context, _: dict[str, Any], key: str) -> Answer:
     if not key:
-        raise NotApplicable("no key was named: --certificate CERT.pem,KEY.pem")
+        raise NotApplicable("no key is known that can be read: --certificate CERT.pem,KEY.pem")
 
     def ask() -> int:
         import os

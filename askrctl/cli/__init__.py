@@ -5,17 +5,25 @@ Answers go to stdout, messages to stderr. Commands are imported when they are ca
 `askrctl --help` does not pay for what it does not show.
 """
 
+import errno
 import sys
 
 from askrctl.model import AskrError
+
+MISUSE = 2
 
 
 def report(error: AskrError) -> int:
     """One sentence, and what to type next. Returns the exit status."""
     print(f"askrctl: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+    if error.hint or error.code == MISUSE:
+        print(f"hint: {error.hint or _help_of(sys.argv[1:])}", file=sys.stderr)
     return error.code
+
+
+def _help_of(words: list[str]) -> str:
+    """The command that was misused, and how to learn from it."""
+    return " ".join(["askrctl", *words[:1], "--help"])
 
 
 def main() -> None:
@@ -28,6 +36,10 @@ def main() -> None:
         sys.exit(report(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(report(AskrError(f"cannot write: {error.strerror}", "df -h", code=3)))
     except Exception as error:
         sys.exit(_report_usage(error))
     sys.exit(code if isinstance(code, int) else 0)

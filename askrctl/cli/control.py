@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from askrctl.config import url_path
 from askrctl.model import AskrError
 from askrctl.server import control
 
@@ -50,6 +51,7 @@ def _show(status: dict[str, Any]) -> None:
 def reload_command(
     control_path: Socket = "",
     as_json: Json = False,
+    form: Format = "text",
     verify: Annotated[
         bool, typer.Option("--verify", help="Wait for the proof that nothing old serves any more.")
     ] = False,
@@ -66,12 +68,13 @@ def reload_command(
     that the path leads to now; else the old generation serves on, the reason is told, and the exit
     status is 1.
     """
+    machine = wants_json(as_json, form)
     path = control.find(control_path)
     if verify:
-        _verify(path, check, timeout, as_json)
+        _verify(path, check, timeout, machine)
         return
     answer = control.ask(path, "reload")
-    if as_json:
+    if machine:
         typer.echo(json.dumps(answer))
     else:
         typer.echo(f"reloading: generation {answer['generation'] + 1} is starting", err=True)
@@ -79,6 +82,10 @@ def reload_command(
 
 
 def _verify(path: Path, check: str, timeout: float, as_json: bool) -> None:
+    try:
+        url_path(check or "/")
+    except ValueError as error:
+        raise AskrError(f"--check {check}: it must be {error}", "--check /up", code=2) from None
     deadline = time.monotonic() + timeout
     ticket = control.ask(path, "reload", verify=True, check=check)["ticket"]
     state: dict[str, Any] = {"state": "waiting", "detail": ""}
@@ -100,7 +107,8 @@ def _verify(path: Path, check: str, timeout: float, as_json: bool) -> None:
         )
 
 
-def stop_command(control_path: Socket = "", as_json: Json = False) -> None:
+def stop_command(control_path: Socket = "", as_json: Json = False, form: Format = "text") -> None:
     """Finish what runs, then end the server."""
+    machine = wants_json(as_json, form)
     answer = control.ask(control.find(control_path), "stop")
-    typer.echo(json.dumps(answer) if as_json else "stopping", err=not as_json)
+    typer.echo(json.dumps(answer) if machine else "stopping", err=not machine)

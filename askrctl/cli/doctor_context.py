@@ -59,7 +59,7 @@ def build(host: Host, words: Words) -> tuple[Context, str]:
             server=_server(status) if status else None,
             docroot=root,
             unit=target.name if target.kind == "unit" else _unit(host),
-            certificates=tuple(_certificate(text) for text in words.certificates),
+            certificates=_certificates(host, words, config, status),
             network=words.network,
             timeout_s=words.timeout_s,
         ),
@@ -147,8 +147,34 @@ def _docroot(words: Words, status: dict[str, Any] | None) -> str:
     return str(status["application"]["root"]) if status else ""
 
 
-def _certificate(text: str) -> tuple[str, str]:
+def _certificates(
+    host: Host, words: Words, config: Config, status: dict[str, Any] | None
+) -> tuple[tuple[str, str], ...]:
+    """Those that are named, and those that the server has, or would have. Keys may be ""."""
+    found = [_named(host, text) for text in words.certificates]
+    if status is not None:
+        shown = status.get("certificates", [])
+        found += [(item.get("cert_file", ""), item.get("key_file", "")) for item in shown]
+    else:
+        tls = config.tls
+        found.append((tls.cert, tls.key or tls.cert))
+        found += [
+            (item.cert, "" if item.passphrase_file else item.key or item.cert)
+            for item in tls.certificate
+        ]
+    return tuple(dict.fromkeys(pair for pair in found if pair[0]))
+
+
+def _named(host: Host, text: str) -> tuple[str, str]:
     certificate, _, key = text.partition(",")
+    for path in filter(None, (certificate, key)):
+        try:
+            host.read_secret(path)
+        except OSError as error:
+            message = f"--certificate {path} cannot be read: {error.strerror or 'it is not there'}"
+            raise AskrError(message, f"ls -l {path}", code=2) from None
+        except CannotTell:
+            continue
     return certificate, key
 
 

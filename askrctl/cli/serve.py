@@ -135,10 +135,9 @@ def _greeting(plan: "Plan", urls: list[str]) -> list[str]:
 
 
 def _certificates(tls: "Tls") -> str:
-    shown = [f"{item.source} until {item.not_after:%Y-%m-%d}" for item in tls.identities]
-    if any(item.source == "self-signed" for item in tls.identities):
-        shown.append("(browsers will warn: for development)")
-    return ", ".join(shown[:3])
+    shown = [f"{item.source} until {item.not_after:%Y-%m-%d}" for item in tls.identities[:3]]
+    warn = any(item.source == "self-signed" for item in tls.identities)
+    return ", ".join(shown) + (" (browsers will warn: for development)" if warn else "")
 
 
 def _mode(plan: "Plan") -> str:

@@ -42,4 +42,9 @@ def text_of(entry: dict[str, Any]) -> str:
     lines.append(f"  {waiting}" + (f", syscall {facts['syscall']}" if facts["syscall"] else ""))
     for name in _ONE:
         lines += [f"  {_ONE[name]}: {item}" for item in facts[name]]
-    return "\n".join(lines) + "\n"
+    # Names in it are the application's: they must not steer a terminal.
+    return "\n".join(map(_printable, lines)) + "\n"
+
+
+def _printable(line: str) -> str:
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)

@@ -21,6 +21,7 @@ from askrctl.server.loop import Loop
 REQUEST_SIZE_MAX = 4096
 CLIENTS_MAX = 64
 ANSWER_TIMEOUT_S = 10.0
+ANSWER_SIZE_MAX = 16 << 20  # more is no answer of ours
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -31,6 +32,14 @@ def folder() -> Path:
         return Path("/run/askr")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return Path(runtime) / "askr" if runtime else Path(f"/tmp/askr-{os.geteuid()}")
+
+
+def _refuse_foreign(parent: Path) -> None:
+    """The default folder may lie in /tmp, where anybody could have made it before us."""
+    owner = parent.stat().st_uid
+    if parent == folder() and owner not in (0, os.geteuid()):
+        hint = "askrctl serve --control, or XDG_RUNTIME_DIR, in a folder of your own"
+        raise AskrError(f"{parent} belongs to another user (uid {owner})", hint)
 
 
 def _answers(path: Path) -> bool:
@@ -68,6 +77,7 @@ class ControlServer:
         listener = socket.socket(socket.AF_UNIX)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_foreign(path.parent)
             with suppress(FileNotFoundError):
                 if stat.S_ISSOCK(path.stat().st_mode):
                     path.unlink()
@@ -118,7 +128,7 @@ class ControlServer:
         assert self._answer is not None
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if isinstance(request, dict):
             answer = self._answer(request)
@@ -146,6 +156,8 @@ class ControlServer:
 
 def running() -> list[Path]:
     """Default-named sockets on which a server answers."""
+    if folder().is_dir():
+        _refuse_foreign(folder())
     return [path for path in sorted(folder().glob("control*.sock")) if _answers(path)]
 
 
@@ -165,6 +177,15 @@ def find(wanted: str) -> Path:
     return found[0]
 
 
+# What an answer has to hold to be one.
+_HOLDS = {
+    "status": "io_backend",
+    "slowlog": "entries",
+    "reload": "generation",
+    "reload_state": "state",
+}
+
+
 def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
     """One question, one answer."""
     try:
@@ -173,9 +194,15 @@ def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
             end.connect(str(path))
             end.sendall(json.dumps({"command": command, **more}).encode() + b"\n")
             with end.makefile("rb") as lines:
-                answer = json.loads(lines.readline())
-    except (OSError, ValueError) as error:
-        raise AskrError(f"no server answers on {path}: {error}", "askrctl serve PATH") from None
+                answer = json.loads(lines.readline(ANSWER_SIZE_MAX))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = f"askrctl serve PATH --control {path}"
+        raise AskrError(f"no server answers on {path}: {reason}", hint) from None
     if not isinstance(answer, dict) or "error" in answer:
-        raise AskrError(f"the server on {path} refused: {answer}")
+        said = answer.get("error") if isinstance(answer, dict) else "it does not speak our language"
+        raise AskrError(f"the server on {path} refused: {said}", f"askrctl status --control {path}")
+    if _HOLDS.get(command, "ok") not in answer:
+        hint = "use the askrctl that the server was started with"
+        raise AskrError(f"what answers on {path} is no server of this version", hint)
     return answer

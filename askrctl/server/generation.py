@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from askrctl import engine
 from askrctl.config import APPS_MAX
-from askrctl.model import Backend
+from askrctl.model import AskrError, Backend
 from askrctl.server.backend import after_failure
 from askrctl.server.check import Check
 from askrctl.server.plan import Plan
@@ -33,6 +33,7 @@ HEALTHY_S = 1.0  # a process that lived this long failed by accident, not by its
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 10.0
 READY_POLL_S = 0.02
+NOT_STARTED_S = 1.0  # until a process that could not even be started is tried again
 
 
 def backoff_s(failures: int) -> float:
@@ -71,6 +72,8 @@ class Generation:
         self._proof = proof
         self._zygote: ZygoteProcess | None = None
         self._zygote_ready = False
+        self._zygote_born = 0.0
+        self._zygote_failures = 0
         self._idents = 0
         self._failures: dict[int, int] = {}  # of workers, by index
         slow_s = plan.config.php.slow
@@ -83,7 +86,7 @@ class Generation:
 
     def start(self) -> None:
         if self.plan.php is not None:
-            self._zygote = ZygoteProcess(self.plan, self._around.loop, self)
+            self._start_zygote()
         for index in range(len(self.plan.cpus)):
             self._start_worker(index)
         self._around.loop.call_later(READY_POLL_S, self._check_ready)
@@ -132,12 +135,20 @@ class Generation:
         if self.draining or index in self.workers:
             return
         self._idents += 1
-        worker = WorkerProcess(self.plan, index, self._idents, self._around, self)
+        try:
+            worker = WorkerProcess(self.plan, index, self._idents, self._around, self)
+        except OSError as error:  # no process, memory or descriptor is left
+            self._not_started(f"worker {index}", error, lambda: self._start_worker(index))
+            return
         self.workers[index] = worker
         log.info("event=worker_started worker=%d pid=%d", index, worker.pid)
         self._pools[index] = Pool(worker, self.plan, self._fork)
         if self._zygote_ready:
             self._pools[index].start()
+
+    def _not_started(self, what: str, error: Exception, again: Callable[[], None]) -> None:
+        log.error('event=not_started what="%s" detail="%s"', what, str(error).replace('"', "'"))
+        self._around.loop.call_later(NOT_STARTED_S, again)
 
     def worker_ready(self, worker: WorkerProcess) -> None:
         log.info("event=worker_ready worker=%d pid=%d", worker.index, worker.pid)
@@ -215,7 +226,24 @@ class Generation:
         for worker in self.workers.values():
             for place in worker.places:
                 place.forget()
+        self._zygote_failures = 1 if self._zygote_lived() else self._zygote_failures + 1
+        wait = backoff_s(self._zygote_failures)
+        self._around.loop.call_later(wait, self._start_zygote_again)
+
+    def _zygote_lived(self) -> bool:
+        return time.monotonic() - self._zygote_born > HEALTHY_S
+
+    def _start_zygote(self) -> None:
+        self._zygote_born = time.monotonic()
         self._zygote = ZygoteProcess(self.plan, self._around.loop, self)
+
+    def _start_zygote_again(self) -> None:
+        if self.gone or self.draining or self._zygote is not None:
+            return
+        try:
+            self._start_zygote()
+        except (AskrError, OSError) as error:
+            self._not_started("zygote", error, self._start_zygote_again)
 
     def _fork(self, worker: WorkerProcess, place: Place) -> None:
         if self._zygote is None or not self._zygote_ready or place.pid or place.port is not None:

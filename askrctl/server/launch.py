@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,14 +82,18 @@ def prepare(request: Request) -> Plan:
     )
 
 
-def _open_listeners(plan: Plan) -> list[tuple[socket.socket, sockets.Address]]:
+def _open_listeners(plan: Plan, opened: ExitStack) -> list[tuple[socket.socket, sockets.Address]]:
     found = sockets.inherited()
     has_tls = plan.tls is not None
     if found:
         roles = sockets.assign_roles([address for _, address in found], has_tls)
         return [(listener, role) for (listener, _), role in zip(found, roles, strict=True)]
     wanted = [sockets.parse(text) for text in plan.config.server.listen]
-    return [sockets.open_listener(address) for address in sockets.assign_roles(wanted, has_tls)]
+    listeners = []
+    for address in sockets.assign_roles(wanted, has_tls):
+        listeners.append(sockets.open_listener(address))
+        opened.callback(sockets.remove, address)
+    return listeners
 
 
 def _open_admin(plan: Plan) -> AdminServer:
@@ -116,11 +121,14 @@ def _warn_of_root(plan: Plan) -> None:
 
 def launch(request: Request, plan: Plan, on_ready: Callable[[Supervisor], None]) -> int:
     """Serve until told to stop; the exit status."""
-    if plan.tls is not None:
+    if plan.tls is not None or plan.config.admin.token:
         credentials.keep_from_others()
-    listeners = _open_listeners(plan)
     control = ControlServer(choose_path(plan.config.server.control))
-    admin = _open_admin(plan)
+    with ExitStack() as opened:  # what is refused leaves no socket behind
+        opened.callback(control.close)
+        listeners = _open_listeners(plan, opened)
+        admin = _open_admin(plan)
+        opened.pop_all()
     _raise_file_limit()
     _warn_of_root(plan)
     supervisor = Supervisor(

@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""The supervisor's event loop: readable fds, calls in the future, signals. Small on purpose."""
+"""The supervisor's event loop: readable fds, calls in the future, signals. Small on purpose.
+
+A callback that raises is our bug, told in the log; it must not take the workers down with it.
+"""
 
 import heapq
 import itertools
+import logging
 import os
 import selectors
 import signal
 import time
+import traceback
 from collections.abc import Callable
+
+log = logging.getLogger("askrctl")
+
+FAULT_PAUSE_S = 0.05  # an fd that stays readable after its callback has raised must not spin
 
 Callback = Callable[[], None]
 
@@ -52,7 +61,7 @@ class Loop:
     def _on_signals(self) -> None:
         for number in os.read(self._wake_read, 256):
             if number in self._signals:
-                self._signals[number]()
+                self._call(self._signals[number])
 
     def stop(self) -> None:
         self._running = False
@@ -70,7 +79,22 @@ class Loop:
     def _turn(self) -> None:
         wait = max(0.0, self._calls[0][0] - time.monotonic()) if self._calls else None
         for key, _ in self._selector.select(wait):
-            if key.fileobj in self._selector.get_map():  # an earlier callback may have removed it
-                key.data()
+            # An earlier callback may have removed it, and another have got its number.
+            if self._selector.get_map().get(key.fileobj) is key:
+                self._call(key.data)
         while self._calls and self._calls[0][0] <= time.monotonic():
-            heapq.heappop(self._calls)[2]()
+            self._call(heapq.heappop(self._calls)[2])
+
+    def _call(self, callback: Callback) -> None:
+        try:
+            callback()
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            log.error(
+                'event=supervisor_fault detail="%s: %s" where="%s:%d" fix="report it"',
+                type(error).__name__,
+                str(error).replace('"', "'"),
+                os.path.basename(frame.filename),
+                frame.lineno or 0,
+            )
+            time.sleep(FAULT_PAUSE_S)

@@ -24,6 +24,8 @@ _SPIN_STATIC_NS = 50_000
 # The worker's 504 is due at timeouts.request, and it looks every 100 ms. The script is stopped
 # after that, so that its error page does not come first.
 _SOFT_STOP_MS = 200
+# What gives power over the server, and no application needs.
+_SECRETS = ("ASKR_ADMIN_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _INDEX_MAX = 3  # struct askr_worker_config has four places, the last one NULL
 
 
@@ -132,9 +134,14 @@ def zygote_command(plan: Plan, control_fd: int) -> list[str]:
     return command
 
 
+def without_secrets(ours: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what gives power over the server: its token, and systemd's socket."""
+    return {name: value for name, value in ours.items() if name not in _SECRETS}
+
+
 def zygote_environment(plan: Plan, ours: Mapping[str, str]) -> dict[str, str]:
     """What PHP finds in its environment: ours, and what Octane's worker script asks for."""
-    application = plan.application
+    application, ours = plan.application, without_secrets(ours)
     if plan.mode != "worker" or application.kind != "Laravel":
         return dict(ours)
     octane = {

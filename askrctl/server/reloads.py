@@ -8,6 +8,7 @@ from typing import Any
 
 from askrctl import engine
 from askrctl.server.generation import Generation
+from askrctl.server.zygote import parent_of
 
 KEPT_MAX = 64
 
@@ -20,14 +21,6 @@ class Ticket:
     check: str
     generation: int = 0  # 0: not started yet, another reload is under way
     failed: str = ""
-
-
-def _parent(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    return int(text.rpartition(")")[2].split()[1])
 
 
 def shortfall(generation: Generation, memory: memoryview, path: Path) -> str:
@@ -53,7 +46,7 @@ def shortfall(generation: Generation, memory: memoryview, path: Path) -> str:
 
 
 def _is_stray(app: engine.AppStatus, generation: Generation) -> bool:
-    return app.state in ("idle", "busy") and _parent(app.pid) != generation.zygote_pid
+    return app.state in ("idle", "busy") and parent_of(app.pid) != generation.zygote_pid
 
 
 def _release_of(generation: Generation) -> str:

@@ -61,6 +61,8 @@ class CertificateReport:
     source: str  # the file, or "self-signed"
     names: tuple[str, ...]
     not_after: str  # RFC 3339
+    cert_file: str  # absolute; "" when there is none
+    key_file: str  # absolute; "" when there is none, or it is encrypted
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,19 @@ def _certificates(supervisor: "Supervisor") -> tuple[CertificateReport, ...]:
     keeper = supervisor.tls
     if keeper is None:
         return ()
+    config = keeper.tls.config
+    keys = {config.cert: config.key or config.cert} | {
+        item.cert: "" if item.passphrase_file else item.key or item.cert
+        for item in config.certificate
+    }
     return tuple(
-        CertificateReport(item.source, item.names, item.not_after.isoformat())
+        CertificateReport(
+            item.source,
+            item.names,
+            item.not_after.isoformat(),
+            os.path.abspath(item.source) if item.source in keys else "",
+            os.path.abspath(keys[item.source]) if keys.get(item.source) else "",
+        )
         for item in keeper.tls.identities
     )
 

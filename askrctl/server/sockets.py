@@ -121,17 +121,19 @@ def _answers(path: str) -> bool:
 
 
 def _open_unix(address: Address) -> socket.socket:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         if stat.S_ISSOCK(os.stat(address.path).st_mode):
             if _answers(address.path):
-                raise AskrError(f"{address} is in use: another server answers there")
+                hint = f"ss -lxp | grep {address.path}"
+                raise AskrError(f"{address} is in use: another server answers there", hint)
             os.unlink(address.path)  # left behind by a server that is gone
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(address.path)
     except OSError as error:
         listener.close()
-        raise AskrError(f"cannot listen on {address}: {error.strerror}") from None
+        hint = f"ls -ld {os.path.dirname(address.path)}"
+        raise AskrError(f"cannot listen on {address}: {error.strerror}", hint) from None
     os.chmod(address.path, address.mode)
     return listener
 
@@ -144,7 +146,7 @@ def _tcp_family(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]
         found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # UnicodeError: no name can be so
         raise _bad(str(address), f"{address.host!r} is not an address of this machine") from None
     return found[0][0], (str(found[0][4][0]), address.port), False
 
@@ -167,7 +169,8 @@ def _open_tcp(address: Address) -> socket.socket:
         if error.errno == 13:  # EACCES
             hint = "sudo askrctl serve, or a port from 1024 up"
             raise AskrError(f"port {address.port} needs root", hint) from None
-        raise AskrError(f"cannot listen on {address}: {error.strerror}") from None
+        hint = "ip -brief address, for those of this machine"
+        raise AskrError(f"cannot listen on {address}: {error.strerror}", hint) from None
     return listener
 
 

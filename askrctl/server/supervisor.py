@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import Config
+from askrctl.config import Config, url_path
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
 from askrctl.server.accesslog import AccessLog
@@ -191,6 +191,9 @@ class Supervisor:
         if self._current is None:
             self.failure = AskrError(coming.failed, "askrctl doctor")
             self._stopping = True
+            return
+        notify.ready()
+        self._reload_if_asked()
 
     def _promote(self, coming: Generation) -> None:
         before, self._current, self._next = self._current, coming, None
@@ -207,9 +210,13 @@ class Supervisor:
             # Who watches his files wants to see them, not the last answer of an old process.
             before.drain(before.plan.config.timeouts.drain, self._watched is not None)
         self._follow_files(coming.plan)
+        self._reload_if_asked()
+
+    def _reload_if_asked(self) -> None:
+        """While the generation was coming, which has now taken over or failed."""
         if self._reload_again:
             self._reload_again = False
-            self.reload()
+            self._loop.call_later(0, self.reload)
 
     def _reload_asked(self) -> None:
         """By an application: opcache_reset(). One that asks all the time is heard now and then."""
@@ -251,9 +258,19 @@ class Supervisor:
             self._replace_tls(plan)
             self._begin(plan)
         except AskrError as error:
-            log.error('event=reload_refused detail="%s" fix="%s"', error.message, error.hint)
-            self._fail_tickets(0, error.message)
-            notify.ready()
+            self._refuse(error.message, error.hint)
+        except OSError as error:  # PATH is gone, no process or descriptor is left, …
+            self._refuse(str(error), "askrctl reload, when it is mended")
+
+    def _refuse(self, detail: str, fix: str) -> None:
+        """A reload that did not begin, or not wholly; the generation there is serves on."""
+        if self._next is not None:
+            self._next.failed = detail
+            self._changed()
+            return
+        log.error('event=reload_refused detail="%s" fix="%s"', detail.replace('"', "'"), fix)
+        self._fail_tickets(0, detail)
+        notify.ready()
 
     def _replace_tls(self, plan: Plan) -> None:
         """The listeners stay what they are, so a reload can change certificates and no more."""
@@ -407,11 +424,15 @@ class Supervisor:
     # --- reloads that somebody waits for ----------------------------------------------------------
 
     def _answer_reload(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            check = url_path(request.get("check") or "")
+        except ValueError as error:
+            return {"error": f"check must be {error}"}
         self._loop.call_later(0, self.reload)
         answer: dict[str, Any] = {"ok": True, "generation": self._number}
         if request.get("verify"):
             self._ticket_count += 1
-            self._tickets.append(Ticket(self._ticket_count, str(request.get("check") or "")))
+            self._tickets.append(Ticket(self._ticket_count, check))
             answer["ticket"] = self._ticket_count
         return answer
 

@@ -20,6 +20,7 @@ from askrctl.server.forensics import Forensics, collect, descendants
 from askrctl.server.loop import Loop
 from askrctl.server.slowlog import SlowEntry, SlowLog, now_text
 from askrctl.server.workers import Place, WorkerProcess
+from askrctl.server.zygote import pid_of
 
 EXAMINED_MAX = 4  # at one look: when all requests become slow at once, the others are noted later
 TRACE_WAIT_S = 0.3  # for the zygote's word on the frames; it takes a millisecond
@@ -96,10 +97,10 @@ class Watchdog:
 
     def _close(self, ident: int, lines: list[str]) -> None:
         case = self._cases.pop(ident)
-        if case.event == "killed":
-            _kill_waited_for(case.pid)
-            if case.place.pid == case.pid:
-                case.place.kill()
+        if case.event == "killed" and case.place.pid == case.pid:
+            if pid_of(case.place.pidfd) == case.pid:  # else the number may be somebody else's
+                _kill_waited_for(case.pid)
+            case.place.kill()
         self._slowlog.add(
             SlowEntry(
                 time=now_text(),

@@ -13,7 +13,6 @@ from enum import IntEnum
 
 _FORMAT = struct.Struct("=IIiI")
 _TEXT_SIZE_MAX = 8192  # ZYGOTE_TRACED carries lines behind the message, ZYGOTE_FAILED a sentence
-_FDS_MAX = 4
 NO_CPU = 0xFFFFFFFF
 
 
@@ -87,12 +86,15 @@ def send(end: socket.socket, message: Message) -> bool:
     return True
 
 
-def receive(end: socket.socket) -> Message | None:
-    """The next message; None when there is none now. EOFError when the peer is gone."""
+def receive(end: socket.socket, fd_count: int = 0) -> Message | None:
+    """The next message; None when there is none now. EOFError when the peer is gone.
+
+    The kernel closes descriptors beyond `fd_count`: a peer that was taken over cannot fill our
+    table with them.
+    """
+    room = socket.CMSG_LEN(fd_count * array.array("i").itemsize) if fd_count else 0
     try:
-        data, ancillary, _, _ = end.recvmsg(
-            _FORMAT.size + _TEXT_SIZE_MAX, socket.CMSG_SPACE(_FDS_MAX * array.array("i").itemsize)
-        )
+        data, ancillary, _, _ = end.recvmsg(_FORMAT.size + _TEXT_SIZE_MAX, room)
     except BlockingIOError:
         return None
     except ConnectionResetError:

@@ -20,7 +20,7 @@ from askrctl.server import wire
 from askrctl.server.accesslog import AccessLog
 from askrctl.server.ledger import Ledger
 from askrctl.server.loop import Loop
-from askrctl.server.plan import Plan, worker_settings
+from askrctl.server.plan import Plan, without_secrets, worker_settings
 from askrctl.server.ports import Port, make_bell
 from askrctl.server.recycle import Limits, Sample
 from askrctl.server.slowlog import SlowLog
@@ -121,8 +121,13 @@ class WorkerProcess:
     def __post_init__(self) -> None:
         self.places = [Place(index) for index in range(self.plan.place_count)]
         self._socket, theirs = wire.pair()
-        with theirs:
-            self.process = self._spawn(theirs.fileno())
+        try:
+            with theirs:
+                self.process = self._spawn(theirs.fileno())
+        except OSError:
+            os.close(self.bell)
+            self._socket.close()
+            raise
         self._pidfd = os.pidfd_open(self.process.pid)
         self.around.loop.add(self._socket.fileno(), self._on_message)
         self.around.loop.add(self._pidfd, self._on_exit)
@@ -158,6 +163,7 @@ class WorkerProcess:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],
             stdin=subprocess.DEVNULL,
+            env=without_secrets(os.environ),
             pass_fds=[
                 control_fd,
                 self.bell,

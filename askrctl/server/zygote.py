@@ -7,13 +7,18 @@ It is the parent of the application processes; what happens to them arrives as m
 import logging
 import os
 import subprocess
+from pathlib import Path
 from typing import Protocol
 
+from askrctl.model import AskrError
 from askrctl.server import wire
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan, zygote_command, zygote_environment
 
 log = logging.getLogger("askrctl")
+
+
+END_MAX_S = 2.0  # from its last word to its exit
 
 
 class ZygoteListener(Protocol):
@@ -44,16 +49,23 @@ class ZygoteProcess:
     @staticmethod
     def _spawn(plan: Plan, fd: int) -> subprocess.Popen[bytes]:
         wanted = plan.credentials
-        return subprocess.Popen(
-            zygote_command(plan, fd),
-            stdin=subprocess.DEVNULL,
-            pass_fds=[fd],
-            cwd=plan.application.path,
-            env=zygote_environment(plan, os.environ),
-            user=wanted.uid if wanted else None,
-            group=wanted.gid if wanted else None,
-            extra_groups=wanted.groups if wanted else None,
-        )
+        try:
+            return subprocess.Popen(
+                zygote_command(plan, fd),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[fd],
+                cwd=plan.application.path,
+                env=zygote_environment(plan, os.environ),
+                user=wanted.uid if wanted else None,
+                group=wanted.gid if wanted else None,
+                extra_groups=wanted.groups if wanted else None,
+            )
+        except OSError as error:
+            who = f" as {wanted.name}" if wanted else ""
+            raise AskrError(
+                f"the PHP processes cannot be started{who}: {error}",
+                "install askrctl where that user may read it, or: askrctl serve --user NAME",
+            ) from None
 
     def fork(self, ident: int, cpu: int | None, fds: tuple[int, int, int]) -> bool:
         """Ask for an application process on this port memory, app bell and worker bell."""
@@ -67,11 +79,12 @@ class ZygoteProcess:
 
     def _on_message(self) -> None:
         try:
-            while not self._closed and (message := wire.receive(self._socket)) is not None:
+            while not self._closed and (message := wire.receive(self._socket, 1)) is not None:
                 self._hear(message)
         except EOFError:
             self.close()
-            code = self.process.wait()
+            self.wait(END_MAX_S)
+            code = self.process.returncode
             sentence = self._sentence or f"the zygote ended with status {code}"
             self._listener.zygote_failed(sentence)
 
@@ -82,7 +95,8 @@ class ZygoteProcess:
         elif message.kind == wire.Zygote.FAILED:
             self._sentence = message.text
         elif message.kind == wire.Zygote.FORKED and message.fds:
-            listener.app_forked(message.place, message.pid, message.fds[0])
+            self._hear_forked(message)
+            return
         elif message.kind == wire.Zygote.EXITED:
             listener.app_exited(message.place, message.pid, message.value)
         elif message.kind == wire.Zygote.REFUSED:
@@ -91,6 +105,18 @@ class ZygoteProcess:
             listener.app_asked_reload()
         elif message.kind == wire.Zygote.TRACED:
             listener.app_traced(message.place, message.pid, message.text.splitlines())
+        for fd in message.fds:
+            os.close(fd)
+
+    def _hear_forked(self, message: wire.Message) -> None:
+        """Zygotes run as the application's user, and what they name here we may kill as root."""
+        pidfd = message.fds[0]
+        if not is_child(message.pid, pidfd, self.process.pid):
+            log.error('event=zygote_lied pid=%d detail="not its child"', message.pid)
+            os.close(pidfd)
+            self.process.kill()
+            return
+        self._listener.app_forked(message.place, message.pid, pidfd)
 
     def close(self) -> None:
         """End of file tells the zygote to end its processes and itself."""
@@ -108,6 +134,29 @@ class ZygoteProcess:
             log.warning("event=zygote_killed pid=%d", self.process.pid)
             self.process.kill()
             self.process.wait()
+
+
+def pid_of(pidfd: int) -> int:
+    """The process that it stands for, -1 when that is gone; 0: it is no pidfd (pidfd_open(2))."""
+    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Pid":
+            return int(value)
+    return 0
+
+
+def parent_of(pid: int) -> int:
+    """-1 when the process is gone; 0 is the parent of the first one."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return -1
+    return int(text.rpartition(")")[2].split()[1])
+
+
+def is_child(pid: int, pidfd: int, parent: int) -> bool:
+    """Of `parent`, or it was and is gone."""
+    return parent_of(pid) in (-1, parent) and pid_of(pidfd) in (-1, pid)
 
 
 def describe_exit(wait_status: int) -> str:

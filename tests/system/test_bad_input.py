@@ -68,11 +68,38 @@ def test_a_port_in_use(folder: Path) -> None:
         ("--io-backend=kqueue", "io-backend"),
         ("--listen=nonsense", "nonsense"),
         ("--listen=127.0.0.1:99999", "99999"),
+        (f"--listen={'a' * 70}.x:0", "aaa"),
+        ("--workers=", "workers"),
         ("--no-such-flag", "no-such-flag"),
     ],
 )
 def test_a_bad_flag_value(folder: Path, flag: str, named: str) -> None:
     assert named in refused(MISUSE, folder, flag)
+
+
+@pytest.mark.parametrize("address", ["unix:/nowhere/x", "unix:/etc/hostname/x", "192.0.2.1:1"])
+def test_an_address_that_cannot_be_had_comes_with_what_to_look_at(
+    folder: Path, address: str
+) -> None:
+    said = refused(REFUSED, folder, f"--listen={address}")
+    assert address in said
+    assert "hint: " in said
+
+
+def test_a_server_that_is_refused_leaves_no_socket(folder: Path) -> None:
+    control, listener = folder.parent / "control", folder.parent / "listener"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"--listen=127.0.0.1:{taken.getsockname()[1]}"
+        refused(REFUSED, folder, f"--listen=unix:{listener}", address, f"--control={control}")
+    assert not control.exists()
+    assert not listener.exists()
+
+
+def test_every_misuse_ends_with_what_to_type(folder: Path) -> None:
+    config = folder.parent / "askr.toml"
+    config.write_text("server = 3\n")
+    said = refused(MISUSE, folder, f"--config={config}")
+    assert said.endswith("hint: askrctl serve --help\n")
 
 
 def test_broken_toml_names_the_line(folder: Path) -> None:

@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from askrctl.checks import ALL, tls
 from askrctl.checks.frame import Context, run_one
 from askrctl.cli import completions, doctor_bundle, doctor_diff
+from askrctl.cli.doctor_context import Words, build
 from askrctl.model import AskrError, Status
 from askrctl.probes import certificate, machine, process, sysctl_files
 from askrctl.probes.host import Host, Recorder, open_host
@@ -315,6 +316,20 @@ def test_a_certificate_is_judged_by_what_is_left_of_its_life(
     found = judge(tmp_path, *make_certificate(days))
     assert found["tls.cert_expiry"] is status
     assert found["tls.chain"] is found["tls.key_match"] is found["tls.names"] is Status.OK
+
+
+def test_the_certificates_of_the_configuration_are_judged_without_being_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, key = make_certificate(60)
+    (tmp_path / "cert.pem").write_text(text)
+    (tmp_path / "key.pem").write_text(key)
+    (tmp_path / "askr.toml").write_text(
+        f'[tls]\ncert = "{tmp_path}/cert.pem"\nkey = "{tmp_path}/key.pem"\n'
+    )
+    monkeypatch.setenv("ASKR_CONTROL", str(tmp_path / "none.sock"))  # no server runs
+    context, _ = build(Host(), Words(config=tmp_path / "askr.toml"))
+    assert (f"{tmp_path}/cert.pem", f"{tmp_path}/key.pem") in context.certificates
 
 
 def test_faults_of_certificates_are_told_apart(tmp_path: Path) -> None:
