@@ -54,7 +54,7 @@ class ServerConfig:
     # Changes that are none: names at any depth, or paths below PATH when there is a slash.
     watch_ignore: tuple[str, ...] = WATCH_IGNORE
     health_path: str = ""  # answered 200 by the engine while it can serve, else 503; "": none
-    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Request-Id counts, or "unix"
+    trusted_proxies: tuple[str, ...] = ()  # networks that are believed, or "unix": docs/proxy.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class LimitsConfig:
 class TimeoutsConfig:
     """Seconds."""
 
+    proxy: float = 5.0  # for the head of the PROXY protocol, from the connect
     handshake: float = 10.0  # of TLS, from the connect
     head: float = 15.0  # from the first byte, or the connect, to the end of the head
     body: float = 30.0  # a period in which a body must make progress

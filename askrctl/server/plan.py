@@ -173,6 +173,7 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "streams_max": limits.streams if config.server.http2 else 0,
         "body_rate_min": limits.body_rate,
         "hsts": config.tls.hsts or None,
+        "proxy_timeout_ns": round(times.proxy * _NS),
         "handshake_timeout_ns": round(times.handshake * _NS),
         "head_timeout_ns": round(times.head * _NS),
         "body_timeout_ns": round(times.body * _NS),

@@ -7,6 +7,7 @@
 #include "serve/conn.h"
 #include "serve/exchange.h"
 #include "serve/secure.h"
+#include "serve/speak_proxy.h"
 #include "serve/worker.h"
 
 static void queue_insert(struct worker *worker, struct exchange *exchange, struct exchange **at)
@@ -70,7 +71,7 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
     const struct body *body = &exchange->body;
     struct conn *conn = exchange->conn;
     struct address_text remote = address_format(&conn->peer);
-    const struct own_address *own = address_own(&worker->own_addresses, conn->fd, &conn->own);
+    const struct own_address *own = conn_own(conn);
     struct port_request request = {
         .http = &worker->request,
         .path = worker->target.path,
@@ -82,7 +83,7 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
         .server_address = address_slice(&own->text),
         .remote_port = conn->peer.port,
         .server_port = own->address.port,
-        .https = conn->secure,
+        .https = conn_is_https(conn),
         .body_size = body->size,
     };
     if (exchange->conn->secure)
