@@ -68,6 +68,13 @@ enum askr_listener_flags {
 
 enum askr_server_timing { ASKR_TIMING_OFF = 0, ASKR_TIMING_ON = 1, ASKR_TIMING_TRUSTED = 2 };
 
+/* Which fields of a trusted proxy say who the client is. */
+enum askr_forwarded {
+    ASKR_FORWARDED_OFF = 0,
+    ASKR_FORWARDED_X = 1,       /* X-Forwarded-For, -Proto, -Host, -Port */
+    ASKR_FORWARDED_STANDARD = 2 /* Forwarded, RFC 7239 */
+};
+
 enum askr_worker_state {
     ASKR_WORKER_NONE = 0,
     ASKR_WORKER_STARTING = 1,
@@ -159,6 +166,7 @@ struct askr_worker_config {
     const char *log_template;    /* docs/observability.md */
     int log_json;                /* escape values for JSON */
     const char *trusted_proxies; /* networks, separated by spaces */
+    int forwarded;               /* enum askr_forwarded */
     int server_timing;           /* enum askr_server_timing */
     const char *health_path;     /* answered without an application; NULL or "": none */
 };
