@@ -23,6 +23,7 @@ WORKERS_MAX = 128  # half of the status pages: two generations live side by side
 TOKEN_SIZE_MIN = 16  # characters of admin.token: fewer can be guessed
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
+FORWARDED = ("off", "x-forwarded", "forwarded")  # enum askr_forwarded, in its order
 # What tools and frameworks write while they run.
 WATCH_IGNORE = (
     *(".git", ".hg", ".svn", ".idea", "node_modules", "/storage", "/var", "/bootstrap/cache"),
@@ -54,7 +55,10 @@ class ServerConfig:
     # Changes that are none: names at any depth, or paths below PATH when there is a slash.
     watch_ignore: tuple[str, ...] = WATCH_IGNORE
     health_path: str = ""  # answered 200 by the engine while it can serve, else 503; "": none
-    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Request-Id counts, or "unix"
+    trusted_proxies: tuple[str, ...] = ()  # networks that are believed, or "unix": docs/proxy.md
+    # Which fields of theirs say who the client is: "x-forwarded" (-For, -Proto, -Host, -Port),
+    # "forwarded" (RFC 7239) or "off". One kind: a proxy passes the other on as clients send it.
+    forwarded: str = "x-forwarded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class LimitsConfig:
 class TimeoutsConfig:
     """Seconds."""
 
+    proxy: float = 5.0  # for the head of the PROXY protocol, from the connect
     handshake: float = 10.0  # of TLS, from the connect
     head: float = 15.0  # from the first byte, or the connect, to the end of the head
     body: float = 30.0  # a period in which a body must make progress
@@ -358,6 +363,7 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "static.precompressed": _flag,
     "static.symlinks": _one_of(*SYMLINK_POLICIES),
     "server.trusted_proxies": _networks,
+    "server.forwarded": _one_of(*FORWARDED),
     "admin.listen": _texts,
     "admin.token": _token,
     "server.health_path": url_path,

@@ -34,7 +34,7 @@ Listen = Annotated[
     typer.Option(
         help="HOST:PORT, :PORT, [::1]:PORT or unix:/path,mode=660; may be given several times. "
         "With certificates every TCP listener speaks TLS, unless one is marked `:443,tls`: then "
-        "those alone. `:80,redirect` sends to https."
+        "those alone. `:80,redirect` sends to https, `:80,proxy` expects the PROXY protocol first."
     ),
 ]
 

@@ -29,6 +29,7 @@ BUCKET_STARTS_NS: tuple[int, ...] = tuple(
 _BACKENDS = {Backend.IO_URING: lib.ASKR_IO_URING, Backend.EPOLL: lib.ASKR_IO_EPOLL}
 LISTENER_TLS: int = lib.ASKR_LISTENER_TLS
 LISTENER_REDIRECT: int = lib.ASKR_LISTENER_REDIRECT
+LISTENER_PROXY: int = lib.ASKR_LISTENER_PROXY
 WORKER_STATES = {
     lib.ASKR_WORKER_NONE: "none",
     lib.ASKR_WORKER_STARTING: "starting",
@@ -85,6 +86,7 @@ class WorkerStatus:
     tls_handshakes: int
     tls_resumed: int
     tls_failed: int
+    proxy_refused: int
     queue_wait_ns: int
     abandoned: int
     log_lines: int
@@ -176,6 +178,7 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         tls_handshakes=status.tls_handshakes,
         tls_resumed=status.tls_resumed,
         tls_failed=status.tls_failed,
+        proxy_refused=status.proxy_refused,
         queue_wait_ns=status.queue_wait_ns,
         abandoned=status.abandoned,
         log_lines=status.log_lines,

@@ -94,6 +94,8 @@ def open_listeners(
     found = []
     for text in texts:
         address = sockets.parse(text)
+        if address.proxy:
+            raise AskrError(f"admin.listen {text}: no proxy can speak for operators", code=2)
         if not address.path and not token:
             raise AskrError(
                 f"admin.listen {text}: a TCP address needs admin.token",

@@ -64,7 +64,9 @@ def prepare(request: Request) -> Plan:
     tls = certificates.load(config.tls)
     if tls is not None:
         tls_store.check(tls)
-    sockets.assign_roles([sockets.parse(text) for text in config.server.listen], tls is not None)
+    wanted = [sockets.parse(text) for text in config.server.listen]
+    sockets.assign_roles(wanted, tls is not None)
+    sockets.check_proxies(wanted, config.server.trusted_proxies)
     # Resolved for each generation anew: one serves one release from beginning to end, and a deploy
     # that turns a symlink takes effect with the reload, for all files at once.
     application = detect(request.path.resolve())
@@ -86,7 +88,9 @@ def _open_listeners(plan: Plan, opened: ExitStack) -> list[tuple[socket.socket, 
     found = sockets.inherited()
     has_tls = plan.tls is not None
     if found:
-        roles = sockets.assign_roles([address for _, address in found], has_tls)
+        named = [address for _, address in found]
+        sockets.check_proxies(named, plan.config.server.trusted_proxies)
+        roles = sockets.assign_roles(named, has_tls)
         return [(listener, role) for (listener, _), role in zip(found, roles, strict=True)]
     wanted = [sockets.parse(text) for text in plan.config.server.listen]
     listeners = []

@@ -25,6 +25,7 @@ COUNTERS = (
     "tls_handshakes",
     "tls_resumed",
     "tls_failed",
+    "proxy_refused",
 )
 
 

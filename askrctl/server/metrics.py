@@ -50,6 +50,7 @@ _COUNTERS = (
     ("askr_tls_handshakes", "TLS handshakes completed.", "tls_handshakes"),
     ("askr_tls_resumed", "TLS handshakes that resumed a session.", "tls_resumed"),
     ("askr_tls_failed", "TLS handshakes that ended in an alert.", "tls_failed"),
+    ("askr_proxy_refused", "Connections without a PROXY head that counts.", "proxy_refused"),
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import APPS_MAX, SYMLINK_POLICIES, Config
+from askrctl.config import APPS_MAX, FORWARDED, SYMLINK_POLICIES, Config
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.accesslog import template
 from askrctl.server.detect import Application
@@ -180,6 +180,7 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "streams_max": limits.streams if config.server.http2 else 0,
         "body_rate_min": limits.body_rate,
         "hsts": config.tls.hsts or None,
+        "proxy_timeout_ns": round(times.proxy * _NS),
         "handshake_timeout_ns": round(times.handshake * _NS),
         "head_timeout_ns": round(times.head * _NS),
         "body_timeout_ns": round(times.body * _NS),
@@ -193,6 +194,9 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "log_json": int(template(config.log)[1]),
         "health_path": config.server.health_path,
         "trusted_proxies": " ".join(config.server.trusted_proxies),
+        "forwarded": FORWARDED.index(config.server.forwarded)
+        if config.server.trusted_proxies
+        else 0,
         "server_timing": ("off", "on", "trusted").index(config.log.server_timing),
         "spin_ns": 0 if plan.php is not None else _SPIN_STATIC_NS,
         **fds,

@@ -48,6 +48,7 @@ class WorkerReport:
     tls_handshakes: int
     tls_resumed: int
     tls_failed: int
+    proxy_refused: int
     abandoned: int
     log_lines: int
     log_dropped: int

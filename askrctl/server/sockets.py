@@ -17,6 +17,7 @@ BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
 SYSTEMD_FIRST_FD = 3  # sd_listen_fds(3)
 UNIX_MODE = 0o660
 ROLES = ("tls", "redirect")
+PROXY = "proxy"  # the PROXY protocol comes first, whatever the role
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Address:
     """Where to listen: TCP with host and port, or a unix socket with its path and mode.
 
     `role` is what was asked for: "tls", "redirect" (to https), or "" for what the rule says.
+    With `proxy` connections begin with the PROXY protocol.
     """
 
     host: str = ""
@@ -31,6 +33,7 @@ class Address:
     path: str = ""
     mode: int = UNIX_MODE
     role: str = ""
+    proxy: bool = False
 
     def __str__(self) -> str:
         if self.path:
@@ -59,27 +62,41 @@ def _bad(text: str, why: str) -> AskrError:
 
 
 def _parse_unix(text: str) -> Address:
-    path, _, option = text.removeprefix("unix:").partition(",")
+    path, *options = text.removeprefix("unix:").split(",")
     if not path.startswith("/"):
         raise _bad(text, "the path of a unix socket must be absolute")
     if len(os.fsencode(path)) > 107:  # sockaddr_un, unix(7)
         raise _bad(text, "the path of a unix socket can have 107 bytes")
-    if not option:
-        return Address(path=path)
-    try:
-        mode = int(option.removeprefix("mode="), 8)
-    except ValueError:
-        raise _bad(text, f"{option!r} is not mode=660") from None
-    return Address(path=path, mode=mode)
+    mode, proxy = UNIX_MODE, False
+    for option in options:
+        if option == PROXY:
+            proxy = True
+            continue
+        try:
+            mode = int(option.removeprefix("mode="), 8)
+        except ValueError:
+            raise _bad(text, f"{option!r} is not mode=660 or proxy") from None
+    return Address(path=path, mode=mode, proxy=proxy)
+
+
+def _parse_options(text: str) -> tuple[str, bool] | None:
+    """Role and whether the PROXY protocol comes first, of what follows an address; None: neither
+    one role nor `proxy`."""
+    words = text.split(",") if text else []
+    roles = [word for word in words if word != PROXY]
+    if len(roles) > 1 or any(role not in ROLES for role in roles):
+        return None
+    return "".join(roles), PROXY in words
 
 
 def parse(text: str) -> Address:
     """An address as operators write it."""
     if text.startswith("unix:"):
         return _parse_unix(text)
-    place, _, role = text.partition(",")
-    if role not in ("", *ROLES):
-        raise _bad(text, f"{role!r} is not tls or redirect")
+    place, _, words = text.partition(",")
+    options = _parse_options(words)
+    if options is None:
+        raise _bad(text, f"{words!r} is not tls or redirect, or proxy beside them")
     host, colon, port_text = place.rpartition(":")
     if not colon and place.isdigit():
         host, port_text = "", place
@@ -91,7 +108,7 @@ def parse(text: str) -> Address:
         host = host[1:-1]
     elif ":" in host:
         raise _bad(text, "write an IPv6 address in brackets")
-    return Address(host, int(port_text), role=role)
+    return Address(host, int(port_text), role=options[0], proxy=options[1])
 
 
 def assign_roles(addresses: list[Address], has_tls: bool) -> list[Address]:
@@ -113,6 +130,14 @@ def assign_roles(addresses: list[Address], has_tls: bool) -> list[Address]:
         hint = "--listen :443,tls --tls-cert FILE --tls-key FILE"
         raise AskrError("a redirecting listener needs one that speaks TLS", hint, code=2)
     return addresses
+
+
+def check_proxies(addresses: list[Address], trusted: tuple[str, ...]) -> None:
+    """The PROXY protocol is taken from somebody, or it is a mistake to wait for it."""
+    for address in addresses:
+        if address.proxy and not trusted:
+            hint = '[server] trusted_proxies = ["10.0.0.0/8"] in askr.toml: the networks of proxies'
+            raise AskrError(f"--listen {address},proxy needs somebody to trust", hint, code=2)
 
 
 def _answers(path: str) -> bool:
@@ -196,11 +221,11 @@ def inherited() -> list[tuple[socket.socket, Address]]:
         os.set_inheritable(fd, False)
         name = listener.getsockname()
         label = names[fd - SYSTEMD_FIRST_FD] if fd - SYSTEMD_FIRST_FD < len(names) else ""
-        role = label if label in ROLES else ""  # FileDescriptorName= of the socket unit
+        role, proxy = _parse_options(label) or ("", False)  # FileDescriptorName= of the socket unit
         if isinstance(name, str):
-            address = Address(path=str(name))
+            address = Address(path=str(name), proxy=proxy)
         else:
-            address = Address(name[0], name[1], role=role)
+            address = Address(name[0], name[1], role=role, proxy=proxy)
         found.append((listener, address))
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)

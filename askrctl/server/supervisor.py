@@ -41,6 +41,11 @@ STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get 
 
 _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIRECT}
 
+
+def _flags_of(address: sockets.Address) -> int:
+    return _FLAGS[address.role] | (engine.LISTENER_PROXY if address.proxy else 0)
+
+
 ASKED_PERIOD_S = 5.0  # between two reloads that applications ask for
 
 Replan = Callable[[], Plan]
@@ -121,7 +126,7 @@ class Supervisor:
         around = Surroundings(
             loop=self._loop,
             listeners=fds,
-            listener_flags=tuple(_FLAGS[address.role] for address in self.addresses),
+            listener_flags=tuple(_flags_of(address) for address in self.addresses),
             https_port=next((item.port for item in self.addresses if item.role == "tls"), 443),
             tls=self.tls,
             status_fd=self._status_fd,

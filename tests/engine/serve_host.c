@@ -46,6 +46,8 @@ static const struct {
     size_t offset;
     int64_t unit; /* 0: a uint32_t; else an int64_t in these units */
 } options[] = {
+    {"proxy_timeout", offsetof(struct askr_worker_config, proxy_timeout_ns), NS_PER_MS},
+    {"listener_flags", offsetof(struct askr_worker_config, listener_flags), 0},
     {"handshake_timeout", offsetof(struct askr_worker_config, handshake_timeout_ns), NS_PER_MS},
     {"head_timeout", offsetof(struct askr_worker_config, head_timeout_ns), NS_PER_MS},
     {"body_timeout", offsetof(struct askr_worker_config, body_timeout_ns), NS_PER_MS},
@@ -271,7 +273,10 @@ static void set_defaults(struct askr_worker_config *config)
         .request_timeout_ns = 10 * NS_PER_S,
         .drain_timeout_ns = 3 * NS_PER_S,
         .body_rate_min = 100,
+        .proxy_timeout_ns = 10 * NS_PER_S,
         .handshake_timeout_ns = 10 * NS_PER_S,
+        .trusted_proxies = "127.0.0.0/8",
+        .forwarded = ASKR_FORWARDED_X,
         .hsts = "max-age=60",
         .tls_fd = -1,
     };
@@ -333,7 +338,7 @@ int main(int count, char **arguments)
         host.config.listeners[host.config.listener_count++] = listen_at(host.unix_path);
     host.config.listeners[0] = listen_somewhere(); /* last: it says that we are there */
     if (host.tls_store != NULL) {
-        host.config.listener_flags[0] = ASKR_LISTENER_TLS;
+        host.config.listener_flags[0] |= ASKR_LISTENER_TLS;
         host.config.tls_fd = open(host.tls_store, O_RDONLY | O_CLOEXEC);
     }
     pthread_create(&thread, NULL, supervise, NULL);

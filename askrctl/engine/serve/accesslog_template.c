@@ -8,6 +8,7 @@
 #include "serve/accesslog.h"
 #include "serve/conn.h"
 #include "serve/exchange.h"
+#include "serve/forwarded.h"
 #include "serve/worker.h"
 
 #define VARIABLES(X) \
@@ -201,10 +202,10 @@ static void add_variable(struct line *line, enum variable variable, struct excha
     const struct accesslog_facts *facts = exchange->facts != NULL ? exchange->facts : &nothing;
     switch (variable) {
     case IS_remote_addr:
-        add_address(line, &exchange->conn->peer);
+        add_address(line, exchange_client(exchange));
         break;
     case IS_remote_port:
-        add_number(line, exchange->conn->peer.port);
+        add_number(line, exchange_client(exchange)->port);
         break;
     case IS_time_iso8601:
     case IS_time_local:

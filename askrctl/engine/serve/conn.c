@@ -12,6 +12,7 @@
 #include "serve/output.h"
 #include "serve/protocol.h"
 #include "serve/secure.h"
+#include "serve/speak_proxy.h"
 #include "serve/worker.h"
 
 static void on_recv(struct io *, struct io_op *, struct io_event);
@@ -26,14 +27,19 @@ static void start_reading(struct conn *conn)
 
 struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *name, uint32_t flags)
 {
-    struct conn *conn = flags & ASKR_LISTENER_TLS ? secure_new(worker) : calloc(1, sizeof *conn);
+    bool proxied = (flags & ASKR_LISTENER_PROXY) != 0;
+    size_t extra = UNLIKELY(proxied) ? sizeof(struct proxied) : 0;
+    struct conn *conn =
+        flags & ASKR_LISTENER_TLS ? secure_new(worker, extra) : calloc(1, sizeof *conn + extra);
     if (conn == NULL)
         return NULL;
+    conn->proxied = proxied;
+    conn->secure = conn->has_tls && !proxied;
     conn->redirect = (flags & ASKR_LISTENER_REDIRECT) != 0;
     conn->worker = worker;
     conn->fd = fd;
     conn->peer = address_of(name);
-    conn->protocol = &protocol_h1;
+    conn->protocol = proxied ? &protocol_proxy : &protocol_h1;
     h1_init(&conn->h1, &worker->limits);
     conn->next = worker->conns;
     conn->link = &worker->conns;

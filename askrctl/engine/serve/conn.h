@@ -33,6 +33,7 @@ struct h2_conn;
 
 enum conn_wait {
     CONN_IDLE,      /* for the first byte of a request */
+    CONN_PROXY,     /* for the head of the PROXY protocol */
     CONN_HANDSHAKE, /* for TLS */
     CONN_HEAD,      /* for the rest of a head */
     CONN_BODY,      /* for the rest of a body */
@@ -70,7 +71,9 @@ struct conn {
     bool begun : 1;       /* it is known what is spoken */
     bool served : 1;      /* had an answer: an idle close is no error */
     bool secure : 1;      /* the head of a struct secure: TLS */
+    bool has_tls : 1;     /* ... allocated as one; `secure` once TLS begins */
     bool redirect : 1;    /* came by a listener that sends everything to https */
+    bool proxied : 1;     /* came by a proxy that says from whom: speak_proxy.h */
     uint64_t progress;    /* body bytes, or bytes acked by the peer, at the last timer */
     size_t bodies_memory; /* of all its requests */
     uint64_t received;    /* body bytes of this request */

@@ -30,6 +30,8 @@ static int64_t period_of(const struct conn *conn, enum conn_wait wait)
     switch (wait) {
     case CONN_IDLE:
         return conn->served ? config->keepalive_timeout_ns : config->head_timeout_ns;
+    case CONN_PROXY:
+        return config->proxy_timeout_ns;
     case CONN_HANDSHAKE:
         return config->handshake_timeout_ns;
     case CONN_HEAD:
@@ -129,6 +131,7 @@ void conn_timer_fire(struct timer *timer, int64_t now_ns)
         worker->status->timeouts++;
         conn->protocol->timed_out(conn, CONN_STARVED);
         break;
+    case CONN_PROXY:
     case CONN_IDLE:
     case CONN_WINDOW:
         conn->protocol->timed_out(conn, (enum conn_wait)conn->wait);

@@ -6,7 +6,9 @@
 
 #include "serve/conn.h"
 #include "serve/exchange.h"
+#include "serve/forwarded.h"
 #include "serve/secure.h"
+#include "serve/speak_proxy.h"
 #include "serve/worker.h"
 
 static void queue_insert(struct worker *worker, struct exchange *exchange, struct exchange **at)
@@ -69,8 +71,11 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
     struct worker *worker = app->worker;
     const struct body *body = &exchange->body;
     struct conn *conn = exchange->conn;
-    struct address_text remote = address_format(&conn->peer);
-    const struct own_address *own = address_own(&worker->own_addresses, conn->fd, &conn->own);
+    const struct address *client = exchange_client(exchange);
+    struct address_text remote = address_format(client);
+    const struct own_address *own = conn_own(conn);
+    if (UNLIKELY(exchange->forwarded != NULL) && exchange->forwarded->host.size > 0)
+        worker->request.authority = exchange->forwarded->host;
     struct port_request request = {
         .http = &worker->request,
         .path = worker->target.path,
@@ -80,9 +85,9 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
         .document_root = slice_of(worker->config->root),
         .remote_address = address_slice(&remote),
         .server_address = address_slice(&own->text),
-        .remote_port = conn->peer.port,
-        .server_port = own->address.port,
-        .https = conn->secure,
+        .remote_port = client->port,
+        .server_port = exchange_port(exchange, own->address.port),
+        .https = exchange_is_https(exchange),
         .body_size = body->size,
     };
     if (exchange->conn->secure)

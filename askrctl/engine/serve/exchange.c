@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "serve/chain.h"
+#include "serve/forwarded.h"
 #include "serve/protocol.h"
 #include "serve/worker.h"
 
@@ -257,6 +258,8 @@ int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head
     exchange->http10 = request->version < 1001;
     exchange->keep_alive = request->keep_alive;
     exchange->bodyless = !request->chunked && request->content_length <= 0;
+    if (UNLIKELY(conn->worker->config->forwarded != ASKR_FORWARDED_OFF))
+        forwarded_note(exchange);
     if (conn->worker->log != NULL) {
         accesslog_note(exchange);
         request_id_note(exchange);

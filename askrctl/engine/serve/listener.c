@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "serve/conn.h"
+#include "serve/speak_proxy.h"
 #include "serve/worker.h"
 
 #define DEFER_NS (10 * NS_PER_MS)
@@ -99,6 +100,10 @@ static bool accept_one(struct listener *listener)
     socklen_t size = sizeof name;
     int fd = accept4(listener->fd, (struct sockaddr *)&name, &size, SOCK_CLOEXEC);
     if (fd >= 0) {
+        if (!proxy_admits(worker, (struct sockaddr *)&name, listener->flags)) {
+            close(fd);
+            return true;
+        }
         if (conn_open(worker, fd, (struct sockaddr *)&name, listener->flags) == NULL) {
             close(fd);
             try_later(listener, BACKOFF_NS);

@@ -74,16 +74,16 @@ void secure_close(struct worker *worker)
 
 /* --- a connection's life --------------------------------------------------------------------- */
 
-struct conn *secure_new(struct worker *worker)
+struct conn *secure_new(struct worker *worker, size_t extra)
 {
-    struct secure *secure = calloc(1, sizeof *secure);
+    struct secure *secure = calloc(1, sizeof *secure + extra);
     if (secure == NULL)
         return NULL;
     if (tls_open(&secure->tls, worker->tls) < 0) {
         free(secure);
         return NULL;
     }
-    secure->conn.secure = true;
+    secure->conn.has_tls = true;
     return &secure->conn;
 }
 

@@ -59,7 +59,8 @@ void secure_close(struct worker *);
 void secure_turn(struct worker *);
 
 /* Of a connection. */
-struct conn *secure_new(struct worker *);
+/* With `extra` bytes behind it. TLS begins once conn.secure is set. */
+struct conn *secure_new(struct worker *, size_t extra);
 void secure_fini(struct conn *);
 /* Bytes came, or the end of the stream. */
 void secure_receive(struct conn *, struct slice bytes);

@@ -33,9 +33,10 @@ void secure_turn(struct worker *worker)
     assert(worker->handshakes == NULL);
 }
 
-struct conn *secure_new(struct worker *worker)
+struct conn *secure_new(struct worker *worker, size_t extra)
 {
     (void)worker;
+    (void)extra;
     return NULL;
 }
 

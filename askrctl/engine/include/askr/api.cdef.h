@@ -62,10 +62,18 @@ enum askr_app_state {
 
 enum askr_listener_flags {
     ASKR_LISTENER_TLS = 1,
-    ASKR_LISTENER_REDIRECT = 2 /* every request is sent to the same URL by https */
+    ASKR_LISTENER_REDIRECT = 2, /* every request is sent to the same URL by https */
+    ASKR_LISTENER_PROXY = 4     /* connections begin with the PROXY protocol */
 };
 
 enum askr_server_timing { ASKR_TIMING_OFF = 0, ASKR_TIMING_ON = 1, ASKR_TIMING_TRUSTED = 2 };
+
+/* Which fields of a trusted proxy say who the client is. */
+enum askr_forwarded {
+    ASKR_FORWARDED_OFF = 0,
+    ASKR_FORWARDED_X = 1,       /* X-Forwarded-For, -Proto, -Host, -Port */
+    ASKR_FORWARDED_STANDARD = 2 /* Forwarded, RFC 7239 */
+};
 
 enum askr_worker_state {
     ASKR_WORKER_NONE = 0,
@@ -101,6 +109,7 @@ struct askr_worker_status {
     int64_t queue_wait_ns;   /* how long the oldest request in the queue has been waiting; 0 */
     uint64_t log_lines;      /* of the access log, that the file took or will take */
     uint64_t log_dropped;    /* ... that were lost: the file was too slow, or full */
+    uint64_t proxy_refused;  /* connections: no trusted peer, or no head of the PROXY protocol */
     uint64_t abandoned;      /* requests whose client left before they were answered */
     char boot_error[512];    /* last reason an application could not boot, or "" */
     uint32_t app_count;
@@ -148,7 +157,7 @@ struct askr_worker_config {
     uint32_t queue_max;
     uint32_t connections_max; /* of this worker */
     uint32_t streams_max;     /* of one HTTP/2 connection at a time; 0: no HTTP/2 */
-    int64_t handshake_timeout_ns;
+    int64_t proxy_timeout_ns, handshake_timeout_ns;
     int64_t head_timeout_ns, body_timeout_ns, keepalive_timeout_ns, write_timeout_ns;
     int64_t queue_timeout_ns, request_timeout_ns, kill_grace_ns, drain_timeout_ns;
     uint32_t body_rate_min; /* bytes per second a body must keep up with after body_timeout */
@@ -157,6 +166,7 @@ struct askr_worker_config {
     const char *log_template;    /* docs/observability.md */
     int log_json;                /* escape values for JSON */
     const char *trusted_proxies; /* networks, separated by spaces */
+    int forwarded;               /* enum askr_forwarded */
     int server_timing;           /* enum askr_server_timing */
     const char *health_path;     /* answered without an application; NULL or "": none */
 };
