@@ -125,6 +125,28 @@ class StaticConfig:
     symlinks: str = "application"
 
 
+# Media types that get smaller; "type/*" and "*+suffix" are patterns. Pictures, video, WOFF and
+# archives are compressed already.
+COMPRESSED_TYPES = (
+    *("text/*", "application/json", "application/javascript", "application/xml", "*+json", "*+xml"),
+    *("application/x-ndjson", "application/graphql", "application/yaml", "application/wasm"),
+    *("font/ttf", "font/otf", "application/vnd.ms-fontobject", "image/bmp", "image/x-icon"),
+)
+ENCODINGS = ("zstd", "br", "gzip")  # enum encoding of the engine knows no others
+
+
+@dataclass(frozen=True, slots=True)
+class CompressionConfig:
+    """Of applications' answers. docs/compression.md says when not to."""
+
+    enabled: bool = True
+    # In the server's order of preference, which decides between those that a client likes equally:
+    # zstd takes less than half of br's processor time, br leaves the least.
+    encodings: tuple[str, ...] = ENCODINGS
+    min_size: int = 1024  # bytes; below that an answer is one packet either way
+    types: tuple[str, ...] = COMPRESSED_TYPES  # never text/event-stream
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """One [[tls.certificate]]: PEM files."""
@@ -169,6 +191,7 @@ class Config:
     timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
     php: PhpConfig = field(default_factory=PhpConfig)
     static: StaticConfig = field(default_factory=StaticConfig)
+    compression: CompressionConfig = field(default_factory=CompressionConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
@@ -273,6 +296,22 @@ def _between(
     return checked
 
 
+def _encodings(value: object) -> tuple[str, ...]:
+    names = _texts(value)
+    if len(set(names)) != len(names) or not set(names) <= set(ENCODINGS):
+        raise ValueError("a list of " + ", ".join(f'"{name}"' for name in ENCODINGS))
+    return names
+
+
+def _media_types(value: object) -> tuple[str, ...]:
+    types = _texts(value)
+    word = r"[A-Za-z0-9!#$&^_.+-]+"
+    for text in types:
+        if not re.fullmatch(rf"{word}/({word}|\*)|\*\+{word}", text):
+            raise ValueError('media types such as "text/html", "text/*" or "*+json"')
+    return types
+
+
 def _networks(value: object) -> tuple[str, ...]:
     networks = _texts(value)
     for text in networks:
@@ -362,6 +401,10 @@ _KINDS: dict[str, Callable[[object], Any]] = {
     "static.index": _texts,
     "static.precompressed": _flag,
     "static.symlinks": _one_of(*SYMLINK_POLICIES),
+    "compression.enabled": _flag,
+    "compression.encodings": _encodings,
+    "compression.min_size": _between(parse_size, 1, 1 << 30),
+    "compression.types": _media_types,
     "server.trusted_proxies": _networks,
     "server.forwarded": _one_of(*FORWARDED),
     "admin.listen": _texts,

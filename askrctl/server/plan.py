@@ -155,6 +155,7 @@ def zygote_environment(plan: Plan, ours: Mapping[str, str]) -> dict[str, str]:
 def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
     """What askrctl.server.worker is told; `fds` are the fields that differ for each worker."""
     config, limits, times = plan.config, plan.config.limits, plan.config.timeouts
+    compression = config.compression
     settings = {
         "index": index,
         "count": len(plan.cpus),
@@ -192,6 +193,9 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "drain_timeout_ns": round(times.drain * _NS),
         "log_template": template(config.log)[0],
         "log_json": int(template(config.log)[1]),
+        "encodings": " ".join(compression.encodings) if compression.enabled else None,
+        "encoding_types": " ".join(compression.types),
+        "encoding_size_min": compression.min_size,
         "health_path": config.server.health_path,
         "trusted_proxies": " ".join(config.server.trusted_proxies),
         "forwarded": FORWARDED.index(config.server.forwarded)

@@ -2,7 +2,8 @@
 """Builds what the tests of the engine run, in two build directories that are kept.
 
 `asan` has every backend under AddressSanitizer and UBSan; `no-liburing` is the build that has to
-stay a complete HTTP/1.1 server without liburing and libnghttp2. Warnings are errors in both.
+stay a complete HTTP/1.1 server without liburing, libnghttp2 and what compresses. Warnings are
+errors in both.
 """
 
 import os
@@ -22,7 +23,10 @@ BUILDS = {
         "-Dc_args=-fno-sanitize-recover=undefined",
         "-Dphp=disabled",  # libphp is not built for sanitizers
     ],
-    "no-liburing": ["-Dliburing=off", "-Dhttp2=disabled"],
+    "no-liburing": [
+        *("-Dliburing=off", "-Dhttp2=disabled"),
+        *("-Dgzip=disabled", "-Dbrotli=disabled", "-Dzstd=disabled"),
+    ],
 }
 ENVIRONMENT = {
     **os.environ,

@@ -8,9 +8,12 @@
 #include <errno.h>
 
 #include "serve/chain.h"
+#include "serve/compress.h"
 #include "serve/exchange.h"
 #include "serve/protocol.h"
 #include "serve/worker.h"
+
+enum { OWN_FIELDS = 3 }; /* Server-Timing, Vary, Content-Encoding */
 
 static struct slice keep(struct exchange *exchange, struct slice text)
 {
@@ -49,7 +52,7 @@ static int keep_fields(struct exchange *exchange, const struct port_message *mes
     if (total > ANSWER_HEAD_SIZE_MAX - 512) /* our own fields go there as well */
         return -E2BIG;
     exchange->fields =
-        exchange_allocate(exchange, (message->field_count + 1) * sizeof *exchange->fields);
+        exchange_allocate(exchange, (message->field_count + OWN_FIELDS) * sizeof *exchange->fields);
     if (exchange->fields == NULL)
         return -ENOMEM;
     exchange->field_count = message->field_count;
@@ -89,6 +92,7 @@ void answer_head(struct exchange *exchange, const struct port_message *message)
 /* Say the head, and with it what was held. */
 static int commit(struct exchange *exchange, bool complete)
 {
+    compress_head(exchange, complete);
     int64_t length = exchange->content_length;
     if (complete && !exchange->bare)
         length = (int64_t)exchange->held_size;
@@ -148,14 +152,17 @@ void answer_body(struct exchange *exchange, struct slice bytes)
     }
     int result;
     if (exchange->head_sent) {
-        result = say_body(exchange, bytes);
+        result = exchange->compressor != NULL ? compress_body(exchange, bytes)
+                                              : say_body(exchange, bytes);
         conn_dirty(exchange->conn);
         if (result < 0)
             exchange_fail(exchange, 503, NULL);
         return;
     }
-    if (exchange->bare)
+    if (exchange->bare) {
+        exchange->bare_size += (int64_t)bytes.size;
         return;
+    }
     result = hold(exchange, bytes);
     if (result == 0 && (exchange->streaming || exchange->held_size >= ANSWER_HELD_MAX))
         result = commit(exchange, false);
@@ -166,11 +173,17 @@ void answer_body(struct exchange *exchange, struct slice bytes)
 void answer_flush(struct exchange *exchange)
 {
     exchange->streaming = true;
-    if (!exchange->head_known || exchange->head_sent)
+    if (!exchange->head_known)
         return;
-    int result = commit(exchange, false);
-    if (result < 0)
-        fail_commit(exchange, result);
+    if (!exchange->head_sent) {
+        int result = commit(exchange, false);
+        if (result < 0)
+            fail_commit(exchange, result);
+    } else if (exchange->compressor != NULL) {
+        conn_dirty(exchange->conn);
+        if (compress_flush(exchange) < 0)
+            exchange_fail(exchange, 503, NULL);
+    }
 }
 
 void answer_interim(struct exchange *exchange, const struct port_message *message)
@@ -209,7 +222,7 @@ void answer_end(struct exchange *exchange, bool failed)
         end_whole(exchange, failed);
         return;
     }
-    exchange->cut = failed;
+    exchange->cut = failed || (exchange->compressor != NULL && compress_end(exchange) < 0);
     exchange_answered(exchange);
 }
 

@@ -291,7 +291,7 @@ static bool held_back(const struct app *app)
 uint32_t app_drain(struct app *app, int64_t now_ns)
 {
     uint32_t count = 0;
-    while (app->port != NULL && !held_back(app)) {
+    while (app->port != NULL && !held_back(app) && (app->gone || !compress_is_tired(app->worker))) {
         struct port_message message;
         enum port_event event = port_next(app->port, &message);
         if (event == PORT_NONE)
@@ -327,11 +327,17 @@ static void feed_body(struct app *app)
 
 uint32_t apps_drain(struct worker *worker, int64_t now_ns)
 {
-    uint32_t count = 0;
-    for (uint32_t place = 0; place < worker->apps.count; place++) {
-        struct app *app = &worker->apps.app[place];
+    struct apps *apps = &worker->apps;
+    uint32_t count = 0, first = apps->first;
+    for (uint32_t i = 0; i < apps->count; i++) {
+        uint32_t place = (first + i) % apps->count;
+        struct app *app = &apps->app[place];
         if (app->port == NULL)
             continue;
+        if (compress_is_tired(worker)) {
+            apps->first = place; /* it was not heard: next time it is the first */
+            break;
+        }
         uint32_t heard = app_drain(app, now_ns);
         count += heard;
         if (app->port == NULL)

@@ -51,6 +51,7 @@ struct app {
 struct apps {
     struct app app[ASKR_APPS_MAX];
     uint32_t count;
+    uint32_t first; /* the place that is heard first, so that none is always the last */
     struct exchange *queue, **queue_last;
     uint32_t queue_depth;
     uint32_t handed_count; /* in all ports */

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "serve/chain.h"
+#include "serve/compress.h"
 #include "serve/forwarded.h"
 #include "serve/protocol.h"
 #include "serve/worker.h"
@@ -75,6 +76,7 @@ static inline void exchange_release(struct exchange *exchange)
         worker->request_of = NULL;
     conn->bodies_memory -= body_memory(&exchange->body);
     body_free(&exchange->body);
+    compress_drop(exchange);
     exchange_drop_held(exchange);
 }
 
@@ -142,6 +144,7 @@ static void begin_for_app(struct exchange *exchange, struct slice head)
     struct conn *conn = exchange->conn;
     const struct http_request *request = &conn->worker->request;
     exchange->for_app = true;
+    compress_choose(exchange);
     if (exchange->request_id.size == 0)
         request_id_note(exchange);
     if (keep_head(exchange, head) < 0) {

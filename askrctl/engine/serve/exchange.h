@@ -23,6 +23,7 @@ enum {
 };
 #define ANSWER_SPOOL_MAX (INT64_C(1) << 30) /* bytes of one answer on disk */
 
+struct compressor;
 struct conn;
 struct worker;
 struct piece;
@@ -59,10 +60,12 @@ struct exchange {
     bool head_sent : 1;
     bool streaming : 1; /* flush() was called: no spooling */
     bool spooling : 1;
-    bool cut : 1;     /* the answer ends early */
-    bool bare : 1;    /* once the head is known: no body follows, whatever is written */
-    bool sized : 1;   /* ... or one of an announced length */
-    bool chunked : 1; /* ... or, HTTP/1.1, one in chunks */
+    bool cut : 1;       /* the answer ends early */
+    bool bare : 1;      /* once the head is known: no body follows, whatever is written */
+    bool sized : 1;     /* ... or one of an announced length */
+    bool chunked : 1;   /* ... or, HTTP/1.1, one in chunks */
+    bool not_plain : 1; /* the client refuses an answer that is not compressed */
+    uint8_t encoding;   /* enum encoding that the client would take for it */
     int status;
     int64_t length_left; /* of a sized answer */
     struct split_times times;
@@ -79,6 +82,8 @@ struct exchange {
     int64_t content_length;          /* what the application announced; -1 */
     struct piece *held, **held_last; /* answer body before its framing is known */
     size_t held_size;
+    int64_t bare_size;             /* of the body that is not sent, as far as it was written */
+    struct compressor *compressor; /* of a streamed answer (compress.h); NULL */
 
     void *overflow; /* arena blocks that did not fit */
     uint32_t arena_used;

@@ -112,6 +112,7 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
         result = secure_open(worker, error);
     if (result < 0)
         goto out_io;
+    compress_open(worker);
     apps_init(worker);
     return 0;
 
@@ -154,6 +155,7 @@ static int64_t next_deadline(const struct worker *worker)
 void worker_turn(struct worker *worker)
 {
     int64_t now_ns = worker->io.now_ns;
+    worker->compressors.spent = 0;
     if (now_ns >= worker->heartbeat_ns)
         status_beat(worker, now_ns);
     listeners_retry(worker, now_ns);
@@ -238,6 +240,7 @@ void worker_close(struct worker *worker)
         io_fini(&worker->io);
     static_close(worker->files);
     secure_close(worker);
+    compress_close(worker);
     free_lists(worker);
     accesslog_close(worker);
     status_close(worker);

@@ -16,6 +16,7 @@
 #include "serve/address.h"
 #include "serve/apps.h"
 #include "serve/chain.h"
+#include "serve/compress.h"
 #include "serve/control.h"
 #include "serve/request_id.h"
 #include "serve/split.h"
@@ -58,6 +59,7 @@ struct worker {
     struct own_addresses own_addresses;
     struct split_worker split;
     struct trust trust;
+    struct compressors compressors;
     struct accesslog *log; /* NULL: none */
 
     struct listener listeners[ASKR_LISTENERS_MAX];

@@ -168,6 +168,9 @@ struct askr_worker_config {
     const char *trusted_proxies; /* networks, separated by spaces */
     int forwarded;               /* enum askr_forwarded */
     int server_timing;           /* enum askr_server_timing */
+    const char *encodings;       /* of answers, the best first: "zstd br gzip"; or NULL */
+    const char *encoding_types;  /* media types and patterns, separated by spaces */
+    int64_t encoding_size_min;   /* smaller answers are not compressed */
     const char *health_path;     /* answered without an application; NULL or "": none */
 };
 

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ * The reader of Accept-Encoding (accept_encoding.h). Allocates nothing, and looks at each byte of a
+ * value once. */
+#include "base/accept_encoding.h"
+
+#include <strings.h>
+
+const struct slice encoding_names[ENCODINGS] = {
+    [ENCODING_NONE] = {"", 0},
+    [ENCODING_BROTLI] = {"br", 2},
+    [ENCODING_ZSTD] = {"zstd", 4},
+    [ENCODING_GZIP] = {"gzip", 4},
+};
+
+void accept_encoding_init(struct accept_encoding *accept)
+{
+    for (enum encoding i = 0; i < ENCODINGS; i++)
+        accept->weights[i] = -1;
+    accept->others = -1;
+}
+
+static struct slice trimmed(struct slice text)
+{
+    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.size--;
+    }
+    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
+
+/* What is before the next `mark`; *rest goes on behind it. */
+static struct slice cut(struct slice *rest, char mark)
+{
+    const char *at = memchr(rest->data, mark, rest->size);
+    size_t size = at == NULL ? rest->size : (size_t)(at - rest->data);
+    struct slice part = {rest->data, size};
+    size_t used = at == NULL ? size : size + 1;
+    rest->data += used;
+    rest->size -= used;
+    return trimmed(part);
+}
+
+static bool reads(struct slice text, struct slice word)
+{
+    return text.size == word.size && strncasecmp(text.data, word.data, word.size) == 0;
+}
+
+bool accept_encoding_is_name(struct slice name)
+{
+    return reads(name, SLICE("accept-encoding"));
+}
+
+static int weight_of(struct slice text)
+{
+    if (text.size == 0 || text.size > 5 || (text.data[0] != '0' && text.data[0] != '1') ||
+        (text.size > 1 && text.data[1] != '.'))
+        return 0;
+    int weight = (text.data[0] - '0') * 1000, unit = 100;
+    for (size_t i = 2; i < text.size; i++, unit /= 10) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return 0;
+        weight += (text.data[i] - '0') * unit;
+    }
+    return weight <= 1000 ? weight : 0;
+}
+
+/* The weight of one element, and its name. */
+static int read_element(struct slice element, struct slice *name)
+{
+    int weight = 1000;
+    *name = cut(&element, ';');
+    while (element.size > 0) {
+        struct slice parameter = cut(&element, ';');
+        if (parameter.size >= 2 && (parameter.data[0] | 0x20) == 'q' && parameter.data[1] == '=')
+            weight = weight_of((struct slice){parameter.data + 2, parameter.size - 2});
+    }
+    return weight;
+}
+
+static enum encoding encoding_of(struct slice name)
+{
+    if (reads(name, SLICE("x-gzip"))) /* RFC 9110 section 8.4.1.3 */
+        return ENCODING_GZIP;
+    for (enum encoding i = ENCODING_BROTLI; i < ENCODINGS; i++)
+        if (reads(name, encoding_names[i]))
+            return i;
+    return ENCODING_NONE;
+}
+
+void accept_encoding_read(struct accept_encoding *accept, struct slice value)
+{
+    while (value.size > 0) {
+        struct slice name;
+        int16_t weight = (int16_t)read_element(cut(&value, ','), &name);
+        enum encoding encoding = encoding_of(name);
+        if (encoding != ENCODING_NONE || reads(name, SLICE("identity")))
+            accept->weights[encoding] = weight;
+        else if (reads(name, SLICE("*")))
+            accept->others = weight;
+    }
+}
+
+int accept_encoding_weight(const struct accept_encoding *accept, enum encoding encoding)
+{
+    int weight = accept->weights[encoding] >= 0 ? accept->weights[encoding] : accept->others;
+    if (encoding == ENCODING_NONE && weight < 0)
+        return 1000;
+    return weight > 0 ? weight : 0;
+}
+
+bool accept_encoding_better(const struct accept_encoding *accept, enum encoding encoding,
+                            enum encoding best)
+{
+    int weight = accept_encoding_weight(accept, encoding);
+    if (best != ENCODING_NONE)
+        return weight > accept_encoding_weight(accept, best);
+    /* Not named, a plain answer is no more than what is left. */
+    return weight > 0 && weight >= accept->weights[ENCODING_NONE];
+}
