@@ -105,7 +105,7 @@ static void begin(struct h2_conn *h2, const struct h2_news *news)
         exchange_refuse(conn, &stream->exchange, status, reason);
     else if (exchange_begin(conn, &stream->exchange, news->head) < 0)
         conn_close(conn);
-    else if (news->end)
+    else if (news->end && !conn->closing) /* memory that ran out ends connection and stream */
         exchange_received(stream->exchange);
 }
 
@@ -249,9 +249,13 @@ static void reset_blocked(struct conn *conn)
 static void timed_out(struct conn *conn, enum conn_wait wait)
 {
     if (wait == CONN_BODY) {
-        for (struct stream *stream = conn->h2->streams; stream != NULL; stream = stream->next)
+        for (struct stream *stream = conn->h2->streams, *next; stream != NULL; stream = next) {
+            next = stream->next;
             if (stream->exchange != NULL && !stream->received)
                 exchange_fail(stream->exchange, 408, "the request body came too slowly");
+            if (conn->closing)
+                return;
+        }
     } else if (wait == CONN_WINDOW) {
         reset_blocked(conn);
     } else {
