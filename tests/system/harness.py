@@ -135,7 +135,9 @@ class Server:
     def is_ready(self, state: str) -> bool:
         assert self.process.poll() is None, f"the server ended by itself:\n{self.log}"
         status = self.try_status()
-        return status is not None and all(worker["state"] == state for worker in status["workers"])
+        if status is None or any(worker["state"] != state for worker in status["workers"]):
+            return False
+        return state != "ready" or self.output != ""  # it greets when all is said in the log
 
     def try_status(self) -> dict[str, Any] | None:
         """What `askrctl status --json` prints, without a process for each look."""
