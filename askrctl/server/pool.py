@@ -92,7 +92,9 @@ class Pool:
         if app is None or not place.pid or app.pid != place.pid:
             return
         if place.requests_before is None:
-            place.requests_before = app.requests
+            # Not what is counted now: it may have served some before we look for the first time.
+            place.requests_before = place.requests_seen
+        place.requests_seen = app.requests
         requests = app.requests - place.requests_before
         if requests != place.requests or app.state != "idle":
             place.active = now

@@ -21,7 +21,7 @@ _PAGE_SIZE = 4096
 class Limits:
     """0: none."""
 
-    requests: float
+    requests: int
     age_s: float
     rss: int
     pss: int
@@ -57,7 +57,7 @@ def limits_of(config: PhpConfig) -> Limits:
 def with_jitter(limits: Limits, chance: random.Random) -> Limits:
     """For one process."""
     factor = chance.uniform(1 - JITTER, 1 + JITTER)
-    return replace(limits, requests=limits.requests * factor, age_s=limits.age_s * factor)
+    return replace(limits, requests=round(limits.requests * factor), age_s=limits.age_s * factor)
 
 
 def measure(pid: int, requests: int, limits: Limits, proc: Path = Path("/proc")) -> Sample | None:

@@ -56,6 +56,7 @@ class Place:
     replaces_pid: int = 0
     requests: int = 0  # finished by this process
     requests_before: int | None = None  # what the place had counted before it
+    requests_seen: int = 0  # what the place has counted, by all its processes
     active: float = 0.0  # when it was last seen to have work
     limits: Limits | None = None
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=SAMPLES_MAX))
