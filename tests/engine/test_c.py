@@ -16,7 +16,9 @@ from .conftest import BUILDS, ENVIRONMENT, ROOT
 TESTS = sorted(path.stem for path in (ROOT / "tests/engine").glob("test_*.c"))
 TARGETS = sorted(path.stem for path in (ROOT / "fuzz").glob("fuzz_*.c"))
 RUN_TIMEOUT_S = 120
-WITHOUT = {"no-liburing": {"test_h2", "fuzz_h2"}}  # what a build does not have
+WITHOUT = {  # what a build does not have
+    "no-liburing": {"test_h2", "fuzz_h2", "test_encoding", "test_encoding_faults"}
+}
 
 
 @pytest.fixture(params=BUILDS)
