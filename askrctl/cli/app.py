@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Assembles the commands: all of them for help, else only the one that was asked for.
 
-Importing every command takes four times as long as running `askrctl status`, which is what people
-type when a machine is in trouble.
+Importing every command brings in the tune engine and rich, which `askrctl status`, typed when a
+machine is in trouble, has no use for.
 """
 
 from importlib import import_module

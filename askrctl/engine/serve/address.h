@@ -2,8 +2,7 @@
  * Socket addresses as applications are told them: REMOTE_ADDR and SERVER_ADDR.
  *
  * A server is reached at few addresses of its own, so their texts are kept, and a connection
- * remembers which is its: asking the kernel and formatting the answer for each request costs more
- * than all else that a small request takes here. */
+ * remembers which is its: asking the kernel was one system call for each request. */
 #ifndef ASKR_ADDRESS_H
 #define ASKR_ADDRESS_H
 
