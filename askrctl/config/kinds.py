@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""Which kind of value each key of askr.toml takes, and the kinds that one key alone has."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from askrctl.config.schema import (
+    APPS_MAX,
+    ENCODINGS,
+    FORWARDED,
+    KIB,
+    SYMLINK_POLICIES,
+    TOKEN_SIZE_MIN,
+    WORKERS_MAX,
+    Certificate,
+    TimeoutsConfig,
+)
+from askrctl.config.values import (
+    between,
+    one_of,
+    parse_flag,
+    parse_number,
+    parse_seconds,
+    parse_size,
+    parse_text,
+    parse_texts,
+    suggest,
+)
+from askrctl.model import Backend
+
+
+def _hsts(value: object) -> str:
+    text = parse_text(value)
+    if text and not re.fullmatch(r"max-age=\d{1,12}(; ?[A-Za-z]{1,30})*", text):
+        raise ValueError('a value such as "max-age=31536000; includeSubDomains"')
+    return text
+
+
+def _certificates(value: object) -> tuple[Certificate, ...]:
+    known = [item.name for item in fields(Certificate)]
+    example = 'a table such as { cert = "a.pem", key = "a.key" }'
+    found = []
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        if not isinstance(item, dict) or "cert" not in item:
+            raise ValueError(example)
+        for key in item:
+            if key not in known:
+                raise ValueError(f"{example}; {key!r} is unknown, {suggest(key, known)}")
+        found.append(Certificate(**{key: parse_text(text) for key, text in item.items()}))
+    return tuple(found)
+
+
+def _backend(value: object) -> Backend:
+    return Backend(one_of(*Backend)(value))
+
+
+def _encodings(value: object) -> tuple[str, ...]:
+    names = parse_texts(value)
+    if len(set(names)) != len(names) or not set(names) <= set(ENCODINGS):
+        raise ValueError("a list of " + ", ".join(f'"{name}"' for name in ENCODINGS))
+    return names
+
+
+def _media_types(value: object) -> tuple[str, ...]:
+    types = parse_texts(value)
+    word = r"[A-Za-z0-9!#$&^_.+-]+"
+    for text in types:
+        if not re.fullmatch(rf"{word}/({word}|\*)|\*\+{word}", text):
+            raise ValueError('media types such as "text/html", "text/*" or "*+json"')
+    return types
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    networks = parse_texts(value)
+    for text in networks:
+        if text != "unix":
+            try:
+                ipaddress.ip_network(text)
+            except ValueError:
+                raise ValueError('networks such as "10.0.0.0/8", "::1" or "unix"') from None
+    return networks
+
+
+def _token(value: object) -> str:
+    text = parse_text(value)
+    if text and (len(text) < TOKEN_SIZE_MIN or not re.fullmatch(r"[!-~]+", text)):
+        raise ValueError(f"at least {TOKEN_SIZE_MIN} printable characters")
+    return text
+
+
+def url_path(value: object) -> str:
+    text = parse_text(value)
+    if text and not re.fullmatch(r"/[!-~]*", text):
+        raise ValueError('a path such as "/healthz"')
+    return text
+
+
+ACCESS_VARIABLES = (
+    *("remote_addr", "remote_port", "time_iso8601", "time_local", "request", "method", "target"),
+    *("protocol", "host", "referer", "user_agent", "request_id", "status", "bytes", "outcome"),
+    *("worker", "total", "read", "queue", "app_wall", "app_cpu", "write", "client"),
+)
+
+
+def _access_format(value: object) -> str:
+    text = parse_text(value)
+    if text in ("combined", "json"):
+        return text
+    names = re.findall(r"\$([a-z0-9_]*)", text)
+    unknown = [name for name in names if name not in ACCESS_VARIABLES]
+    if not names or unknown or "\n" in text:
+        raise ValueError(
+            '"combined", "json" or a line with variables of: $'
+            + " $".join(sorted(ACCESS_VARIABLES))
+        )
+    return text
+
+
+_period = between(parse_seconds, 0.01, 86400.0)
+
+# Kinds of the keys; a key that is missing here is a string.
+KINDS: dict[str, Callable[[object], Any]] = {
+    "server.listen": parse_texts,
+    "server.workers": between(parse_number, 0, WORKERS_MAX),
+    "server.io_backend": _backend,
+    "server.pin": parse_flag,
+    "server.http2": parse_flag,
+    "server.watch": one_of("off", "auto", "poll"),
+    "server.watch_ignore": parse_texts,
+    "limits.head_size": between(parse_size, 256, 32 * KIB),
+    "limits.target_size": between(parse_size, 64, 8 * KIB),
+    "limits.fields": between(parse_number, 1, 100),
+    "limits.body_size": between(parse_size, 0, 1 << 50),
+    "limits.queue": between(parse_number, 0, 1 << 20),
+    "limits.connections": between(parse_number, 1, 1 << 20),
+    "limits.body_rate": between(parse_number, 0, 1 << 30),
+    "limits.streams": between(parse_number, 1, 1000),
+    **{f"timeouts.{item.name}": _period for item in fields(TimeoutsConfig)},
+    "php.processes": between(parse_number, 1, APPS_MAX),
+    "php.ini": parse_texts,
+    "php.processes_max": between(parse_number, 0, APPS_MAX),
+    "php.grow_after": between(parse_seconds, 0.0, 3600.0),
+    "php.idle_ttl": between(parse_seconds, 0.1, 86400.0),
+    "php.max_requests": between(parse_number, 0, 1 << 31),
+    "php.max_age": between(parse_seconds, 0.0, 10.0**8),
+    "php.max_rss": between(parse_size, 0, 1 << 50),
+    "php.max_pss": between(parse_size, 0, 1 << 50),
+    "php.memory_samples": between(parse_number, 1, 30),
+    "php.max_leak": between(parse_size, 0, 1 << 30),
+    "php.kill_grace": between(parse_seconds, 0.0, 3600.0),
+    "php.slow": between(parse_seconds, 0.0, 86400.0),
+    "tls.certificate": _certificates,
+    "tls.self_signed": parse_flag,
+    "tls.min_version": one_of("1.2", "1.3"),
+    "tls.client_auth": one_of("off", "optional", "required"),
+    "tls.strict_names": parse_flag,
+    "tls.hsts": _hsts,
+    "tls.ticket_lifetime": between(parse_seconds, 60.0, 86400.0),
+    "static.index": parse_texts,
+    "static.precompressed": parse_flag,
+    "static.symlinks": one_of(*SYMLINK_POLICIES),
+    "compression.enabled": parse_flag,
+    "compression.encodings": _encodings,
+    "compression.min_size": between(parse_size, 1, 1 << 30),
+    "compression.types": _media_types,
+    "server.trusted_proxies": _networks,
+    "server.forwarded": one_of(*FORWARDED),
+    "admin.listen": parse_texts,
+    "admin.token": _token,
+    "server.health_path": url_path,
+    "server.check": url_path,
+    "log.format": one_of("auto", "text", "logfmt", "json", "journald"),
+    "log.server_timing": one_of("off", "on", "trusted"),
+    "log.access_format": _access_format,
+}

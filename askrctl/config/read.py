@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""askr.toml < environment < flags.
+
+A key that is not known, or a value that is not of its kind, is an error that names the file and the
+key: a setting that is silently ignored is found in production, by its absence.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+
+from askrctl.config.kinds import KINDS
+from askrctl.config.schema import Config
+from askrctl.config.values import parse_text, suggest
+from askrctl.model import AskrError
+
+ENVIRONMENT_PREFIX = "ASKR_"
+
+
+def _line_of(text: str, section: str, key: str | None) -> str:
+    """Where the key stands, as far as a line-wise look can tell."""
+    inside = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            inside = stripped.strip("[] ")
+            if key is None and inside == section:
+                return f", line {number}"
+        elif (
+            key is not None
+            and inside == section
+            and re.match(rf'"?{re.escape(key)}"?\s*=', stripped)
+        ):
+            return f", line {number}"
+    return ""
+
+
+def _apply(config: Config, section: str, key: str, value: object, where: str) -> Config:
+    part = getattr(config, section)
+    parse = KINDS.get(f"{section}.{key}", parse_text)
+    try:
+        parsed = parse(value)
+    except ValueError as error:
+        raise AskrError(
+            f"{where}: {section}.{key} must be {error}, not {value!r}", code=2
+        ) from None
+    changed: Config = replace(config, **{section: replace(part, **{key: parsed})})
+    return changed
+
+
+def _apply_table(config: Config, section: str, table: object, path: Path, text: str) -> Config:
+    sections = [item.name for item in fields(Config)]
+    if section not in sections:
+        where = f"{path}{_line_of(text, section, None)}"
+        raise AskrError(f"{where}: unknown section [{section}]", suggest(section, sections), code=2)
+    if not isinstance(table, dict):
+        raise AskrError(f"{path}: {section} must be a table: [{section}]", code=2)
+    keys = [item.name for item in fields(getattr(config, section))]
+    for key, value in table.items():
+        where = f"{path}{_line_of(text, section, key)}"
+        if key not in keys:
+            raise AskrError(f"{where}: unknown key {section}.{key}", suggest(key, keys), code=2)
+        config = _apply(config, section, key, value, where)
+    return config
+
+
+def _last_line(text: str) -> int:
+    return len(text.rstrip().splitlines())
+
+
+def read_text(text: str, path: Path, config: Config | None = None) -> Config:
+    """Parse the text of an askr.toml; `path` is for messages."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # tomllib names the line of every fault but one.
+        what = str(error).replace("at end of document", f"at the end, line {_last_line(text)}")
+        raise AskrError(
+            f"{path} is not valid TOML: {what}", "askrctl serve --help", code=2
+        ) from None
+    config = config or Config()
+    for section, table in tables.items():
+        config = _apply_table(config, section, table, path, text)
+    return config
+
+
+def read_file(path: Path) -> Config:
+    """Parse an askr.toml."""
+    try:
+        return read_text(path.read_bytes().decode(), path)
+    except UnicodeDecodeError as error:
+        raise AskrError(f"{path} is not valid UTF-8 at byte {error.start}", code=2) from None
+    except OSError as error:
+        raise AskrError(
+            f"{path} cannot be read: {error.strerror}", f"ls -l {path}", code=2
+        ) from None
+
+
+def with_environment(config: Config, environment: Mapping[str, str]) -> Config:
+    """ASKR_SERVER_WORKERS=2 and the like. Lists are separated by spaces."""
+    for section in fields(Config):
+        for key in fields(getattr(config, section.name)):
+            name = f"{ENVIRONMENT_PREFIX}{section.name}_{key.name}".upper()
+            if name in environment:
+                value = _from_text(
+                    environment[name], getattr(getattr(config, section.name), key.name)
+                )
+                config = _apply(config, section.name, key.name, value, f"environment, {name}")
+    return config
+
+
+def _from_text(text: str, like: object) -> object:
+    """A value of the environment, as TOML would have given it."""
+    if isinstance(like, tuple):
+        return text.split()
+    if isinstance(like, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if isinstance(like, int) and re.fullmatch(r"-?\d{1,18}", text):
+        return int(text)
+    if isinstance(like, float) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        return float(text)
+    return text
+
+
+def with_flags(config: Config, flags: Mapping[str, object]) -> Config:
+    """`flags` maps "section.key" to a value; None and empty lists were not given."""
+    for name, value in flags.items():
+        if value is None or value == [] or value == ():
+            continue
+        section, key = name.split(".")
+        flag = f"tls-{key}" if section == "tls" else key
+        config = _apply(config, section, key, value, f"--{flag.replace('_', '-')}")
+    return config
+
+
+def load(path: Path | None, flags: Mapping[str, object]) -> Config:
+    """The configuration that counts."""
+    config = read_file(path) if path is not None else Config()
+    return with_flags(with_environment(config, os.environ), flags)
