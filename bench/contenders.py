@@ -5,9 +5,10 @@ Same files, same PHP, the same number of PHP processes for all; logs off for all
 those of `askrctl bench` (askrctl/bench/peers.py).
 """
 
+import shutil
 from pathlib import Path
 
-from measure import Contender
+from measure import Contender, free_port
 
 from askrctl.bench import contenders, peers
 from askrctl.bench.contenders import Site
@@ -71,6 +72,38 @@ def nginx(folder: Path, kind: str, processes: int) -> Contender:
     return known(found)
 
 
+H2O = """\
+user: root
+num-threads: 1
+max-connections: 8192
+http1-request-timeout: 3600
+error-log: {own}/h2o.err
+listen:
+  host: 127.0.0.1
+  port: {port}
+  {secure}
+hosts:
+  default:
+    paths:
+      /:
+        file.dir: {root}
+"""
+
+
+def h2o(folder: Path, secure: str = "") -> Contender:
+    """h2o with the static site; `secure`: the `ssl` part of its listener, in YAML's flow style."""
+    if shutil.which("h2o") is None:
+        raise SystemExit("h2o is not installed: ./dev bench installs it")
+    own = folder / "peer-h2o"
+    own.mkdir()
+    port = free_port()
+    text = H2O.format(own=own, port=port, root=folder / "static", secure=secure)
+    (own / "h2o.conf").write_text(text)
+    scheme = "https" if secure else "http"
+    url = f"{scheme}://127.0.0.1:{port}/hello.txt"
+    return Contender("h2o", [["h2o", "-c", str(own / "h2o.conf")]], url, own, body=TEXT)
+
+
 def all_contenders(folder: Path, processes: int) -> dict[str, list[Contender]]:
     """By the work that they do; the first of a group is what the others are compared with."""
     php = [
@@ -81,6 +114,7 @@ def all_contenders(folder: Path, processes: int) -> dict[str, list[Contender]]:
     return {
         "static file, 13 bytes": [
             nginx(folder, "static", processes),
+            h2o(folder),
             *(askrctl(folder, "static", name, processes) for name in BACKENDS),
         ],
         "PHP hello": [nginx(folder, "classic", processes), *php],
