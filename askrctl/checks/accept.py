@@ -6,11 +6,11 @@ reason, or past its day, counts for nothing.
 """
 
 import datetime
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from askrctl.checks.frame import matches
+from askrctl.config.tables import load_tables, shown
 from askrctl.model import AskrError, Finding, Status
 
 PATH = "/etc/askr/doctor.toml"
@@ -28,13 +28,10 @@ class Acceptance:
 def parse(text: str, path: str = PATH) -> tuple[Acceptance, ...]:
     """The [[accept]] tables of doctor.toml."""
     hint = '[[accept]] id = "mem.thp", reason = "...", until = 2027-06-01'
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise AskrError(f"{path} is not valid TOML: {error}", hint, code=2) from None
+    tables = load_tables(text, path, hint)
     unknown = sorted(set(tables) - {"accept"})
     if unknown:
-        raise AskrError(f"{path}: unknown key {unknown[0]}", hint, code=2)
+        raise AskrError(f"{path}: unknown key {shown(unknown[0])}", hint, code=2)
     rows = tables.get("accept", [])
     if not isinstance(rows, list):
         raise AskrError(f"{path}: accept must be a list of tables", hint, code=2)
@@ -44,15 +41,17 @@ def parse(text: str, path: str = PATH) -> tuple[Acceptance, ...]:
 def _row(row: object, path: str, hint: str) -> Acceptance:
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         raise AskrError(f"{path}: an [[accept]] names an id", hint, code=2)
-    where = f"{path}: [[accept]] {row['id']}"
+    where = f"{path}: [[accept]] {shown(row['id'])}"
     unknown = sorted(set(row) - _KEYS)
     if unknown:
-        raise AskrError(f"{where}: unknown key {unknown[0]}", hint, code=2)
+        raise AskrError(f"{where}: unknown key {shown(unknown[0])}", hint, code=2)
     if not isinstance(row.get("reason"), str) or not row["reason"].strip():
         raise AskrError(f"{where} gives no reason", hint, code=2)
     until = row.get("until")
     if until is not None and not isinstance(until, datetime.date):
         raise AskrError(f"{where}: until must be a date such as 2027-06-01", hint, code=2)
+    if not isinstance(row.get("instance", ""), str):
+        raise AskrError(f"{where}: instance must be a string", hint, code=2)
     if isinstance(until, datetime.datetime):
         until = until.date()
     return Acceptance(row["id"], row["reason"].strip(), until, row.get("instance"))

@@ -7,13 +7,13 @@ key: a setting that is silently ignored is found in production, by its absence.
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
 from askrctl.config.kinds import KINDS
 from askrctl.config.schema import Config
+from askrctl.config.tables import TEXT_SIZE_MAX, load_tables, shown
 from askrctl.config.values import parse_text, suggest
 from askrctl.model import AskrError
 
@@ -45,7 +45,7 @@ def _apply(config: Config, section: str, key: str, value: object, where: str) ->
         parsed = parse(value)
     except ValueError as error:
         raise AskrError(
-            f"{where}: {section}.{key} must be {error}, not {value!r}", code=2
+            f"{where}: {section}.{key} must be {error}, not {value!r:.80}", code=2
         ) from None
     changed: Config = replace(config, **{section: replace(part, **{key: parsed})})
     return changed
@@ -55,32 +55,25 @@ def _apply_table(config: Config, section: str, table: object, path: Path, text: 
     sections = [item.name for item in fields(Config)]
     if section not in sections:
         where = f"{path}{_line_of(text, section, None)}"
-        raise AskrError(f"{where}: unknown section [{section}]", suggest(section, sections), code=2)
+        raise AskrError(
+            f"{where}: unknown section [{shown(section)}]", suggest(section, sections), code=2
+        )
     if not isinstance(table, dict):
         raise AskrError(f"{path}: {section} must be a table: [{section}]", code=2)
     keys = [item.name for item in fields(getattr(config, section))]
     for key, value in table.items():
         where = f"{path}{_line_of(text, section, key)}"
         if key not in keys:
-            raise AskrError(f"{where}: unknown key {section}.{key}", suggest(key, keys), code=2)
+            raise AskrError(
+                f"{where}: unknown key {section}.{shown(key)}", suggest(key, keys), code=2
+            )
         config = _apply(config, section, key, value, where)
     return config
 
 
-def _last_line(text: str) -> int:
-    return len(text.rstrip().splitlines())
-
-
 def read_text(text: str, path: Path, config: Config | None = None) -> Config:
     """Parse the text of an askr.toml; `path` is for messages."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        # tomllib names the line of every fault but one.
-        what = str(error).replace("at end of document", f"at the end, line {_last_line(text)}")
-        raise AskrError(
-            f"{path} is not valid TOML: {what}", "askrctl serve --help", code=2
-        ) from None
+    tables = load_tables(text, str(path), "askrctl serve --help")
     config = config or Config()
     for section, table in tables.items():
         config = _apply_table(config, section, table, path, text)
@@ -90,7 +83,8 @@ def read_text(text: str, path: Path, config: Config | None = None) -> Config:
 def read_file(path: Path) -> Config:
     """Parse an askr.toml."""
     try:
-        return read_text(path.read_bytes().decode(), path)
+        with path.open("rb") as stream:  # it may be a device without an end
+            return read_text(stream.read(TEXT_SIZE_MAX + 1).decode(), path)
     except UnicodeDecodeError as error:
         raise AskrError(f"{path} is not valid UTF-8 at byte {error.start}", code=2) from None
     except OSError as error:
