@@ -146,6 +146,17 @@ def test_a_half_closed_client_still_gets_its_answer(site: Server) -> None:
         assert connection.is_closed_by_peer()
 
 
+@pytest.mark.parametrize("case", ["length-minus", "bad-host", "chunk-size-sign"])
+def test_a_half_closed_client_still_learns_that_it_is_refused(site: Server, case: str) -> None:
+    if site.secure:
+        pytest.skip("Python's TLS sockets cannot close one direction")
+    with site.connect() as connection:
+        connection.send(SMUGGLED[case])
+        connection.stream.shutdown(socket.SHUT_WR)
+        assert connection.receive().status == 400
+        assert connection.is_closed_by_peer()
+
+
 def test_error_answers_have_a_date_and_a_length(site: Server) -> None:
     answer = site.get("/none")
     assert answer.status == 404

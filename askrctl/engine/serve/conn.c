@@ -213,8 +213,9 @@ void conn_peer_closed(struct conn *conn)
     conn->peer_closed = true;
     /* As nginx does, the end of the stream is taken for the client's leaving: an application's time
      * is not spent on an answer that nobody reads. What was answered, or was asked before, still
-     * goes out, also what fill() has not moved yet: output_drained() closes after it. */
-    if (conn->linger || conn->protocol->busy(conn))
+     * goes out, also what fill() has not moved yet: output_drained() closes after it. A refusal as
+     * well, unless it has been sent and all that was waited for is this. */
+    if (conn->wait == CONN_LINGER || conn->protocol->busy(conn))
         conn_close(conn);
     else
         conn_dirty(conn);
