@@ -430,6 +430,9 @@ def test_a_drain_answers_idle_connections_once_more(backend: str, root: Path) ->
         answer = client.get("/hello.txt")
         assert (answer.status, answer.closes) == (200, True)
         assert client.is_closed()
+        # A request that crossed the answer must not reset it (RFC 9112 section 9.6).
+        client.send("GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
 def _refuses(server: Server) -> bool:

@@ -260,8 +260,8 @@ static void output_drained(struct conn *conn)
     }
     if (conn->wait == CONN_LINGER)
         return;
-    /* Closing with unread input would reset the connection and could destroy the answer before the
-     * client has read it (RFC 9112 section 9.6). */
+    /* Closing while the client still sends would reset the connection and could destroy the answer
+     * before it has been read (RFC 9112 section 9.6). */
     shutdown(conn->fd, SHUT_WR);
     conn->received = 0;
     conn_timer_update(conn);

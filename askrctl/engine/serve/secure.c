@@ -312,7 +312,7 @@ void secure_end(struct conn *conn)
     struct secure *secure = secure_of(conn);
     if (secure->link != NULL)
         secure->ended = true; /* what is held may end with the request and a close_notify */
-    else if (conn->linger || !conn->peer_closed)
+    else if (conn->wait == CONN_LINGER || !conn->peer_closed)
         conn_close(conn);
 }
 
