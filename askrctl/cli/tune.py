@@ -15,6 +15,7 @@ import typer
 
 from askrctl import __version__
 from askrctl.cli import tune_formats, tune_render
+from askrctl.cli.tune_app import app_command
 from askrctl.cli.tune_options import (
     HERE,
     UNIT,
@@ -50,6 +51,9 @@ tune = typer.Typer(
     epilog="Without a command it is `plan`, which changes nothing.",
     rich_markup_mode="markdown",
 )
+
+
+tune.command("app")(app_command)
 
 
 @tune.callback(invoke_without_command=True)
