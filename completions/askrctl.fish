@@ -128,7 +128,7 @@ complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcom
 complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcommand_from apply' -l win -d 'Overrule later files: write 99-zz-askr.conf'
 complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcommand_from apply' -l unit -r -d 'The server’s unit'
 complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcommand_from apply' -l root -r -d 'A tree that stands for a machine'
-complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcommand_from apply' -l confirm-within -r -d 'Undo it unless `tune confirm` comes in time: 120s'
+complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcommand_from apply' -l confirm-within -r -d 'Undo it unless `tune confirm` comes in time: 120s, the default where a network device is changed; or never'
 complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcommand_from apply' -l take-ownership -d 'Also where tuned or saptune is at work'
 complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcommand_from apply' -s y -l yes -d 'Do not ask'
 complete -c askrctl -n '__fish_seen_subcommand_from tune; and __fish_seen_subcommand_from apply' -l json -d 'As JSON'
