@@ -16,6 +16,7 @@ _askrctl() {
         "doctor bundle") place="doctor bundle" ;;
         "doctor diff") place="doctor diff" ;;
         " tune") place=tune ;;
+        "tune app") place="tune app" ;;
         "tune plan") place="tune plan" ;;
         "tune apply") place="tune apply" ;;
         "tune confirm") place="tune confirm" ;;
@@ -42,6 +43,7 @@ _askrctl() {
     "doctor --fail-on") COMPREPLY=($(compgen -W "fail warn never" -- "$current")) ;;
     "doctor --format") COMPREPLY=($(compgen -W "text json junit prom nagios" -- "$current")) ;;
     "doctor bundle --profile") COMPREPLY=($(compgen -W "auto development production container" -- "$current")) ;;
+    "tune app --format") COMPREPLY=($(compgen -W "text json toml diff against config" -- "$current")) ;;
     "tune plan --format") COMPREPLY=($(compgen -W "text diff json sh" -- "$current")) ;;
     "bench run --a") COMPREPLY=($(compgen -W "epoll io_uring" -- "$current")) ;;
     "bench run --b") COMPREPLY=($(compgen -W "epoll io_uring" -- "$current")) ;;
@@ -66,7 +68,8 @@ _askrctl() {
     "doctor list") words="--group --json -h --help" ;;
     "doctor bundle") words="-o --output --redact --target --profile --config --path --control -h --help" ;;
     "doctor diff") words="--json -h --help" ;;
-    "tune") words="plan apply confirm revert status verify history keys -h --help" ;;
+    "tune") words="app plan apply confirm revert status verify history keys -h --help" ;;
+    "tune app") words="--route --routes --requests --config --worker-script --host --format --json --write --print-schema -h --help" ;;
     "tune plan") words="--only --set --format --json --runtime-only --persist-only --win --unit --root --exit-code --print-schema -h --help" ;;
     "tune apply") words="--only --set --plan --runtime-only --persist-only --win --unit --root --confirm-within --take-ownership -y --yes --json -h --help" ;;
     "tune confirm") words="--root -h --help" ;;

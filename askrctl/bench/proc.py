@@ -106,17 +106,37 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_SIZE
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a process. `proportional` (PSS): a page that n processes share counts 1/n."""
+
+    resident: int
+    proportional: int
+    private: int  # shared with nobody
+
+
+def memory(pid: int) -> Memory | None:
+    """From smaps_rollup, proc_pid_smaps(5). None: it may not be read."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    except PermissionError:
+        return None
+    words = (line.split() for line in lines)
+    size = {row[0]: int(row[1]) * KIB for row in words if len(row) > 1}
+    return Memory(size["Rss:"], size["Pss:"], size["Private_Clean:"] + size["Private_Dirty:"])
+
+
 def proportional_bytes(roots: Sequence[int]) -> int | None:
-    """PSS of a tree: a page that n processes share counts 1/n in each. None: may not be read."""
+    """PSS of a tree. None: may not be read."""
     total = 0
     for one in tree(roots):
         try:
-            lines = Path(f"/proc/{one.pid}/smaps_rollup").read_text().splitlines()
-        except PermissionError:
+            found = memory(one.pid)
+        except (OSError, KeyError):  # it ended meanwhile: the file is gone, or empty
+            continue
+        if found is None:
             return None
-        except OSError:
-            continue  # it ended meanwhile
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * KIB
+        total += found.proportional
     return total
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from askrctl.checks import remedy
 from askrctl.checks.frame import Answer, Check, Context, info, ok, warn
-from askrctl.model import Wanted
+from askrctl.model import Fix, Wanted
 from askrctl.probes import machine
 from askrctl.probes.host import NotApplicable
 from askrctl.probes.process import processes
@@ -120,20 +120,35 @@ def _mask(text: str) -> int:
     return int(text.replace(",", "") or "0", 16)
 
 
+def _mask_text(cores: list[int]) -> str:
+    """As the kernel wants it: groups of eight digits (cpumask_parse, lib/bitmap-str.c)."""
+    digits = f"{sum(1 << core for core in cores):x}"
+    digits = digits.zfill(-(-len(digits) // 8) * 8) if len(digits) > 8 else digits
+    return ",".join(digits[place : place + 8] for place in range(0, len(digits), 8))
+
+
+def _spread(queues: list[str], mask: str) -> Fix:
+    """All queues of a device at once; wrong on a remote machine it can cost the connection."""
+    parts = [remedy.sysfs(path, mask) for path in queues]
+    return Fix(
+        manual=tuple(line for part in parts for line in part.manual),
+        needs=("root",),
+        settings=tuple(setting for part in parts for setting in part.settings),
+        risk="medium",
+    )
+
+
 def _rps(context: Context) -> list[Answer]:
     answers = []
     cores = len(machine.online(context.host))
     for row in links(context):
         name = row["name"]
-        masks = [
-            _mask(context.host.get(path))
-            for path in context.host.glob(f"/sys/class/net/{name}/queues/rx-*/rps_cpus")
-        ]
+        queues = context.host.glob(f"/sys/class/net/{name}/queues/rx-*/rps_cpus")
+        masks = [_mask(context.host.get(path)) for path in queues]
         if masks and len(masks) < context.workers and not any(masks) and cores >= 4:
-            mask = f"{(1 << cores) - 1:x}"
-            path = f"/sys/class/net/{name}/queues/rx-0/rps_cpus"
+            mask = _mask_text(machine.online(context.host))
             sentence = f"{len(masks)} queue: one core of {cores} handles every packet"
-            answer = warn(sentence, "off", fix=remedy.by_hand(f"echo {mask} > {path}"))
+            answer = warn(sentence, "off", fix=_spread(queues, mask))
         else:
             answer = ok("on" if any(masks) else "off", f"{len(masks)} queues, {cores} cores")
         answers.append(answer.to(name))
@@ -256,7 +271,7 @@ def _check(name: str, title: str, judge: Any, **more: Any) -> Check:
 CHECKS = (
     _check("primary", "Network devices", _primary),
     _check("queues", "Receive queues", _queues, host_only=True),
-    _check("rps", "Packets spread over cores", _rps, host_only=True),
+    _check("rps", "Packets spread over cores", _rps, host_only=True, tunable=True),
     _check("irq_affinity", "Interrupts", _affinity, host_only=True),
     _check("irqbalance", "Interrupt balancing", _irqbalance, host_only=True),
     _check("rings", "Receive rings", _rings, host_only=True),

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`askrctl bench`: an honest A/B of backends, modes and peers on your own application."""
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -95,23 +94,12 @@ def _validate(level: str) -> "Level":
 
 @contextmanager
 def _shown(what: str, quiet: bool) -> Iterator["Progress"]:
-    """A progress bar on a terminal, lines elsewhere; on stderr.
-
-    Meanwhile a request to end is an interrupt, so that every server that was started is stopped.
-    """
+    """A progress bar on a terminal, lines elsewhere; on stderr."""
     from askrctl.cli.bench_text import show_progress
+    from askrctl.cli.interrupts import as_interrupt
 
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-    try:
-        with show_progress(what, quiet) as progress:
-            yield progress
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    with as_interrupt(), show_progress(what, quiet) as progress:
+        yield progress
 
 
 def _finish(made: "Report", output: Path, as_json: bool, gate: bool) -> None:

@@ -15,6 +15,7 @@ import typer
 
 from askrctl import __version__
 from askrctl.cli import tune_formats, tune_render
+from askrctl.cli.tune_app import app_command
 from askrctl.cli.tune_options import (
     HERE,
     UNIT,
@@ -43,6 +44,8 @@ CODES = {"nothing": 0, "committed": 0, "reverted": 1, "partial": 3}
 CODE_DRIFT = 4
 CODE_PENDING = 10
 CONFIRM_SECONDS_MAX = 3600.0
+CONFIRM_SECONDS = 120.0  # unless somebody says otherwise, for what can cut a connection
+NEVER = "never"
 PLAN_FORMATS = ("text", "diff", "json", "sh")
 
 tune = typer.Typer(
@@ -50,6 +53,9 @@ tune = typer.Typer(
     epilog="Without a command it is `plan`, which changes nothing.",
     rich_markup_mode="markdown",
 )
+
+
+tune.command("app")(app_command)
 
 
 @tune.callback(invoke_without_command=True)
@@ -117,7 +123,11 @@ def apply_command(
     root: Root = HERE,
     confirm_within: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Undo it unless `tune confirm` comes in time: 120s"),
+        typer.Option(
+            metavar="TIME",
+            help="Undo it unless `tune confirm` comes in time: 120s, the default where a network "
+            "device is changed; or never.",
+        ),
     ] = None,
     take_ownership: Annotated[
         bool, typer.Option("--take-ownership", help="Also where tuned or saptune is at work.")
@@ -134,6 +144,8 @@ def apply_command(
         plan = _read_plan(plan_file, scope) or scope.plan(tuner)
         if plan.items and not yes:
             ask(plan)
+        if confirm_within is None and any(keys.device(item.key) for item in plan.items):
+            seconds = CONFIRM_SECONDS  # the connection that this is typed over may be the price
         origin = Origin(_who(), __version__, seconds)
         report = operate.apply_plan(tuner, plan, origin, take_ownership)
     outcome = report.outcomes[0]
@@ -171,7 +183,7 @@ def _read_plan(plan_file: Path | None, scope: Scope) -> Plan | None:
 
 
 def _seconds(text: str | None) -> float | None:
-    if text is None:
+    if text is None or text == NEVER:
         return None
     try:
         seconds = parse_seconds(float(text) if text.replace(".", "", 1).isdigit() else text)
@@ -398,7 +410,7 @@ def history_command(root: Root = HERE, as_json: Json = False) -> None:
 @tune.command("keys")
 def keys_command(as_json: Json = False) -> None:
     """Every key that tune may write, and what it may write there."""
-    known = [*keys.SYSCTLS.values(), *keys.SYSFS.values()]
+    known = [*keys.SYSCTLS.values(), *keys.SYSFS.values(), *keys.patterns()]
     if as_json:
         document = [
             {"key": key.name, "rule": key.rule, "values": key.describe(), "host": key.host_wide}

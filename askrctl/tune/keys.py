@@ -11,7 +11,7 @@ below /proc/sys inside `unshare -n`).
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from askrctl.model import Rule
 from askrctl.tune.values import Shape, merged, met, numbers, ports, round_up, same, tidy
@@ -52,6 +52,8 @@ class Key:
         """What may be written, for a reader."""
         if self.words:
             return " or ".join(self.words)
+        if self.shape is Shape.MASK:
+            return "a mask of cores"
         return "a group id" if self.pattern else f"{self.low} to {self.high}"
 
     def fault(self, value: str) -> str:
@@ -62,6 +64,8 @@ class Key:
             return f"only {' or '.join(self.words)} may be set here"
         if self.pattern and re.fullmatch(self.pattern, value) is None:
             return "it is no value of this key"
+        if self.shape is Shape.MASK and self.same(value, "0"):
+            return "a mask of no core switches it off"
         if self.words or self.pattern:
             return ""
         return self._number_fault(value)
@@ -175,6 +179,37 @@ def governor(name: str) -> Key | None:
     return None
 
 
+MASK = r"[0-9a-f]{1,8}(,[0-9a-f]{8}){0,255}"
+DEVICE = re.compile(r"/sys/class/net/([A-Za-z0-9][A-Za-z0-9_.-]{0,14})/(queues/\S+)")
+
+
+def attribute(name: str, of_device: str) -> Key | None:
+    """How a network device spreads packets over cores; `name` is what the key is called."""
+    if re.fullmatch(r"queues/rx-[0-9]{1,4}/rps_flow_cnt", of_device):
+        return Key(name, "raise", 0, 1 << 20, host_wide=True, power_of_two=True)
+    if re.fullmatch(r"queues/(rx-[0-9]{1,4}/rps|tx-[0-9]{1,4}/xps)_cpus", of_device):
+        return Key(name, "set", pattern=MASK, shape=Shape.MASK, host_wide=True)
+    return None
+
+
+def device(name: str) -> Key | None:
+    """A file of a network device. To change one can cost the connection that it is changed by."""
+    match = DEVICE.fullmatch(name)
+    return attribute(name, match[2]) if match else None
+
+
+def patterns() -> tuple[Key, ...]:
+    """Those of which a machine has several, by a name that stands for all, for a reader."""
+    names = (
+        "/sys/devices/system/cpu/cpufreq/policyN/scaling_governor",
+        "/sys/class/net/DEVICE/queues/rx-N/rps_cpus",
+        "/sys/class/net/DEVICE/queues/rx-N/rps_flow_cnt",
+        "/sys/class/net/DEVICE/queues/tx-N/xps_cpus",
+    )
+    found = ((name, find(name.replace("N/", "0/"))) for name in names)
+    return tuple(replace(key, name=name) for name, key in found if key is not None)
+
+
 def find(name: str) -> Key | None:
     """The key of that name; None: tune does not write there."""
-    return SYSCTLS.get(name) or SYSFS.get(name) or governor(name)
+    return SYSCTLS.get(name) or SYSFS.get(name) or governor(name) or device(name)

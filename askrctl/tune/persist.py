@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from askrctl.probes import sysctl_files
-from askrctl.tune import keys, units
+from askrctl.tune import devices, keys, units
 from askrctl.tune.disk import Disk
 
 NAME = "60-askr.conf"  # so that an administrator's later file wins
+RULES = "/etc/udev/rules.d/60-askr.rules"
 NAME_TO_WIN = "99-zz-askr.conf"  # later than what distributions and administrators use
 HEADER = (
     "# Managed by askrctl tune: do not edit. `askrctl tune revert` takes it back,\n"
@@ -68,6 +69,7 @@ def _sysfs_fault(name: str, value: str) -> str:
 
 SYSCTL_D = Format("", "{} = {}".format, _split_at(" = "), _sysctl_fault)
 TMPFILES_D = Format("", "w- {} - - - - {}".format, _split_tmpfiles, _sysfs_fault)
+UDEV_D = Format("", devices.rule_line, devices.rule_split, devices.rule_fault)
 UNIT_D = Format("[Service]\n", "{}={}".format, _split_at("="), units.fault)
 
 
@@ -77,6 +79,7 @@ def paths(unit: str) -> dict[str, Format]:
         f"/etc/sysctl.d/{NAME}": SYSCTL_D,
         f"/etc/sysctl.d/{NAME_TO_WIN}": SYSCTL_D,
         f"/etc/tmpfiles.d/{NAME}": TMPFILES_D,
+        RULES: UDEV_D,
         f"/etc/systemd/system/{unit}.d/{NAME}": UNIT_D,
         f"/etc/systemd/system/{unit}.d/{NAME_TO_WIN}": UNIT_D,
     }
@@ -85,6 +88,7 @@ def paths(unit: str) -> dict[str, Format]:
 _ELSEWHERE = {
     "/etc/sysctl.d/": sysctl_files.FOLDERS[1:],
     "/etc/tmpfiles.d/": ("/run/tmpfiles.d", "/usr/lib/tmpfiles.d"),
+    "/etc/udev/rules.d/": ("/run/udev/rules.d", "/usr/lib/udev/rules.d"),
     "/etc/systemd/system/": units.FOLDERS[1:],
 }
 

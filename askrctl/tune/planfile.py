@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from askrctl.model import AskrError
-from askrctl.tune import folklore, keys, persist, units
+from askrctl.tune import devices, folklore, keys, persist, units
 from askrctl.tune.items import RULES, Item, Kind, Plan, Skipped
 
 SCHEMA = "askr.tune.plan/1"
@@ -255,5 +255,5 @@ def _entry_lowers(form: persist.Format, old: persist.Entry, new: persist.Entry) 
         if rule == "set" or units.merged(new.name, new.value, old.value) == new.value:
             return ""
         return f"{new.name} would be lowered from {old.value} to {new.value}"
-    key = keys.find(new.name)
+    key = devices.rule_key(new.name) if form is persist.UDEV_D else keys.find(new.name)
     return _lowers(key, old.value, new.value) if key is not None else ""

@@ -9,7 +9,7 @@ insist.
 from dataclasses import dataclass, field, replace
 
 from askrctl.model import FileSetting, PhpSetting, SysctlSetting, UnitSetting
-from askrctl.tune import folklore, keys, persist, sysctld, units
+from askrctl.tune import devices, folklore, keys, persist, sysctld, units
 from askrctl.tune.disk import Disk
 from askrctl.tune.facts import Facts
 from askrctl.tune.items import Item, Kind, Plan, Skipped, one_line
@@ -114,14 +114,27 @@ def _add_sysfs(draft: Draft, wish: Wish, setting: FileSetting) -> None:
     if key is None:
         return
     current = _current(draft, wish, key, key.name)
-    if current is None or key.same(current, setting.value):
+    if current is None:
+        return
+    want = _merged(draft, wish, key, current, setting.value)
+    if want is None or key.same(current, want):
         return
     if draft.options.runtime:
-        item = Item(key.name, Kind.SYSFS, key.rule, key.tidy(current), setting.value)
-        _add_item(draft, wish, item)
-    if draft.options.persistent and _may_persist(draft, key, setting.value):
-        entry = Entry(key.name, setting.value)
-        _add_entry(draft, wish, TMPFILES, persist.TMPFILES_D, entry)
+        _add_item(draft, wish, Item(key.name, Kind.SYSFS, key.rule, key.tidy(current), want))
+    if draft.options.persistent and _may_persist(draft, key, want):
+        if keys.device(key.name) is not None:
+            _add_rule(draft, wish, key, want)
+        else:
+            _add_entry(draft, wish, TMPFILES, persist.TMPFILES_D, Entry(key.name, want))
+
+
+def _add_rule(draft: Draft, wish: Wish, key: Key, want: str) -> None:
+    """A device is known by its address when it comes up again, not by its name."""
+    name = devices.rule_name(draft.disk, key.name)
+    if name:
+        _add_entry(draft, wish, persist.RULES, persist.UDEV_D, Entry(name, want))
+    else:
+        draft.note(f"{key.name} does not last: its device has no hardware address to know it by")
 
 
 def _allowed(draft: Draft, wish: Wish, key: Key | None, name: str, value: str) -> Key | None:

@@ -18,6 +18,10 @@ class Shape(StrEnum):
     PORTS = "ports"  # 80,8000-8010
     RANGE = "range"  # two numbers, low and high: raising it makes it wider
     CHOICE = "choice"  # always [madvise] never
+    MASK = "mask"  # of cores, hexadecimal: 00000003 is 3
+
+
+_WHOLE = (Shape.WORD, Shape.CHOICE, Shape.MASK)  # replaced, never merged
 
 
 def tidy(shape: Shape, text: str) -> str:
@@ -28,6 +32,11 @@ def tidy(shape: Shape, text: str) -> str:
     if shape is Shape.PORTS:
         try:
             return ports_text(ports(text))
+        except ValueError:
+            return text.strip()
+    if shape is Shape.MASK:
+        try:
+            return f"{int(text.strip().replace(',', ''), 16):x}"
         except ValueError:
             return text.strip()
     return " ".join(text.split())
@@ -73,11 +82,11 @@ def ports_text(found: set[int]) -> str:
 def merged(shape: Shape, before: str, asked: str, column: int | None = None) -> str:
     """What to write so that the wish is met and nothing is lowered; `before` if it is met already.
 
-    For Shape.WORD and CHOICE the answer is the wish itself.
+    For Shape.WORD, CHOICE and MASK the answer is the wish itself.
     """
     if shape is Shape.PORTS:
         return ports_text(ports(before) | ports(asked))
-    if shape in (Shape.WORD, Shape.CHOICE):
+    if shape in _WHOLE:
         return asked.strip()
     have, wish = numbers(before), numbers(asked)
     if column is not None and len(wish) == 1:
@@ -94,7 +103,7 @@ def met(shape: Shape, got: str, want: str) -> bool:
     """The value is the one wanted, or goes beyond it: a kernel may round up."""
     if same(shape, got, want):
         return True
-    if shape in (Shape.WORD, Shape.CHOICE):
+    if shape in _WHOLE:
         return False
     try:
         return same(shape, merged(shape, got, want), got)

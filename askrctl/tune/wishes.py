@@ -5,7 +5,7 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from askrctl.model import AskrError, Finding, Setting, Status, SysctlSetting
+from askrctl.model import AskrError, FileSetting, Finding, Setting, Status, SysctlSetting
 from askrctl.tune import folklore, keys
 
 BY_HAND = "by-hand"
@@ -43,7 +43,9 @@ def named(check: str, only: Sequence[str]) -> bool:
 def by_hand(assignment: str) -> Wish:
     """KEY=VALUE, as on the command line. Folklore is refused here, with its reason."""
     name, equals, value = assignment.partition("=")
-    name, value = name.strip().replace("/", "."), " ".join(value.split())
+    name, value = name.strip(), " ".join(value.split())
+    if not name.startswith("/sys/"):
+        name = name.replace("/", ".")
     if not equals or not name or not value:
         raise AskrError(f"--set {assignment}: it must be KEY=VALUE", "askrctl tune keys", code=2)
     reason = folklore.refusal(name, value)
@@ -51,7 +53,9 @@ def by_hand(assignment: str) -> Wish:
         raise AskrError(
             f"{name} = {value} is refused: {reason}; nothing was changed", "askrctl tune plan"
         )
-    key = keys.SYSCTLS.get(name)
+    key = keys.find(name)
+    if key is not None and key.name.startswith("/sys/"):
+        return Wish(FileSetting(name, value, key.rule), BY_HAND, "asked for by hand")
     if key is None:
         raise AskrError(f"{name} is not a key that tune writes", "askrctl tune keys", code=2)
     return Wish(SysctlSetting(name, value, key.rule, key.column), BY_HAND, "asked for by hand")

@@ -137,6 +137,11 @@ void session_drop_baseline(void);
 bool call_function(zend_function *function, uint32_t count, zval *arguments, zval *result);
 zend_function *find_function(const char *name);
 
+/* measure.c: what a request costs, when the configuration asks for it. */
+void measure_start(void);
+void measure_begin(void);
+void measure_end(void);
+
 /* deadline.c */
 int deadline_start_timer(void);
 void deadline_set(void);

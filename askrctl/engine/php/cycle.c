@@ -121,6 +121,8 @@ void cycle_close(void)
         php_output_end_all();
     }
     zend_end_try();
+    if (php.worker.in_request)
+        measure_end();
     zend_unset_timeout();
     filter_input_release();
     session_close();

@@ -22,6 +22,7 @@ static void request_start(struct askr_exchange *exchange)
     request->exchange = exchange;
     request->head = php.host->request(exchange);
     php.served++;
+    measure_begin();
 }
 
 enum request_taken request_take(void)

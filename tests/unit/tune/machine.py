@@ -22,6 +22,8 @@ SOMAXCONN = "/proc/sys/net/core/somaxconn"
 RMEM = "/proc/sys/net/ipv4/tcp_rmem"
 NR_OPEN = "/proc/sys/fs/nr_open"
 OURS = "/etc/sysctl.d/60-askr.conf"
+RPS = "/sys/class/net/eth0/queues/rx-0/rps_cpus"
+RULES = "/etc/udev/rules.d/60-askr.rules"
 DROPIN = "/etc/systemd/system/askr.service.d/60-askr.conf"
 BOOT = "/proc/sys/kernel/random/boot_id"
 
@@ -30,6 +32,8 @@ ITEMS = (
     Item("net.ipv4.tcp_rmem", Kind.SYSCTL, "raise", "4096 131072 6291456", "4096 131072 33554432"),
     Item(OURS, Kind.FILE, "own", None, "net.core.somaxconn = 4096\n"),
     Item(DROPIN, Kind.FILE, "own", None, "[Service]\nLimitNOFILE=65536\n"),
+    Item(RPS, Kind.SYSFS, "set", "00", "f"),
+    Item(RULES, Kind.FILE, "own", None, "# a rule\n"),
 )
 
 
@@ -177,6 +181,8 @@ def make(root: Path, system: Trouble | None = None) -> Machine:
     machine.write(SOMAXCONN, "128\n")
     machine.write(RMEM, "4096\t131072\t6291456\n")
     machine.write(NR_OPEN, "1048576\n")
+    machine.write(RPS, "00\n")
+    machine.write("/sys/class/net/eth0/address", "52:54:00:12:34:56\n")
     machine.write(BOOT, "boot-1\n")
     (root / "etc/sysctl.d").mkdir(parents=True)
     (root / "etc/systemd/system").mkdir(parents=True)

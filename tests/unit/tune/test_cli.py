@@ -7,13 +7,14 @@ import os
 import pty
 import select
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from unit.tune.machine import DROPIN, OURS, SOMAXCONN, Machine, make
+from unit.tune.machine import DROPIN, OURS, RPS, SOMAXCONN, Machine, make
 
 SECONDS_MAX = 30.0
 COMMAND = [sys.executable, "-P", "-m", "askrctl", "tune"]
@@ -307,6 +308,22 @@ def test_what_nobody_confirms_is_undone_by_the_watcher(machine: Machine) -> None
     assert machine.look() == before
     late = tune(machine, "confirm")
     assert late.returncode == 1 and "too late: transaction 1" in late.stderr
+
+
+def test_a_network_device_is_changed_on_approval_unless_somebody_says_otherwise(
+    machine: Machine,
+) -> None:
+    words = ("apply", "--yes", "--json", f"--set={RPS}=f")
+    result = tune(machine, *words)
+    assert result.returncode == 0, result.stderr
+    watcher = json.loads(result.stdout)["watcher"]
+    os.kill(watcher, signal.SIGTERM)
+    waits = tune(machine, "status")
+    assert waits.returncode == 4 and "unconfirmed: askrctl tune confirm keeps it" in waits.stdout
+    assert tune(machine, "revert").returncode == 0
+    assert (machine.read(RPS) or "").strip() in ("0", "00")
+    result = tune(machine, *words, "--confirm-within=never")
+    assert json.loads(result.stdout)["watcher"] is None and tune(machine, "status").returncode == 0
 
 
 def test_what_is_confirmed_stays(machine: Machine) -> None:

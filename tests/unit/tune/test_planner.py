@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """From wishes to a plan: what is written, what is left alone, and the reason given."""
 
+import json
 from pathlib import Path
 
 import pytest
-from unit.tune.machine import DROPIN, OURS, SOMAXCONN, Machine, make
+from unit.tune.machine import DROPIN, OURS, RPS, RULES, SOMAXCONN, Machine, make
 
 from askrctl.model import (
     AskrError,
@@ -17,7 +18,7 @@ from askrctl.model import (
     SysctlSetting,
     UnitSetting,
 )
-from askrctl.tune import operate, planner, wishes
+from askrctl.tune import operate, planfile, planner, wishes
 from askrctl.tune.facts import Facts
 from askrctl.tune.items import Item, Plan
 from askrctl.tune.planner import Options
@@ -297,3 +298,56 @@ def test_another_tuner_is_named_in_the_plan(machine: Machine) -> None:
         operate.apply_plan(tuner, plan_for(machine, TO_4096), Origin("t"))
     assert machine.look() == before
     assert planner.TMPFILES not in before
+
+
+# --- network devices ------------------------------------------------------------------------------
+
+SPREAD = FileSetting(RPS, "f")
+
+
+def test_packets_are_spread_now_and_by_a_rule_that_knows_the_device(machine: Machine) -> None:
+    before = machine.look()
+    plan = plan_for(machine, SPREAD)
+    assert item(plan, RPS).before == "0" and item(plan, RPS).want == "f"
+    rule = (
+        'ACTION=="add", SUBSYSTEM=="net", DRIVERS=="?*", ATTR{address}=="52:54:00:12:34:56", '
+        'ATTR{queues/rx-0/rps_cpus}="f"\n'
+    )
+    assert item(plan, RULES).want.endswith(rule)
+    carry_out(machine, plan)
+    machine.write(RPS, "0000000f\n")  # as a kernel prints it
+    assert plan_for(machine, SPREAD).items == ()
+    assert planfile.read(json.dumps(planfile.dump(plan, "0")).encode(), "plan", plan.unit) == plan
+    operate.revert(operate.Tuner(machine.disk, machine.store, machine.facts), "last")
+    machine.write(RPS, "00\n")
+    assert machine.look() == before
+
+
+def test_a_device_without_an_address_of_its_own_is_changed_for_now_only(machine: Machine) -> None:
+    machine.write("/sys/class/net/eth0/address", "00:00:00:00:00:00\n")
+    plan = plan_for(machine, SPREAD)
+    assert [entry.key for entry in plan.items] == [RPS]
+    assert "no hardware address" in plan.notes[0]
+
+
+def test_a_device_is_not_changed_from_inside_a_container(machine: Machine) -> None:
+    assert "belongs to the whole machine" in reason(
+        plan_for(machine, SPREAD, facts=Facts(boot="boot-1", contained=True))
+    )
+
+
+def test_the_flow_table_of_a_queue_is_only_raised(machine: Machine) -> None:
+    path = RPS.replace("rps_cpus", "rps_flow_cnt")
+    machine.write(path, "4096\n")
+    assert plan_for(machine, FileSetting(path, "1024", "raise")).items == ()
+    assert item(plan_for(machine, FileSetting(path, "30000", "raise")), path).want == "32768"
+
+
+def test_a_rule_of_somebody_else_is_not_a_plan(machine: Machine) -> None:
+    plan = plan_for(machine, SPREAD)
+    document = planfile.dump(plan, "0")
+    for wrong in ('RUN+="/bin/sh"', 'ATTR{mtu}="1"', 'ATTR{queues/rx-0/rps_cpus}="0"'):
+        text = item(plan, RULES).want.replace('ATTR{queues/rx-0/rps_cpus}="f"', wrong)
+        document["items"][1]["want"] = text
+        with pytest.raises(AskrError, match="not a text that tune writes"):
+            planfile.read(json.dumps(document).encode(), "plan", plan.unit)

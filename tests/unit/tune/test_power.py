@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from unit.tune.machine import ITEMS, NR_OPEN, OURS, RMEM, SOMAXCONN, Crash, Machine, make
+from unit.tune.machine import ITEMS, NR_OPEN, OURS, RMEM, RPS, SOMAXCONN, Crash, Machine, make
 from unit.tune.power import Volatile, boot
 
 from askrctl.tune import transaction
 from askrctl.tune.transaction import Origin
 
-ORIGINALS = {SOMAXCONN: "128", RMEM: "4096 131072 6291456", NR_OPEN: "1048576"}
+ORIGINALS = {SOMAXCONN: "128", RMEM: "4096 131072 6291456", NR_OPEN: "1048576", RPS: "00"}
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def roots(tmp_path: Path) -> Iterator[Path]:
 
 
 def files(machine: Machine) -> dict[str, str]:
-    return {path: text for path, text in machine.look().items() if not path.startswith("proc")}
+    return {
+        path: text for path, text in machine.look().items() if not path.startswith(("proc", "sys"))
+    }
 
 
 def apply(machine: Machine) -> None:

@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from unit.tune.machine import DROPIN, ITEMS, OURS, RMEM, SOMAXCONN, Crash, Machine, Trouble, make
+from unit.tune.machine import (
+    DROPIN,
+    ITEMS,
+    OURS,
+    RMEM,
+    RPS,
+    SOMAXCONN,
+    Crash,
+    Machine,
+    Trouble,
+    make,
+)
 
 from askrctl.model import AskrError
 from askrctl.tune import transaction
@@ -278,7 +289,7 @@ def test_after_a_boot_the_old_values_are_void(tmp_path: Path) -> None:
     outcome = revert(machine)
     assert machine.read(OURS) is None
     assert machine.read(SOMAXCONN) == "1024\n", "what the files that are left would set"
-    assert [note.key for note in outcome.kept] == ["net.ipv4.tcp_rmem"]
+    assert [note.key for note in outcome.kept] == [RPS, "net.ipv4.tcp_rmem"]
     assert "next boot" in outcome.kept[0].text
 
 

@@ -63,7 +63,9 @@ def test_between_is_what_a_clamp_makes_of_a_write() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [*keys.SYSCTLS.values(), *keys.SYSFS.values()], ids=lambda k: k.name
+    "key",
+    [*keys.SYSCTLS.values(), *keys.SYSFS.values(), *keys.patterns()],
+    ids=lambda k: k.name,
 )
 def test_what_a_key_allows_is_neither_empty_nor_folklore(key: Key) -> None:
     values = key.words or ((str(key.low), str(key.high)) if not key.pattern else ("12",))
@@ -72,6 +74,31 @@ def test_what_a_key_allows_is_neither_empty_nor_folklore(key: Key) -> None:
     for value in values:
         assert key.fault(value) == ""
         assert folklore.refusal(key.name, value) == ""
+
+
+def test_masks_of_cores_are_the_same_however_they_are_spelt() -> None:
+    key = keys.find("/sys/class/net/eth0/queues/rx-0/rps_cpus")
+    assert key is not None and key.describe() == "a mask of cores"
+    assert key.same("00000003", "3") and key.same("1,00000000", "00000001,00000000")
+    assert not key.same("1,00000000", "1")
+    assert key.met("0f", "f") and not key.met("3", "f")
+    assert key.fault("0") and key.fault("00000000") and key.fault("g") and key.fault("1,0")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/sys/class/net/../../kernel/queues/rx-0/rps_cpus",
+        "/sys/class/net/eth0/queues/rx-0/../../../../rps_cpus",
+        "/sys/class/net/eth0/queues/tx-0/rps_cpus",
+        "/sys/class/net/eth0/queues/rx-x/rps_cpus",
+        "/sys/class/net/eth0/mtu",
+        "/sys/class/net/eth0/queues/rx-0/rps_cpus\n",
+        "/sys/class/net//queues/rx-0/rps_cpus",
+    ],
+)
+def test_only_queues_of_a_device_are_written(name: str) -> None:
+    assert keys.find(name) is None
 
 
 @pytest.mark.parametrize(
