@@ -58,7 +58,8 @@ class AppStatus:
     requests: int
     restarts: int
     since_ns: int
-    path: str  # of the request that it was given last
+    method: str  # of the request that it took last
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
             app.requests,
             app.restarts,
             app.since_ns,
+            _text(app.method),
             _text(app.path),
         )
         for place, app in enumerate(status.apps[0 : min(status.app_count, lib.ASKR_APPS_MAX)])

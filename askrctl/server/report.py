@@ -22,7 +22,8 @@ class AppReport:
     requests: int
     restarts: int
     since_ms: float | None  # how long the running request has been running
-    path: str  # of the request that it was given last
+    method: str  # of the request that it took last
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def _app(status: engine.AppStatus, now_ns: int) -> AppReport:
         status.requests,
         status.restarts,
         since,
+        status.method,
         status.path,
     )
 

@@ -235,9 +235,13 @@ static void finished(struct app *app, struct handed *handed, int64_t ended_ns)
 
 static void started(struct app *app, struct handed *handed, int64_t began_ns, int64_t now_ns)
 {
+    struct askr_app_status *status = &app->worker->status->apps[app->place];
+    _Static_assert(sizeof status->path == sizeof handed->path, "copied whole");
     handed->started = true;
     app->started_ns = now_ns;
     app->began_ns = began_ns;
+    memcpy(status->method, handed->method, sizeof status->method);
+    memcpy(status->path, handed->path, sizeof status->path);
 }
 
 /* A message about one request. */

@@ -23,6 +23,7 @@ struct handed {                /* one request in the port */
     uint32_t tag;
     bool busy, started;
     int64_t put_ns, taken_ns, ended_ns; /* split.h */
+    char method[8], path[120];          /* askr_app_status: shown once it is taken */
 };
 
 struct app {

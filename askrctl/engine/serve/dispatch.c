@@ -99,15 +99,11 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
     return port_put(app->port, &request, tag);
 }
 
-/* For whoever wants to know what the application is at; a query may hold what is nobody's business.
- */
-static void show_path(struct app *app)
+static void copy_cut(char *target, size_t target_size, struct slice source)
 {
-    struct askr_app_status *status = &app->worker->status->apps[app->place];
-    struct slice path = app->worker->request.path;
-    size_t size = size_min(path.size, sizeof status->path - 1);
-    memcpy(status->path, path.data, size);
-    status->path[size] = '\0';
+    size_t size = size_min(source.size, target_size - 1);
+    memcpy(target, source.data, size);
+    target[size] = '\0';
 }
 
 static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag)
@@ -121,7 +117,8 @@ static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag
         app->handed_count++;
         if (app->worker->apps.handed_count++ == 0)
             split_held(app->worker);
-        show_path(app);
+        copy_cut(handed->method, sizeof handed->method, app->worker->request.method_name);
+        copy_cut(handed->path, sizeof handed->path, app->worker->request.path);
         exchange->app = app;
         exchange->tag = tag;
         exchange->body.fed = 0;

@@ -47,7 +47,8 @@ struct askr_app_status {
     uint64_t requests; /* finished */
     uint64_t restarts; /* of this place, this worker's life */
     int64_t since_ns;  /* CLOCK_MONOTONIC of the running request's start; 0 when idle */
-    char path[64];     /* of the request that was handed over last, cut at 63 bytes */
+    char method[8];    /* of the request that was taken last, both cut to what fits; */
+    char path[120];    /* no query: it may hold what is nobody's business */
 };
 
 enum askr_app_state {
