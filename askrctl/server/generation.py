@@ -21,6 +21,7 @@ from askrctl.server.check import Check
 from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
+from askrctl.server.slowlog import SlowEntry
 from askrctl.server.watchdog import Watchdog
 from askrctl.server.workers import Place, Surroundings, WorkerProcess
 from askrctl.server.zygote import ZygoteProcess, describe_exit
@@ -304,6 +305,22 @@ class Generation:
     def app_overdue(self, worker: WorkerProcess, place: Place) -> None:
         config = self.plan.config
         self._watchdog.overdue(worker, place, config.timeouts.request + config.php.kill_grace)
+
+    def _place_of(self, pid: object) -> tuple[WorkerProcess, Place] | None:
+        every = ((worker, place) for worker in self.workers.values() for place in worker.places)
+        return next((item for item in every if item[1].pid == pid != 0), None)
+
+    def recycle_app(self, pid: int) -> bool:
+        """Replace one application process. False: not now, or it is none of ours."""
+        found = self._place_of(pid)
+        if found is None or self.draining or not self._zygote_ready:
+            return False
+        return self._pools[found[0].index].replace(found[1])
+
+    def examine(self, pid: object, told: Callable[[SlowEntry], None]) -> bool:
+        """Find out what an application process does. False: it is none of ours."""
+        found = self._place_of(pid)
+        return found is not None and self._watchdog.examine(*found, self._memory, told)
 
     def _ask_trace(self, ident: int) -> bool:
         return self._zygote is not None and self._zygote.trace(ident)
