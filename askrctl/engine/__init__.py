@@ -11,6 +11,8 @@ from askrctl.engine._engine import ffi, lib
 from askrctl.model import AskrError, Backend
 
 WORKERS_MAX: int = lib.ASKR_WORKERS_MAX
+ROUTES_MAX: int = lib.ASKR_ROUTES_MAX
+ROUTE_OTHER = "(other)"
 STATUS_STRIDE: int = lib.askr_status_stride()
 STATUS_SIZE: int = WORKERS_MAX * STATUS_STRIDE
 PORT_SIZE: int = lib.askr_port_size()
@@ -208,6 +210,17 @@ def read_histograms(memory: memoryview, slot: int) -> dict[str, list[int]]:
     """How many durations fell into each bucket of BUCKET_STARTS_NS, by histogram."""
     status = _status(memory, slot)
     return {name: list(status.histograms[index]) for name, index in HISTOGRAMS.items()}
+
+
+def read_routes(memory: memoryview, slot: int) -> dict[str, tuple[int, list[int]]]:
+    """How many requests of each route failed with 5xx, and the durations of all of them. Only
+    routes that are there are looked at: the memory of the others has never been touched."""
+    status = _status(memory, slot)
+    found = {}
+    for index in range(min(status.route_count, lib.ASKR_ROUTES_MAX)):
+        route = status.routes[index]
+        found[_text(route.name)] = (route.failed, list(route.histogram))
+    return found
 
 
 def heartbeat_ns(memory: memoryview, slot: int) -> int:

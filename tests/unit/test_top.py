@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from unit.top_state import NOW, VIEW, S, app, page, recorded
+from unit.top_state import NOW, VIEW, S, app, durations, page, recorded
 
 from askrctl.cli.render_status import render
-from askrctl.cli.top.board import SORTS, Board, arrange, make_board
+from askrctl.cli.top.board import SORTS, Board, arrange, arrange_routes, make_board
 from askrctl.cli.top.draw import plain, rate_text, screen, size_text, time_text
 from askrctl.cli.top.keys import HELP, Order, Ui, keys_of, press
-from askrctl.cli.top.sample import WorkerSample
+from askrctl.cli.top.sample import RouteSample, WorkerSample
 
 SIZES = [(80, 24), (40, 15), (160, 50), (24, 6), (60, 5), (300, 100), (10, 3), (1, 1)]
 
@@ -131,7 +131,8 @@ def test_a_screen_is_exactly_as_large_as_the_terminal(
     board: Board, width: int, height: int, panel: str
 ) -> None:
     text = ("2026-01-01 asked after 24.0 s  GET /stuck", "    sleep() " + "x" * 200, "日本語" * 40)
-    for ui in (Ui(panel=panel, panel_lines=text), Ui(panel=panel, panel_lines=text, scroll=99)):
+    usual = Ui(panel=panel, panel_lines=text)
+    for ui in (usual, replace(usual, scroll=99), replace(usual, routes=True)):
         lines = screen(board, ui, width, height)
         assert len(lines) == height
         assert max(line.cell_len for line in lines) <= width
@@ -193,12 +194,42 @@ def test_an_application_that_cannot_boot_is_told() -> None:
 def test_plain_output_has_every_row(board: Board) -> None:
     lines = [line.plain for line in plain(board, Ui(), 160)]
     assert sum("GET /hello" in line for line in lines) == 2
-    assert len([line for line in lines if line.startswith(" ")]) == 1 + len(board.rows)
+    assert len([line for line in lines if line.startswith(" ")]) == 1 + 5 + 1 + 2
 
 
 def test_the_help_fits_a_usual_terminal() -> None:
     assert len(HELP) < 24
     assert max(map(len, HELP)) <= 80
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+def test_routes_share_the_time_that_requests_took(board: Board) -> None:
+    slow, quick = arrange_routes(board, "time", "", turned=False)
+    assert (slow.route, quick.route) == ("/report", "/cart/:id")
+    assert slow.time_pct == pytest.approx(99.4, abs=0.1)
+    assert (quick.requests_s, quick.failed_s) == (100.0, 10.0)
+    assert arrange_routes(board, "5xx", "", turned=False)[0] == quick
+    assert arrange_routes(board, "time", "CART", turned=False) == [quick]
+
+
+def test_a_worker_that_ends_takes_no_requests_back() -> None:
+    samples = recorded()
+    samples[-1] = replace(samples[-1], routes={"/report": RouteSample(0, durations())})
+    assert make_board(VIEW, samples).routes == ()
+
+
+def test_tab_shows_routes_and_tab_again_processes(board: Board) -> None:
+    ui, _ = type_keys(board, Ui(), b"\t")
+    assert lines_of(board, ui, 80, 12)[2:5] == [
+        " time%↓  req/s     p50     p99  5xx/s route",
+        "   99.4    100  90.2ms  90.2ms      0 /report",
+        "    0.6    100   500us   500us   10.0 /cart/:id",
+    ]
+    assert lines_of(board, ui, 30, 12)[3] == "   99.4    100 /report"
+    assert type_keys(board, ui, b"sjrb")[0].route_sort == "req/s"
+    assert type_keys(board, ui, b"\t")[0] == Ui()
 
 
 # --- keys -----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from askrctl import engine
-from askrctl.cli.top.sample import Sample, Usage, WorkerSample
+from askrctl.cli.top.sample import RouteSample, Sample, Usage, WorkerSample
 
 MS, S = 1_000_000, 1_000_000_000
 NOW = 1_000 * S
@@ -83,5 +83,9 @@ def recorded() -> list[Sample]:
             pid: Usage(1000.0 - age * 0.25, (pid - 90) << 20, (pid - 95) << 20)
             for pid in (100, 101, 102, 111, 112, 113)
         }
-        samples.append(Sample(NOW - age * S, 7325.0 - age, workers, usage))
+        routes = {
+            "/cart/:id": RouteSample(served // 10, durations(us500=served)),
+            "/report": RouteSample(0, durations(us90000=served)),
+        }
+        samples.append(Sample(NOW - age * S, 7325.0 - age, workers, usage, routes))
     return samples

@@ -13,12 +13,13 @@ from typing import Any
 
 from askrctl.cli.top.sample import Sample, WorkerSample
 from askrctl.engine import AppStatus
-from askrctl.server.metrics import quantile_s
+from askrctl.server.durations import quantile_s, sum_s
 
 WINDOW_S = 10.0
 SILENT_S = 0.5  # a worker beats every 0.1 s; past this it is stopped, or gets no processor
 
 SORTS = ("process", "age", "req/s", "cpu", "memory", "requests")
+ROUTE_SORTS = ("time", "req/s", "p99", "5xx", "route")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,18 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteRow:
+    """Requests of one route that applications answered within the window."""
+
+    route: str
+    requests_s: float
+    failed_s: float
+    time_pct: float  # of the time that all of them took together
+    p50_s: float | None
+    p99_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """schema askr.top/1; changes only add."""
 
@@ -86,6 +99,7 @@ class Board:
     states: dict[str, int]  # of application processes
     boot_error: str
     rows: tuple[Row, ...]
+    routes: tuple[RouteRow, ...]
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": "askr.top/1", **asdict(self)}
@@ -129,6 +143,7 @@ def make_board(view: dict[str, Any], samples: Sequence[Sample]) -> Board:
         states={state: states.count(state) for state in sorted(set(states))},
         boot_error=next((w.page.boot_error for w in now.workers if w.page.boot_error), ""),
         rows=rows,
+        routes=tuple(_routes(samples[0], now)),
     )
 
 
@@ -236,6 +251,31 @@ def _app_row(
     )
 
 
+def _routes(before: Sample, now: Sample) -> list[RouteRow]:
+    seconds = _seconds(before, now)
+    counts, failed = {}, {}
+    for name, route in now.routes.items():
+        old = before.routes.get(name)
+        base = old.durations if old else (0,) * len(route.durations)
+        # A worker that has ended took its counts with it.
+        counts[name] = [max(0, a - b) for a, b in zip(route.durations, base, strict=True)]
+        failed[name] = max(0, route.failed - (old.failed if old else 0))
+    times = {name: sum_s(durations) for name, durations in counts.items()}
+    whole = sum(times.values())
+    return [
+        RouteRow(
+            route=name,
+            requests_s=_rate(sum(durations), seconds),
+            failed_s=_rate(failed[name], seconds),
+            time_pct=round(100 * times[name] / whole, 1),
+            p50_s=quantile_s(durations, 0.5),
+            p99_s=quantile_s(durations, 0.99),
+        )
+        for name, durations in counts.items()
+        if any(durations)
+    ]
+
+
 def _rate(count: int, seconds: float) -> float:
     return round(count / seconds, 1) if seconds else 0.0
 
@@ -266,3 +306,12 @@ def _weight(row: Row, sort: str) -> float:
         "requests": row.requests,
     }
     return weights[sort]
+
+
+def arrange_routes(board: Board, sort: str, wanted: str, turned: bool) -> list[RouteRow]:
+    """The same for routes."""
+    rows = [row for row in board.routes if wanted.lower() in row.route.lower()]
+    if sort == "route":
+        return sorted(rows, key=lambda row: row.route, reverse=turned)
+    weights = {"time": "time_pct", "req/s": "requests_s", "p99": "p99_s", "5xx": "failed_s"}
+    return sorted(rows, key=lambda row: getattr(row, weights[sort]) or 0, reverse=not turned)

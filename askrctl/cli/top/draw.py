@@ -6,12 +6,12 @@ are made printable, so that none of them steers a terminal.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
 from askrctl.cli.render_status import STATE_STYLES, duration
-from askrctl.cli.top.board import Board, Row, arrange
+from askrctl.cli.top.board import Board, Row, arrange, arrange_routes
 from askrctl.cli.top.keys import HELP, Ui
 
 SLOW_S, STUCK_S = 1.0, 10.0  # a running request is yellow, then red
@@ -45,6 +45,13 @@ COLUMNS = (
     Column("queue", 6, 132),
     Column("conns", 6, 132),
     Column("restarts", 8, 140),
+)
+ROUTE_COLUMNS = (
+    Column("time%", 6, 0, "time"),
+    Column("req/s", 6, 24, "req/s"),
+    Column("p50", 7, 48),
+    Column("p99", 7, 32, "p99"),
+    Column("5xx/s", 6, 56, "5xx"),
 )
 _WIDE = {"p50", "p99", "queue", "conns"}  # without them a worker's line says it in words
 
@@ -104,7 +111,8 @@ def screen(board: Board, ui: Ui, width: int, height: int) -> list[Text]:
     else:
         head = _head(board, width, height)
         room = max(0, height - len(head) - 2)
-        lines = [*head, _titles(ui, width), *_body(board, ui, width, room)]
+        lines = [*head, _titles(ui, width)]
+        lines += _routes(board, ui, width)[:room] if ui.routes else _body(board, ui, width, room)
         lines += [Text() for _ in range(height - 1 - len(lines))]
         lines = [*lines[: height - 1], _foot(ui, width)]
     for line in lines:
@@ -117,6 +125,8 @@ def plain(board: Board, ui: Ui, width: int) -> list[Text]:
     rows = arrange(board, ui.sort, ui.wanted, ui.busy_only, ui.turned)
     lines = [*_head(board, width, HEADER_HEIGHT_MIN), Text(), _titles(ui, width)]
     lines += [_line(row, width, " ") for row in rows]
+    lines += [Text(), _titles(replace(ui, routes=True), width)]
+    lines += _routes(board, ui, width)
     for line in lines:
         line.truncate(width)
         line.rstrip()
@@ -206,8 +216,8 @@ def _processes(board: Board, width: int) -> Text:
     )
 
 
-def _shown(width: int) -> list[Column]:
-    return [column for column in COLUMNS if width >= column.needs]
+def _shown(width: int, columns: Sequence[Column] = COLUMNS) -> list[Column]:
+    return [column for column in columns if width >= column.needs]
 
 
 def _cell(column: Column, text: str) -> str:
@@ -216,11 +226,12 @@ def _cell(column: Column, text: str) -> str:
 
 
 def _titles(ui: Ui, width: int) -> Text:
+    columns, sort = (ROUTE_COLUMNS, ui.route_sort) if ui.routes else (COLUMNS, ui.sort)
     cells = []
-    for column in _shown(width):
-        mark = ("↑" if ui.turned else "↓") if column.sort and column.sort == ui.sort else ""
+    for column in _shown(width, columns):
+        mark = ("↑" if ui.turned else "↓") if column.sort and column.sort == sort else ""
         cells.append(_cell(column, column.title + mark))
-    line = Text(" " + " ".join([*cells, "request"]), style="reverse")
+    line = Text(" " + " ".join([*cells, "route" if ui.routes else "request"]), style="reverse")
     line.pad_right(max(0, width - line.cell_len))
     return line
 
@@ -241,6 +252,25 @@ def _body(board: Board, ui: Ui, width: int, room: int) -> list[Text]:
             line.stylize("bold")
         lines.append(line)
     return lines
+
+
+def _routes(board: Board, ui: Ui, width: int) -> list[Text]:
+    lines = []
+    for row in arrange_routes(board, ui.route_sort, ui.wanted, ui.turned):
+        values = {
+            "time%": f"{row.time_pct:.1f}",
+            "req/s": rate_text(row.requests_s),
+            "p50": time_text(row.p50_s),
+            "p99": time_text(row.p99_s),
+            "5xx/s": rate_text(row.failed_s),
+        }
+        line = Text(" ")
+        for column in _shown(width, ROUTE_COLUMNS):
+            style = "red" if column.title == "5xx/s" and row.failed_s else ""
+            line.append(_cell(column, values[column.title]), style=style).append(" ")
+        lines.append(line.append(printable(row.route)))
+    none = " no application has answered" + (" what matches" if ui.wanted else " yet")
+    return lines or [Text(none, style="dim")]
 
 
 def _values(row: Row) -> dict[str, str]:
@@ -300,9 +330,11 @@ def _foot(ui: Ui, width: int) -> Text:
         return Text(printable(ui.message), style="bold red" if ui.alarm else "bold")
     chosen = _pair("filter", printable(ui.wanted)) if ui.wanted else ""
     busy = Text("busy only", style="bold") if ui.busy_only else ""
-    keys = ("?", "help"), ("q", "quit"), ("s", "sort"), ("/", "filter"), ("i", "hide idle")
-    more = ("b", "backtrace"), ("r", "recycle"), ("d", "drain")
-    hints = [Text.assemble((key, "bold"), f" {what}") for key, what in (*keys, *more)]
+    keys = ["? help", "q quit", "s sort", "/ filter"]
+    keys += (
+        ["Tab processes"] if ui.routes else ["Tab routes", "b backtrace", "r recycle", "d drain"]
+    )
+    hints = [Text.assemble((key, "bold"), f" {what}") for key, what in map(str.split, keys)]
     return _fit([chosen, busy, *hints], width)
 
 

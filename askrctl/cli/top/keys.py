@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from askrctl.cli.top.board import SORTS, Row
+from askrctl.cli.top.board import ROUTE_SORTS, SORTS, Row
 
 WANTED_MAX = 60
 PAGE = 10
@@ -19,6 +19,7 @@ HELP = (
     "  up down j k   choose a process; also Page Up, Page Down, Home, End",
     "  s  S          sort by the next column, or the one before; R turns it around",
     "  /             show what contains a text: a path, a state, a pid; Esc: all",
+    "  Tab           routes instead of processes, those that take most time first",
     "  i             hide processes that are idle",
     "  b  Enter      backtrace: PHP frames, sockets, locks; the process goes on",
     "  r             recycle: start another process, then this one finishes and",
@@ -49,6 +50,7 @@ _KEYS = {
     b"\x1bOF": "end",
     b"\x1b[4~": "end",
     b"\x1b": "escape",
+    b"\t": "tab",
     b"\r": "enter",
     b"\n": "enter",
     b"\x7f": "backspace",
@@ -73,6 +75,8 @@ class Ui:
     """What the operator has chosen."""
 
     sort: str = "process"
+    routes: bool = False  # instead of processes
+    route_sort: str = "time"
     turned: bool = False
     wanted: str = ""
     editing: bool = False
@@ -133,18 +137,27 @@ def _command(ui: Ui, key: str, rows: list[Row]) -> tuple[Ui, Order | None]:
     if key == "q":
         return ui, Order("quit")
     if key in ("s", "S"):
-        at = SORTS.index(ui.sort) + (1 if key == "s" else -1)
-        return replace(ui, sort=SORTS[at % len(SORTS)]), None
+        step = 1 if key == "s" else -1
+        if ui.routes:
+            return replace(ui, route_sort=_next(ROUTE_SORTS, ui.route_sort, step)), None
+        return replace(ui, sort=_next(SORTS, ui.sort, step)), None
     simple = {
         "?": replace(ui, panel="help", scroll=0),
         "R": replace(ui, turned=not ui.turned),
         "/": replace(ui, editing=True),
         "i": replace(ui, busy_only=not ui.busy_only),
         "escape": replace(ui, wanted="", busy_only=False),
+        "tab": replace(ui, routes=not ui.routes, wanted="", turned=False),
     }
     if key in simple:
         return simple[key], None
+    if ui.routes:
+        return ui, None
     return _of_row(_move(ui, key, rows), key, rows)
+
+
+def _next(names: tuple[str, ...], name: str, step: int) -> str:
+    return names[(names.index(name) + step) % len(names)]
 
 
 def _move(ui: Ui, key: str, rows: list[Row]) -> Ui:

@@ -9,6 +9,7 @@ import mmap
 import os
 import select
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ class WorkerSample:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteSample:
+    """Requests of one route: how many failed with 5xx, and durations of all by bucket."""
+
+    failed: int
+    durations: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """Everything at one moment."""
 
@@ -50,6 +59,7 @@ class Sample:
     clock_s: float  # the time of day
     workers: tuple[WorkerSample, ...]
     usage: dict[int, Usage]  # by pid
+    routes: dict[str, RouteSample]  # over all workers
 
 
 class Source:
@@ -92,27 +102,32 @@ class Source:
             pids += [app.pid for app in worker.page.apps if app.pid and app.state != "dead"]
         usage = {pid: used for pid in pids if (used := self._usage(pid)) is not None}
         self._pss = {pid: known for pid, known in self._pss.items() if pid in usage}
-        return Sample(time.monotonic_ns(), time.time(), workers, usage)
+        return Sample(time.monotonic_ns(), time.time(), workers, usage, self._routes())
 
-    def _workers(self) -> list[WorkerSample]:
-        found = []
+    def _slots(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """With the generation that each belongs to."""
         for generation in self.view["generations"]:
-            first, stop = generation["slots"]
-            for slot in range(first, stop):
-                page = engine.read_status(self._memory, slot)
-                if not page.pid or page.generation != generation["number"]:
-                    continue  # not begun yet: what is there is its predecessor's
-                counts = engine.read_histograms(self._memory, slot)
-                durations = map(sum, zip(counts["app"], counts["self"], strict=True))
-                found.append(
-                    WorkerSample(
-                        slot - first,
-                        generation["number"],
-                        generation["state"],
-                        page,
-                        tuple(durations),
-                    )
-                )
+            for slot in range(*generation["slots"]):
+                yield generation, slot
+
+    def _workers(self) -> Iterator[WorkerSample]:
+        for generation, slot in self._slots():
+            page = engine.read_status(self._memory, slot)
+            if not page.pid or page.generation != generation["number"]:
+                continue  # not begun yet: what is there is its predecessor's
+            counts = engine.read_histograms(self._memory, slot)
+            durations = tuple(a + b for a, b in zip(counts["app"], counts["self"], strict=True))
+            index = slot - generation["slots"][0]
+            number, state = generation["number"], generation["state"]
+            yield WorkerSample(index, number, state, page, durations)
+
+    def _routes(self) -> dict[str, RouteSample]:
+        found: dict[str, RouteSample] = {}
+        for _, slot in self._slots():
+            for name, (failed, counts) in engine.read_routes(self._memory, slot).items():
+                known = found.get(name, RouteSample(0, (0,) * len(counts)))
+                added = tuple(a + b for a, b in zip(known.durations, counts, strict=True))
+                found[name] = RouteSample(known.failed + failed, added)
         return found
 
     def _usage(self, pid: int) -> Usage | None:
