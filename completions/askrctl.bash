@@ -57,7 +57,7 @@ _askrctl() {
     local words=""
     case "$place" in
     "") words="serve status top reload stop slowlog explain completions doctor tune bench --version -h --help" ;;
-    "serve") words="--listen --workers --io-backend --worker-script --processes --tls-cert --tls-key --tls-self-signed --config --watch --user --control -h --help" ;;
+    "serve") words="--listen --workers --io-backend --worker-script --processes --tls-cert --tls-key --tls-self-signed --admin --config --watch --user --control -h --help" ;;
     "status") words="--control --json --format -h --help" ;;
     "top") words="--control -d --interval --sort --filter --busy --once --json --format -h --help" ;;
     "reload") words="--control --json --format --verify --check --timeout -h --help" ;;

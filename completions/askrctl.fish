@@ -20,6 +20,7 @@ complete -c askrctl -n '__fish_seen_subcommand_from serve' -l processes -r -d 'P
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l tls-cert -r -d 'PEM: a certificate and its chain'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l tls-key -r -d 'PEM: its private key'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l tls-self-signed -d 'A certificate for development'
+complete -c askrctl -n '__fish_seen_subcommand_from serve' -l admin -r -d 'Metrics, dashboard and API: unix:/path, or HOST:PORT with ASKR_ADMIN_TOKEN set'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l config -r -d 'An askr.toml'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l watch -d 'For development: reload when files change'
 complete -c askrctl -n '__fish_seen_subcommand_from serve' -l user -r -d 'Whom to become'

@@ -46,6 +46,8 @@ def _facts(status: dict[str, Any]) -> Table:
         ("backend", f"{backend['active']} ({why})"),
         ("up", f"{duration(status['uptime_s'])}, generation {status['generation']}"),
     ]
+    if status["opcache"]:
+        rows.append(("opcache", _opcache(status["opcache"])))
     if backend["detail"] and backend["active"] != backend["requested"]:
         rows.append(("", backend["detail"]))
     if backend["fix"] and backend["active"] != backend["requested"]:
@@ -55,6 +57,15 @@ def _facts(status: dict[str, Any]) -> Table:
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     return table
+
+
+def _opcache(known: dict[str, int]) -> str:
+    used, looked = known.get("memory_used", 0), known.get("hits", 0) + known.get("misses", 0)
+    whole = used + known.get("memory_free", 0) + known.get("memory_wasted", 0)
+    text = f"{known.get('scripts', 0)} scripts in {used >> 20} of {whole >> 20} MiB"
+    if looked:
+        text += f", {100 * known.get('hits', 0) / looked:.1f} % hits"
+    return text + (", full: raise opcache.memory_consumption" if known.get("full") else "")
 
 
 def _state(name: str) -> Text:

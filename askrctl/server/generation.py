@@ -18,6 +18,7 @@ from askrctl.config import APPS_MAX
 from askrctl.model import AskrError, Backend
 from askrctl.server.backend import after_failure
 from askrctl.server.check import Check
+from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
@@ -81,6 +82,7 @@ class Generation:
         self._listening = False
         self._check: Check | None = None
         self._pools: dict[int, Pool] = {}  # by index of worker
+        self.opcache = Opcache(lambda: self._zygote is not None and self._zygote.ask_caches())
         self._watchdog = Watchdog(around.loop, around.slowlog, slow_s, self._ask_trace)
 
     # --- life -------------------------------------------------------------------------------------
@@ -206,6 +208,7 @@ class Generation:
                 worker.kill()
         self._watchdog.look(self.workers.values(), self._memory)
         if self._zygote_ready and not self.draining:
+            self.opcache.look()
             for index, worker in self.workers.items():
                 self._pools[index].look(engine.read_status(self._memory, worker.slot))
 
@@ -327,6 +330,9 @@ class Generation:
 
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None:
         self._watchdog.traced(ident, pid, lines)
+
+    def caches_told(self, text: str) -> None:
+        self.opcache.told(text)
 
     def app_asked_reload(self) -> None:
         if self.ready and not self.draining:

@@ -118,6 +118,7 @@ def as_json(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]) -
             ]
             for name, counts in sums.histograms.items()
         },
+        "opcache": report.opcache,
         "routes": [asdict(route) for route in report.routes],
         "now": report.totals,
         "memory_bytes": {
@@ -242,6 +243,42 @@ def _routes(sums: Sums) -> Iterator["Metric"]:
     yield failed
 
 
+_OPCACHE_GAUGES = (
+    ("askr_opcache_memory_bytes", "Memory of OPcache.", "memory", ("used", "free", "wasted")),
+    ("askr_opcache_interned_strings_bytes", "For interned strings.", "strings", ("used", "free")),
+)
+_OPCACHE_COUNTS = (
+    ("askr_opcache_scripts", "Scripts that are cached.", "scripts"),
+    ("askr_opcache_keys", "Keys of the cache's hash table.", "keys"),
+    ("askr_opcache_keys_max", "Room of that table.", "keys_max"),
+    ("askr_opcache_full", "1: nothing more is cached.", "full"),
+)
+
+
+def _opcache(known: Mapping[str, int]) -> Iterator["Metric"]:
+    """They begin anew with each generation, which has an OPcache of its own."""
+    from prometheus_client.core import CounterMetricFamily as Counter
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+
+    if not known:
+        return
+    for name, text, prefix, states in _OPCACHE_GAUGES:
+        sizes = Gauge(name, text, labels=["state"])
+        for state in states:
+            sizes.add_metric([state], known.get(f"{prefix}_{state}", 0))
+        yield sizes
+    for name, text, key in _OPCACHE_COUNTS:
+        yield Gauge(name, text, value=known.get(key, 0))
+    lookups = Counter("askr_opcache_lookups", "Of scripts.", labels=["result"])
+    for result, key in (("hit", "hits"), ("miss", "misses")):
+        lookups.add_metric([result], known.get(key, 0))
+    restarts = Counter("askr_opcache_restarts", "The cache was emptied.", labels=["reason"])
+    for reason in ("memory", "keys", "asked"):
+        restarts.add_metric([reason], known.get(f"restarts_{reason}", 0))
+    yield lookups
+    yield restarts
+
+
 def _memory(report: Report, memory: Mapping[int, tuple[int, int]]) -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily as Gauge
 
@@ -280,6 +317,7 @@ def exposition(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]
                 *_counters(sums),
                 *_histograms(sums),
                 *_routes(sums),
+                *_opcache(report.opcache),
                 *_memory(report, memory),
             ]
         )

@@ -102,6 +102,8 @@ class Report:
     totals: dict[str, int]
     split: dict[str, float]  # since the start, over all generations
     routes: tuple[RouteReport, ...]  # those that took most time first
+    # Of the generation, at most some seconds old; empty before it is known, and without OPcache.
+    opcache: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": "askr.status/1", **asdict(self)}
@@ -180,6 +182,7 @@ def make_report(
     generation: int,
     pages: list[engine.WorkerStatus],
     draining: int,
+    opcache: dict[str, int],
 ) -> Report:
     """From the pages of one generation's workers."""
     workers = tuple(_worker(i, plan.cpus[i], page) for i, page in enumerate(pages))
@@ -216,4 +219,5 @@ def make_report(
         totals={name: sum(getattr(worker, name) for worker in workers) for name in summed},
         split=as_seconds(sums.split),
         routes=_routes(sums.routes),
+        opcache=opcache,
     )

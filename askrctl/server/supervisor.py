@@ -372,7 +372,8 @@ class Supervisor:
         )
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
-        return make_report(self, plan, number, pages, draining=len(self._old))
+        opcache = {} if shown is None else shown.opcache.want()
+        return make_report(self, plan, number, pages, len(self._old), opcache)
 
     @property
     def config(self) -> Config:

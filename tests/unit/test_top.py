@@ -317,7 +317,8 @@ def test_a_line_of_the_status_table_is_one_worker_at_every_width(width: int) -> 
     status = {
         "version": "1", "pid": 1, "user": "www", "listeners": ["http://x/"], "mode": "classic",
         "application": {"kind": "PHP", "root": "/srv"}, "uptime_s": 1, "generation": 1,
-        "draining_generations": 0, "workers": [{**worker, "index": i} for i in range(12)],
+        "draining_generations": 0, "opcache": {},
+        "workers": [{**worker, "index": i} for i in range(12)],
         "io_backend": {"requested": "epoll", "active": "epoll", "reason": "r", "detail": "",
                        "fix": ""},
     }  # fmt: skip
