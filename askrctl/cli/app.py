@@ -37,6 +37,7 @@ def _options(
 COMMANDS = {
     "serve": "serve:serve_command",
     "status": "control:status_command",
+    "top": "top.command:top_command",
     "reload": "control:reload_command",
     "stop": "control:stop_command",
     "slowlog": "slowlog:slowlog_command",

@@ -44,7 +44,7 @@ def _show(status: dict[str, Any]) -> None:
     from askrctl.cli.render_status import render
 
     console = Console(highlight=False)
-    for part in render(status):
+    for part in render(status, console.width):
         console.print(part)
 
 

@@ -8,19 +8,22 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_STATE_STYLES = {
+STATE_STYLES = {
     "ready": "green",
     "idle": "green",
     "busy": "cyan",
     "starting": "yellow",
     "booting": "yellow",
     "draining": "yellow",
+    "leaving": "yellow",
     "failed": "red",
     "dead": "red",
+    "silent": "red",
 }
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """With the two units that matter."""
     days, rest = divmod(int(seconds), 86400)
     hours, rest = divmod(rest, 3600)
     minutes, left = divmod(rest, 60)
@@ -41,8 +44,10 @@ def _facts(status: dict[str, Any]) -> Table:
         ("serves", f"{status['application']['kind']}, {status['mode']} mode"),
         ("root", status["application"]["root"]),
         ("backend", f"{backend['active']} ({why})"),
-        ("up", f"{_duration(status['uptime_s'])}, generation {status['generation']}"),
+        ("up", f"{duration(status['uptime_s'])}, generation {status['generation']}"),
     ]
+    if status["opcache"]:
+        rows.append(("opcache", _opcache(status["opcache"])))
     if backend["detail"] and backend["active"] != backend["requested"]:
         rows.append(("", backend["detail"]))
     if backend["fix"] and backend["active"] != backend["requested"]:
@@ -50,48 +55,73 @@ def _facts(status: dict[str, Any]) -> Table:
     if status["draining_generations"]:
         rows.append(("draining", f"{status['draining_generations']} older generation(s)"))
     for name, value in rows:
-        table.add_row(Text(name, style="dim"), Text(value))
+        table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     return table
 
 
+def _opcache(known: dict[str, int]) -> str:
+    used, looked = known.get("memory_used", 0), known.get("hits", 0) + known.get("misses", 0)
+    whole = used + known.get("memory_free", 0) + known.get("memory_wasted", 0)
+    text = f"{known.get('scripts', 0)} scripts in {used >> 20} of {whole >> 20} MiB"
+    if looked:
+        text += f", {100 * known.get('hits', 0) / looked:.1f} % hits"
+    return text + (", full: raise opcache.memory_consumption" if known.get("full") else "")
+
+
 def _state(name: str) -> Text:
-    return Text(name, style=_STATE_STYLES.get(name, ""))
+    return Text(name, style=STATE_STYLES.get(name, ""))
 
 
 def _apps(worker: dict[str, Any]) -> Text:
     """One letter for each application process: idle, busy, booting, failed, dead."""
     text = Text()
     for app in worker["apps"]:
-        text.append(app["state"][0], style=_STATE_STYLES.get(app["state"], ""))
+        text.append(app["state"][0], style=STATE_STYLES.get(app["state"], ""))
     return text
 
 
-def _workers(status: dict[str, Any]) -> Table:
+# From which width of the terminal on: below it what matters least is left out, not squeezed.
+_NEEDS = {
+    "worker": 0,
+    "pid": 54,
+    "state": 0,
+    "conns": 60,
+    "requests": 40,
+    "queue": 0,
+    "5xx": 46,
+    "errors": 68,
+    "apps": 0,
+}
+_WORDS = ("worker", "pid", "state", "apps")
+
+
+def _workers(status: dict[str, Any], width: int) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    for name in ("worker", "pid", "state"):
-        table.add_column(name)
-    for name in ("conns", "requests", "queue", "5xx", "errors"):
-        table.add_column(name, justify="right")
-    table.add_column("apps")
-    for worker in status["workers"]:
-        table.add_row(
-            str(worker["index"]),
-            str(worker["pid"]),
-            _state(worker["state"]),
-            str(worker["connections"]),
-            str(worker["requests"]),
-            str(worker["queue_depth"] + worker["inflight"]),
-            str(worker["responses"]["5xx"]),
-            str(worker["errors"]),
-            _apps(worker),
+    shown = [name for name, needs in _NEEDS.items() if width >= needs]
+    for name in shown:
+        table.add_column(
+            name, justify="left" if name in _WORDS else "right", no_wrap=name != "apps"
         )
+    for worker in status["workers"]:
+        values: dict[str, str | Text] = {
+            "worker": str(worker["index"]),
+            "pid": str(worker["pid"]),
+            "state": _state(worker["state"]),
+            "conns": str(worker["connections"]),
+            "requests": str(worker["requests"]),
+            "queue": str(worker["queue_depth"] + worker["inflight"]),
+            "5xx": str(worker["responses"]["5xx"]),
+            "errors": str(worker["errors"]),
+            "apps": _apps(worker),
+        }
+        table.add_row(*(values[name] for name in shown))
     return table
 
 
-def render(status: dict[str, Any]) -> Iterator[RenderableType]:
-    """The parts, top to bottom."""
+def render(status: dict[str, Any], width: int) -> Iterator[RenderableType]:
+    """The parts, top to bottom, for a terminal of so many columns."""
     yield _facts(status)
     yield ""
-    yield _workers(status)
+    yield _workers(status, width)
     for error in sorted({worker["boot_error"] for worker in status["workers"]} - {""}):
         yield Text(f"\nno application can boot: {error}", style="red")

@@ -66,6 +66,12 @@ def serve_command(
     tls_self_signed: Annotated[
         bool, typer.Option("--tls-self-signed", help="A certificate for development.")
     ] = False,
+    admin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Metrics, dashboard and API: unix:/path, or HOST:PORT with ASKR_ADMIN_TOKEN set."
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="An askr.toml.")] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="For development: reload when files change.")
@@ -88,6 +94,7 @@ def serve_command(
         "tls.cert": tls_cert,
         "tls.key": tls_key,
         "tls.self_signed": tls_self_signed or None,
+        "admin.listen": admin or None,
         "server.user": user,
         "server.control": control,
     }

@@ -12,6 +12,8 @@ from askrctl.config.schema import (
     ENCODINGS,
     FORWARDED,
     KIB,
+    ROUTE_NAME_MAX,
+    ROUTES_MAX,
     SYMLINK_POLICIES,
     TOKEN_SIZE_MIN,
     WORKERS_MAX,
@@ -119,6 +121,18 @@ def _access_format(value: object) -> str:
     return text
 
 
+def _route_patterns(value: object) -> tuple[str, ...]:
+    patterns = parse_texts(value)
+    if len(patterns) > ROUTES_MAX:
+        raise ValueError(f"at most {ROUTES_MAX} patterns")
+    for text in patterns:
+        if not re.fullmatch(r"(/(:?[!-)+-.0-~]*))*(/\*)?", text) or not text:
+            raise ValueError('paths such as "/users/:name" or "/files/*"')
+        if len(text) > ROUTE_NAME_MAX:
+            raise ValueError(f"paths of at most {ROUTE_NAME_MAX} characters")
+    return patterns
+
+
 _period = between(parse_seconds, 0.01, 86400.0)
 
 # Kinds of the keys; a key that is missing here is a string.
@@ -172,6 +186,8 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "admin.token": _token,
     "server.health_path": url_path,
     "server.check": url_path,
+    "routes.patterns": _route_patterns,
+    "routes.segments": between(parse_number, 0, 8),
     "log.format": one_of("auto", "text", "logfmt", "json", "journald"),
     "log.server_timing": one_of("off", "on", "trusted"),
     "log.access_format": _access_format,

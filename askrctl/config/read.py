@@ -125,7 +125,7 @@ def with_flags(config: Config, flags: Mapping[str, object]) -> Config:
         if value is None or value == [] or value == ():
             continue
         section, key = name.split(".")
-        flag = f"tls-{key}" if section == "tls" else key
+        flag = {"tls": f"tls-{key}", "admin": "admin"}.get(section, key)
         config = _apply(config, section, key, value, f"--{flag.replace('_', '-')}")
     return config
 

@@ -12,6 +12,8 @@ KIB = 1024
 MIB = 1024 * KIB
 WORKERS_MAX = 128  # half of the status pages: two generations live side by side during a reload
 TOKEN_SIZE_MIN = 16  # characters of admin.token: fewer can be guessed
+ROUTES_MAX = 63  # that have a name: ASKR_ROUTES_MAX of the engine, without "(other)"
+ROUTE_NAME_MAX = 55  # characters: ASKR_ROUTE_NAME_SIZE
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
 FORWARDED = ("off", "x-forwarded", "forwarded")  # enum askr_forwarded, in its order
@@ -168,6 +170,17 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutesConfig:
+    """How requests are told apart in durations by route: docs/observability.md."""
+
+    # Routes by name: "/users/:name" (any one segment), "/files/*" (all that follows). The first
+    # that matches counts.
+    patterns: tuple[str, ...] = ()
+    # Of the other paths so many segments, ids replaced by ":id"; 0: they are "(other)".
+    segments: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class AdminConfig:
     listen: tuple[str, ...] = ()  # as server.listen, and never the same; (): no admin listener
     token: str = ""  # who may ask over TCP has it: "Authorization: Bearer TOKEN"
@@ -183,4 +196,5 @@ class Config:
     compression: CompressionConfig = field(default_factory=CompressionConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    routes: RoutesConfig = field(default_factory=RoutesConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)

@@ -11,6 +11,8 @@ from askrctl.engine._engine import ffi, lib
 from askrctl.model import AskrError, Backend
 
 WORKERS_MAX: int = lib.ASKR_WORKERS_MAX
+ROUTES_MAX: int = lib.ASKR_ROUTES_MAX
+ROUTE_OTHER = "(other)"
 STATUS_STRIDE: int = lib.askr_status_stride()
 STATUS_SIZE: int = WORKERS_MAX * STATUS_STRIDE
 PORT_SIZE: int = lib.askr_port_size()
@@ -58,7 +60,8 @@ class AppStatus:
     requests: int
     restarts: int
     since_ns: int
-    path: str  # of the request that it was given last
+    method: str  # of the request that it took last
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,7 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
             app.requests,
             app.restarts,
             app.since_ns,
+            _text(app.method),
             _text(app.path),
         )
         for place, app in enumerate(status.apps[0 : min(status.app_count, lib.ASKR_APPS_MAX)])
@@ -206,6 +210,17 @@ def read_histograms(memory: memoryview, slot: int) -> dict[str, list[int]]:
     """How many durations fell into each bucket of BUCKET_STARTS_NS, by histogram."""
     status = _status(memory, slot)
     return {name: list(status.histograms[index]) for name, index in HISTOGRAMS.items()}
+
+
+def read_routes(memory: memoryview, slot: int) -> dict[str, tuple[int, list[int]]]:
+    """How many requests of each route failed with 5xx, and the durations of all of them. Only
+    routes that are there are looked at: the memory of the others has never been touched."""
+    status = _status(memory, slot)
+    found = {}
+    for index in range(min(status.route_count, lib.ASKR_ROUTES_MAX)):
+        route = status.routes[index]
+        found[_text(route.name)] = (route.failed, list(route.histogram))
+    return found
 
 
 def heartbeat_ns(memory: memoryview, slot: int) -> int:

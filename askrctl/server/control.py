@@ -12,6 +12,7 @@ import stat
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ CLIENTS_MAX = 64
 ANSWER_TIMEOUT_S = 10.0
 ANSWER_SIZE_MAX = 16 << 20  # more is no answer of ours
 
-Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """An answer, and a descriptor that goes with it; ours is closed then."""
+
+    answer: dict[str, Any]
+    fd: int
+
+
+Answer = Callable[[dict[str, Any]], dict[str, Any] | Parcel]
 
 
 def folder() -> Path:
@@ -130,13 +140,14 @@ class ControlServer:
             request = json.loads(line)
         except (ValueError, RecursionError):
             request = None
+        answer: dict[str, Any] | Parcel = {"error": "a request is one JSON object on a line"}
         if isinstance(request, dict):
             answer = self._answer(request)
+        if isinstance(answer, Parcel):
+            _send(client, answer.answer, [answer.fd])
+            os.close(answer.fd)
         else:
-            answer = {"error": "a request is one JSON object on a line"}
-        with suppress(OSError):  # a client that does not read loses its answer, nobody waits
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            client.sendall(json.dumps(answer).encode() + b"\n")
+            _send(client, answer, [])
 
     def _forget(self, fd: int) -> None:
         assert self._loop is not None
@@ -149,6 +160,13 @@ class ControlServer:
         self._listener.close()
         with suppress(OSError):
             self.path.unlink()
+
+
+def _send(client: socket.socket, answer: dict[str, Any], fds: list[int]) -> None:
+    with suppress(OSError):  # a client that does not read loses its answer, nobody waits
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        line = json.dumps(answer).encode() + b"\n"
+        client.sendall(line[socket.send_fds(client, [line], fds) :])
 
 
 # --- the asking side ------------------------------------------------------------------------------
@@ -188,13 +206,32 @@ _HOLDS = {
 
 def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
     """One question, one answer."""
+    answer, fds = _ask(path, {"command": command, **more})
+    for fd in fds:
+        os.close(fd)
+    return answer
+
+
+def ask_view(path: Path) -> tuple[dict[str, Any], int]:
+    """What `askrctl top` starts from, and the status memory: the descriptor is the caller's."""
+    answer, fds = _ask(path, {"command": "view"})
+    if not fds:
+        raise AskrError(f"the server on {path} sent no memory", "askrctl doctor")
+    return answer, fds[0]
+
+
+def _ask(path: Path, request: dict[str, object]) -> tuple[dict[str, Any], list[int]]:
+    command = str(request["command"])
+    fds: list[int] = []
     try:
         with socket.socket(socket.AF_UNIX) as end:
             end.settimeout(ANSWER_TIMEOUT_S)
             end.connect(str(path))
-            end.sendall(json.dumps({"command": command, **more}).encode() + b"\n")
+            end.sendall(json.dumps(request).encode() + b"\n")
+            first, fds, _, _ = socket.recv_fds(end, REQUEST_SIZE_MAX, 1)
             with end.makefile("rb") as lines:
-                answer = json.loads(lines.readline(ANSWER_SIZE_MAX))
+                more = b"" if first.endswith(b"\n") else lines.readline(ANSWER_SIZE_MAX)
+            answer = json.loads(first + more)
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         hint = f"askrctl serve PATH --control {path}"
@@ -205,4 +242,4 @@ def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
     if _HOLDS.get(command, "ok") not in answer:
         hint = "use the askrctl that the server was started with"
         raise AskrError(f"what answers on {path} is no server of this version", hint)
-    return answer
+    return answer, fds

@@ -18,9 +18,11 @@ from askrctl.config import APPS_MAX
 from askrctl.model import AskrError, Backend
 from askrctl.server.backend import after_failure
 from askrctl.server.check import Check
+from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
+from askrctl.server.slowlog import SlowEntry
 from askrctl.server.watchdog import Watchdog
 from askrctl.server.workers import Place, Surroundings, WorkerProcess
 from askrctl.server.zygote import ZygoteProcess, describe_exit
@@ -80,6 +82,7 @@ class Generation:
         self._listening = False
         self._check: Check | None = None
         self._pools: dict[int, Pool] = {}  # by index of worker
+        self.opcache = Opcache(lambda: self._zygote is not None and self._zygote.ask_caches())
         self._watchdog = Watchdog(around.loop, around.slowlog, slow_s, self._ask_trace)
 
     # --- life -------------------------------------------------------------------------------------
@@ -205,6 +208,7 @@ class Generation:
                 worker.kill()
         self._watchdog.look(self.workers.values(), self._memory)
         if self._zygote_ready and not self.draining:
+            self.opcache.look()
             for index, worker in self.workers.items():
                 self._pools[index].look(engine.read_status(self._memory, worker.slot))
 
@@ -305,11 +309,30 @@ class Generation:
         config = self.plan.config
         self._watchdog.overdue(worker, place, config.timeouts.request + config.php.kill_grace)
 
+    def _place_of(self, pid: object) -> tuple[WorkerProcess, Place] | None:
+        every = ((worker, place) for worker in self.workers.values() for place in worker.places)
+        return next((item for item in every if item[1].pid == pid != 0), None)
+
+    def recycle_app(self, pid: int) -> bool:
+        """Replace one application process. False: not now, or it is none of ours."""
+        found = self._place_of(pid)
+        if found is None or self.draining or not self._zygote_ready:
+            return False
+        return self._pools[found[0].index].replace(found[1])
+
+    def examine(self, pid: object, told: Callable[[SlowEntry], None]) -> bool:
+        """Find out what an application process does. False: it is none of ours."""
+        found = self._place_of(pid)
+        return found is not None and self._watchdog.examine(*found, self._memory, told)
+
     def _ask_trace(self, ident: int) -> bool:
         return self._zygote is not None and self._zygote.trace(ident)
 
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None:
         self._watchdog.traced(ident, pid, lines)
+
+    def caches_told(self, text: str) -> None:
+        self.opcache.told(text)
 
     def app_asked_reload(self) -> None:
         if self.ready and not self.draining:

@@ -29,6 +29,19 @@ COUNTERS = (
 )
 
 
+# Names of routes over all workers, each of which has its own 64 (engine.ROUTES_MAX). A name that is
+# known stays, or a counter would go back; what comes when there are so many counts as "(other)".
+ROUTES_MAX = 2 * engine.ROUTES_MAX
+
+
+@dataclass(slots=True)
+class Route:
+    """Requests that an application answered."""
+
+    failed: int  # with 5xx
+    counts: list[int]  # durations by bucket
+
+
 @dataclass(slots=True)
 class Sums:
     """Whatever only grows, summed over workers."""
@@ -41,6 +54,16 @@ class Sums:
             name: [0] * len(engine.BUCKET_STARTS_NS) for name in engine.HISTOGRAMS
         }
     )
+
+    routes: dict[str, Route] = field(default_factory=dict)
+
+    def add_route(self, name: str, failed: int, counts: list[int]) -> None:
+        known = self.routes.get(name)
+        if known is None:
+            self.routes[name] = Route(failed, counts)
+        else:
+            added = [a + b for a, b in zip(known.counts, counts, strict=True)]
+            self.routes[name] = Route(known.failed + failed, added)
 
     def add(self, page: engine.WorkerStatus, histograms: Mapping[str, list[int]]) -> None:
         for name in COUNTERS:
@@ -56,7 +79,11 @@ class Sums:
 
     def copy(self) -> "Sums":
         return Sums(
-            dict(self.counters), dict(self.responses), dict(self.split), dict(self.histograms)
+            dict(self.counters),
+            dict(self.responses),
+            dict(self.split),
+            dict(self.histograms),
+            dict(self.routes),
         )
 
 
@@ -66,11 +93,18 @@ class Ledger:
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
         self._gone = Sums()
+        self._names: set[str] = {engine.ROUTE_OTHER}
 
     def _add(self, sums: Sums, slot: int, pid: int) -> None:
         page = engine.read_status(self._memory, slot)
-        if page.pid == pid:  # else it has not begun yet, and this is its predecessor's
-            sums.add(page, engine.read_histograms(self._memory, slot))
+        if page.pid != pid:  # it has not begun yet, and this is its predecessor's
+            return
+        sums.add(page, engine.read_histograms(self._memory, slot))
+        for name, (failed, counts) in engine.read_routes(self._memory, slot).items():
+            if name not in self._names and len(self._names) < ROUTES_MAX:
+                self._names.add(name)
+            known = name if name in self._names else engine.ROUTE_OTHER
+            sums.add_route(known, failed, counts)
 
     def retire(self, slot: int, pid: int) -> None:
         """It has exited: its page is final."""

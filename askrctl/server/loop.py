@@ -82,7 +82,10 @@ class Loop:
             # An earlier callback may have removed it, and another have got its number.
             if self._selector.get_map().get(key.fileobj) is key:
                 self._call(key.data)
-        while self._calls and self._calls[0][0] <= time.monotonic():
+        # Those that are due now. What they ask for comes after what is readable by then: who waits
+        # for an answer with a deadline gets the answer, however long the calls before it took.
+        now = time.monotonic()
+        while self._calls and self._calls[0][0] <= now:
             self._call(heapq.heappop(self._calls)[2])
 
     def _call(self, callback: Callback) -> None:

@@ -7,10 +7,12 @@ prometheus-client is loaded with the first scrape, because a server that nobody 
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
+from askrctl.server.durations import quantile_s, sum_s
 from askrctl.server.ledger import Sums
 from askrctl.server.report import Report
 from askrctl.server.split import as_seconds, io_ceiling_pct
@@ -25,6 +27,9 @@ _NS = 1e9
 # Bucket bounds of the exposition: powers of two of 512 ns, from 16 µs to 69 s. Each is where a
 # bucket of the engine begins, so that the counts below it are exact.
 _BOUNDS_NS = tuple(512 << shift for shift in range(5, 28))
+_BUCKETS = {start: index for index, start in enumerate(engine.BUCKET_STARTS_NS)}
+# Of routes a fourth of them, from 0.5 ms on: there are many routes.
+_ROUTE_BOUNDS_NS = tuple(512 << shift for shift in range(10, 28, 2))
 _HISTOGRAMS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("app", "askr_request_duration", {"answered_by": "application"}),
     ("self", "askr_request_duration", {"answered_by": "server"}),
@@ -52,25 +57,6 @@ _COUNTERS = (
     ("askr_tls_failed", "TLS handshakes that ended in an alert.", "tls_failed"),
     ("askr_proxy_refused", "Connections without a PROXY head that counts.", "proxy_refused"),
 )
-
-
-def quantile_s(counts: Sequence[int], share: float) -> float | None:
-    """The middle of the bucket in which the quantile lies: at most 3.2 % off. None without any."""
-    starts = engine.BUCKET_STARTS_NS
-    wanted, seen = share * sum(counts), 0
-    for index, count in enumerate(counts):
-        seen += count
-        if count and seen >= wanted:
-            end = starts[index + 1] if index + 1 < len(starts) else starts[index]
-            return (starts[index] + end) / 2 / _NS
-    return None
-
-
-def sum_s(counts: Sequence[int]) -> float:
-    """The sum of the durations, each taken for the middle of its bucket."""
-    starts = engine.BUCKET_STARTS_NS
-    ends = (*starts[1:], starts[-1])
-    return sum(n * (a + b) / 2 for n, a, b in zip(counts, starts, ends, strict=True) if n) / _NS
 
 
 class Memory:
@@ -132,6 +118,8 @@ def as_json(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]) -
             ]
             for name, counts in sums.histograms.items()
         },
+        "opcache": report.opcache,
+        "routes": [asdict(route) for route in report.routes],
         "now": report.totals,
         "memory_bytes": {
             "rss": sum(rss for rss, _ in memory.values()),
@@ -229,14 +217,66 @@ def _histograms(sums: Sums) -> Iterator["Metric"]:
             text = f"{_HELP[name]} The sum is of bucket middles, at most 3.2 % off."
             families[name] = HistogramMetricFamily(f"{name}_seconds", text, labels=list(labels))
         counts = sums.histograms[key]
-        buckets = [
-            (repr(bound / _NS), sum(counts[: engine.BUCKET_STARTS_NS.index(bound)]))
-            for bound in _BOUNDS_NS
-        ]
         families[name].add_metric(
-            list(labels.values()), [*buckets, ("+Inf", sum(counts))], sum_s(counts)
+            list(labels.values()), _buckets(counts, _BOUNDS_NS), sum_s(counts)
         )
     yield from families.values()
+
+
+def _buckets(counts: Sequence[int], bounds_ns: Sequence[int]) -> list[tuple[str, float]]:
+    below = [(repr(bound / _NS), float(sum(counts[: _BUCKETS[bound]]))) for bound in bounds_ns]
+    return [*below, ("+Inf", float(sum(counts)))]
+
+
+def _routes(sums: Sums) -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily as Counter
+    from prometheus_client.core import HistogramMetricFamily as Histogram
+
+    text = "First byte in to last byte out, answered by an application, by route."
+    durations = Histogram("askr_route_duration_seconds", text, labels=["route"])
+    failed = Counter("askr_route_failed", "Requests answered with 5xx, by route.", labels=["route"])
+    for name, route in sums.routes.items():
+        buckets = _buckets(route.counts, _ROUTE_BOUNDS_NS)
+        durations.add_metric([name], buckets, sum_s(route.counts))
+        failed.add_metric([name], route.failed)
+    yield durations
+    yield failed
+
+
+_OPCACHE_GAUGES = (
+    ("askr_opcache_memory_bytes", "Memory of OPcache.", "memory", ("used", "free", "wasted")),
+    ("askr_opcache_interned_strings_bytes", "For interned strings.", "strings", ("used", "free")),
+)
+_OPCACHE_COUNTS = (
+    ("askr_opcache_scripts", "Scripts that are cached.", "scripts"),
+    ("askr_opcache_keys", "Keys of the cache's hash table.", "keys"),
+    ("askr_opcache_keys_max", "Room of that table.", "keys_max"),
+    ("askr_opcache_full", "1: nothing more is cached.", "full"),
+)
+
+
+def _opcache(known: Mapping[str, int]) -> Iterator["Metric"]:
+    """They begin anew with each generation, which has an OPcache of its own."""
+    from prometheus_client.core import CounterMetricFamily as Counter
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+
+    if not known:
+        return
+    for name, text, prefix, states in _OPCACHE_GAUGES:
+        sizes = Gauge(name, text, labels=["state"])
+        for state in states:
+            sizes.add_metric([state], known.get(f"{prefix}_{state}", 0))
+        yield sizes
+    for name, text, key in _OPCACHE_COUNTS:
+        yield Gauge(name, text, value=known.get(key, 0))
+    lookups = Counter("askr_opcache_lookups", "Of scripts.", labels=["result"])
+    for result, key in (("hit", "hits"), ("miss", "misses")):
+        lookups.add_metric([result], known.get(key, 0))
+    restarts = Counter("askr_opcache_restarts", "The cache was emptied.", labels=["reason"])
+    for reason in ("memory", "keys", "asked"):
+        restarts.add_metric([reason], known.get(f"restarts_{reason}", 0))
+    yield lookups
+    yield restarts
 
 
 def _memory(report: Report, memory: Mapping[int, tuple[int, int]]) -> Iterator["Metric"]:
@@ -276,6 +316,8 @@ def exposition(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]
                 *_per_worker(report),
                 *_counters(sums),
                 *_histograms(sums),
+                *_routes(sums),
+                *_opcache(report.opcache),
                 *_memory(report, memory),
             ]
         )

@@ -202,6 +202,8 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         if config.server.trusted_proxies
         else 0,
         "server_timing": ("off", "on", "trusted").index(config.log.server_timing),
+        "route_patterns": " ".join(config.routes.patterns),
+        "route_segments": config.routes.segments,
         "spin_ns": 0 if plan.php is not None else _SPIN_STATIC_NS,
         **fds,
     }

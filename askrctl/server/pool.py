@@ -120,6 +120,13 @@ class Pool:
                 self._replace(place, why)
                 return
 
+    def replace(self, place: Place) -> bool:
+        """Because somebody asks for it. False: another one is being replaced, or this one is."""
+        if place not in self._staying() or self._coming() is not None:
+            return False
+        self._replace(place, "asked")
+        return True
+
     def _replace(self, place: Place, why: str) -> None:
         log.info(
             'event=app_recycled worker=%d pid=%d reason="%s"', self._worker.index, place.pid, why

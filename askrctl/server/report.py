@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
+from askrctl.server.durations import quantile_s, sum_s
+from askrctl.server.ledger import Route
 from askrctl.server.plan import Plan
 from askrctl.server.split import as_seconds
 
@@ -22,7 +24,8 @@ class AppReport:
     requests: int
     restarts: int
     since_ms: float | None  # how long the running request has been running
-    path: str  # of the request that it was given last
+    method: str  # of the request that it took last
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,18 @@ class WorkerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteReport:
+    """Requests that applications answered since the start, over all generations."""
+
+    route: str
+    requests: int
+    failed: int  # with 5xx
+    total_s: float  # first byte in to last byte out, of all of them together
+    p50_s: float | None
+    p99_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateReport:
     source: str  # the file, or "self-signed"
     names: tuple[str, ...]
@@ -86,6 +101,9 @@ class Report:
     workers: tuple[WorkerReport, ...]
     totals: dict[str, int]
     split: dict[str, float]  # since the start, over all generations
+    routes: tuple[RouteReport, ...]  # those that took most time first
+    # Of the generation, at most some seconds old; empty before it is known, and without OPcache.
+    opcache: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": "askr.status/1", **asdict(self)}
@@ -100,6 +118,7 @@ def _app(status: engine.AppStatus, now_ns: int) -> AppReport:
         status.requests,
         status.restarts,
         since,
+        status.method,
         status.path,
     )
 
@@ -118,6 +137,22 @@ def _worker(index: int, cpu: int | None, page: engine.WorkerStatus) -> WorkerRep
         split=as_seconds(page.split),
         **same,
     )
+
+
+def _routes(routes: dict[str, Route]) -> tuple[RouteReport, ...]:
+    reports = [
+        RouteReport(
+            route=name,
+            requests=sum(route.counts),
+            failed=route.failed,
+            total_s=round(sum_s(route.counts), 6),
+            p50_s=quantile_s(route.counts, 0.5),
+            p99_s=quantile_s(route.counts, 0.99),
+        )
+        for name, route in routes.items()
+        if any(route.counts)
+    ]
+    return tuple(sorted(reports, key=lambda report: -report.total_s))
 
 
 def _certificates(supervisor: "Supervisor") -> tuple[CertificateReport, ...]:
@@ -147,11 +182,13 @@ def make_report(
     generation: int,
     pages: list[engine.WorkerStatus],
     draining: int,
+    opcache: dict[str, int],
 ) -> Report:
     """From the pages of one generation's workers."""
     workers = tuple(_worker(i, plan.cpus[i], page) for i, page in enumerate(pages))
     summed = ("connections", "accepted", "requests", "queue_depth", "inflight", "errors")
     choice = plan.choice
+    sums = supervisor.sums()
     return Report(
         version=engine.version(),
         pid=os.getpid(),
@@ -180,5 +217,7 @@ def make_report(
         certificates=_certificates(supervisor),
         workers=workers,
         totals={name: sum(getattr(worker, name) for worker in workers) for name in summed},
-        split=as_seconds(supervisor.sums().split),
+        split=as_seconds(sums.split),
+        routes=_routes(sums.routes),
+        opcache=opcache,
     )

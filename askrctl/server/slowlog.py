@@ -26,7 +26,7 @@ class SlowEntry:
     """schema askr.slowlog/1; changes only add."""
 
     time: str  # ISO 8601, UTC
-    event: str  # "slow", or "killed"
+    event: str  # "slow", "killed", or "asked": by an operator, and not kept
     generation: int
     worker: int
     pid: int

@@ -21,10 +21,11 @@ from askrctl.server import notify, sockets
 from askrctl.server.accesslog import AccessLog
 from askrctl.server.admin import AdminServer
 from askrctl.server.admin_api import AdminApi
-from askrctl.server.control import ControlServer
+from askrctl.server.control import ControlServer, Parcel
 from askrctl.server.generation import Generation, Proof
 from askrctl.server.ledger import Ledger, Sums
 from askrctl.server.loop import Loop
+from askrctl.server.orders import Orders
 from askrctl.server.plan import Plan
 from askrctl.server.ports import make_status_memory
 from askrctl.server.reloads import KEPT_MAX, Ticket, describe, shortfall
@@ -84,6 +85,7 @@ class Supervisor:
         slowlog = plan.config.php.slowlog
         self._slowlog = SlowLog(Path(slowlog) if slowlog else None)
         self._ledger = Ledger(self._memory)
+        self._orders = Orders(self, self._status_fd)
         self._access_log = AccessLog()
         self._current: Generation | None = None
         self._next: Generation | None = None
@@ -161,6 +163,12 @@ class Supervisor:
 
     def _alive(self) -> list[Generation]:
         return [item for item in (self._current, self._next, *self._old) if item is not None]
+
+    def generations(self) -> list[tuple[str, Generation]]:
+        """With what they do; the one that serves is the first."""
+        named = [("serving", self._current), ("starting", self._next)]
+        named += [("draining", item) for item in self._old]
+        return [(state, item) for state, item in named if item is not None]
 
     def _give_up(self, generation: Generation) -> Callable[[], None]:
         def check() -> None:
@@ -364,7 +372,8 @@ class Supervisor:
         )
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
-        return make_report(self, plan, number, pages, draining=len(self._old))
+        opcache = {} if shown is None else shown.opcache.want()
+        return make_report(self, plan, number, pages, len(self._old), opcache)
 
     @property
     def config(self) -> Config:
@@ -410,7 +419,7 @@ class Supervisor:
             worker.recycle()
         return worker is not None
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any] | Parcel:
         command = request.get("command")
         if command == "status":
             return self.report().as_dict()
@@ -424,7 +433,7 @@ class Supervisor:
         if command == "stop":
             self._loop.call_later(0, self.stop)
             return {"ok": True}
-        return {"error": f"unknown command {command!r}"}
+        return self._orders.answer(request)
 
     # --- reloads that somebody waits for ----------------------------------------------------------
 

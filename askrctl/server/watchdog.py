@@ -26,6 +26,7 @@ EXAMINED_MAX = 4  # at one look: when all requests become slow at once, the othe
 TRACE_WAIT_S = 0.3  # for the zygote's word on the frames; it takes a millisecond
 
 Ask = Callable[[int], bool]  # for the trace of an application's id; False: nobody to ask
+Told = Callable[[SlowEntry], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class _Case:
     """One process under examination, waiting for its trace."""
 
     event: str
+    told: Told
     worker: WorkerProcess
     place: Place
     pid: int
@@ -74,11 +76,29 @@ class Watchdog:
         """Examine and kill."""
         self._open("killed", worker, place, seconds)
 
-    def _open(self, event: str, worker: WorkerProcess, place: Place, seconds: float) -> None:
+    def examine(self, worker: WorkerProcess, place: Place, memory: memoryview, told: Told) -> bool:
+        """Because somebody asks for it; the process goes on. False: it is being examined."""
+        if worker.ident * APPS_MAX + place.index in self._cases:
+            return False
+        running = engine.running_requests(memory, worker.slot)
+        since_ns = next((since for _, pid, since in running if pid == place.pid), 0)
+        seconds = (time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
+        self._open("asked", worker, place, seconds, told)
+        return True
+
+    def _open(
+        self,
+        event: str,
+        worker: WorkerProcess,
+        place: Place,
+        seconds: float,
+        told: Told | None = None,
+    ) -> None:
         ident = worker.ident * APPS_MAX + place.index
         if ident in self._cases:
             self._close(ident, [])
-        case = _Case(event, worker, place, place.pid, seconds, collect(place.pid))
+        told = told or self._slowlog.add
+        case = _Case(event, told, worker, place, place.pid, seconds, collect(place.pid))
         self._cases[ident] = case
         if self._ask(ident):
             self._loop.call_later(TRACE_WAIT_S, lambda: self._give_up(ident, case))
@@ -101,7 +121,7 @@ class Watchdog:
             if pid_of(case.place.pidfd) == case.pid:  # else the number may be somebody else's
                 _kill_waited_for(case.pid)
             case.place.kill()
-        self._slowlog.add(
+        case.told(
             SlowEntry(
                 time=now_text(),
                 event=case.event,

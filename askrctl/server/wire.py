@@ -38,6 +38,7 @@ class Zygote(IntEnum):
 
     FORK = 1
     TRACE = 2
+    CACHES = 3
     READY = 16
     FAILED = 17
     FORKED = 18
@@ -45,6 +46,7 @@ class Zygote(IntEnum):
     REFUSED = 20
     TRACED = 21
     RELOAD = 22
+    CACHED = 23
 
 
 class Kill(IntEnum):

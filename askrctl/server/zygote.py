@@ -31,6 +31,7 @@ class ZygoteListener(Protocol):
     def app_refused(self, ident: int, errnum: int) -> None: ...
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None: ...
     def app_asked_reload(self) -> None: ...
+    def caches_told(self, text: str) -> None: ...
 
 
 class ZygoteProcess:
@@ -77,6 +78,10 @@ class ZygoteProcess:
         """Ask what a process is doing; app_traced() follows."""
         return wire.send(self._socket, wire.Message(wire.Zygote.TRACE, place=ident))
 
+    def ask_caches(self) -> bool:
+        """Ask how the caches are that its processes share; caches_told() may follow."""
+        return wire.send(self._socket, wire.Message(wire.Zygote.CACHES))
+
     def _on_message(self) -> None:
         try:
             while not self._closed and (message := wire.receive(self._socket, 1)) is not None:
@@ -103,6 +108,8 @@ class ZygoteProcess:
             listener.app_refused(message.place, message.value)
         elif message.kind == wire.Zygote.RELOAD:
             listener.app_asked_reload()
+        elif message.kind == wire.Zygote.CACHED:
+            listener.caches_told(message.text)
         elif message.kind == wire.Zygote.TRACED:
             listener.app_traced(message.place, message.pid, message.text.splitlines())
         for fd in message.fds:

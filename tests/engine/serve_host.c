@@ -257,6 +257,7 @@ static void set_defaults(struct askr_worker_config *config)
         .server_header = "askrctl",
         .temp_dir = "/tmp",
         .precompressed = 1,
+        .route_segments = 3,
         .encodings = "zstd br gzip",
         .encoding_types = "text/* *+json",
         .encoding_size_min = 256,

@@ -299,6 +299,32 @@ static void test_what_a_process_does_is_told_to_who_asks(void)
     stop(&zygote);
 }
 
+/* Asked until somebody answers: the process that looked before may not have been reaped yet. */
+static int who_looked(struct zygote *zygote)
+{
+    int pid = 0;
+    struct said said = {.message = {.kind = 0}};
+    for (int64_t end_ns = clock_now_ns() + 20 * NS_PER_S;
+         said.message.kind != ZYGOTE_CACHED && clock_now_ns() < end_ns;) {
+        ask(zygote, (struct zygote_message){.kind = ZYGOTE_CACHES}, NULL, 0);
+        struct pollfd answer = {.fd = zygote->control_fd, .events = POLLIN};
+        if (poll(&answer, 1, 100) > 0)
+            said = hear(zygote);
+    }
+    must(sscanf(said.text, "{\"looked\": %d}", &pid) == 1, "JSON of the module");
+    return pid;
+}
+
+static void test_caches_are_looked_at_by_a_process_of_its_own(void)
+{
+    struct zygote zygote = start_zygote(MODULE_ECHO, "a=b", NULL);
+    must(hear(&zygote).message.kind == ZYGOTE_READY, "ready");
+    int first = who_looked(&zygote);
+    OK(first > 0 && first != zygote.pid, "not by the zygote");
+    OK(who_looked(&zygote) != first, "which ends, so that there is another one the next time");
+    stop(&zygote);
+}
+
 enum ending { SUPERVISOR_LEAVES, ZYGOTE_IS_TERMINATED, ZYGOTE_IS_KILLED };
 
 /* Whether the application process is gone after its zygote has ended this way. */
@@ -352,7 +378,7 @@ static void test_a_module_that_does_not_start_is_explained(void)
     check_failure("/does/not/exist.so", "a=b", NULL, "/does/not/exist.so");
     check_failure(MODULE_ECHO, "a=b", "/no/libphp.so", "/no/libphp.so");
     check_failure("libm.so.6", "a=b", NULL, "not an application module");
-    check_failure(MODULE_OLD, "a=b", NULL, "built for module ABI 3 and this askrctl has 2");
+    check_failure(MODULE_OLD, "a=b", NULL, "built for module ABI 4 and this askrctl has 3");
     check_failure(MODULE_ECHO, "start-error=no such thing", NULL, "no such thing");
 }
 
@@ -376,7 +402,7 @@ static void test_the_command_line_answers(void)
     char output[4096];
     const char *describe[] = {"--describe", "--module", MODULE_ECHO, NULL};
     OK(run(describe, output, sizeof output) == 0 &&
-           strcmp(output, "{\"name\": \"echo\", \"abi\": 2}\n") == 0,
+           strcmp(output, "{\"name\": \"echo\", \"abi\": 3}\n") == 0,
        "--describe prints the module's facts");
     const char *missing[] = {"--describe", "--module", "/no.so", NULL};
     OK(run(missing, output, sizeof output) == 1 && strstr(output, "/no.so") != NULL,
@@ -401,6 +427,7 @@ int main(void)
     test_two_hundred_forks_leave_no_descriptor_behind();
     test_a_fork_without_its_descriptors_is_refused();
     test_what_a_process_does_is_told_to_who_asks();
+    test_caches_are_looked_at_by_a_process_of_its_own();
     test_no_process_outlives_its_zygote_nor_that_its_supervisor();
     test_a_module_that_does_not_start_is_explained();
     test_the_command_line_answers();

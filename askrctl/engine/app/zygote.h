@@ -15,9 +15,10 @@
 
 enum zygote_kind {
     /* supervisor → zygote */
-    ZYGOTE_FORK = 1,  /* id = the supervisor's; value = cpu to pin to, or ZYGOTE_NO_CPU;
-                         fds: port memfd, app bell, worker bell */
-    ZYGOTE_TRACE = 2, /* id: what is it doing? */
+    ZYGOTE_FORK = 1,   /* id = the supervisor's; value = cpu to pin to, or ZYGOTE_NO_CPU;
+                          fds: port memfd, app bell, worker bell */
+    ZYGOTE_TRACE = 2,  /* id: what is it doing? */
+    ZYGOTE_CACHES = 3, /* how are the caches that all of them share? One question at a time */
     /* zygote → supervisor */
     ZYGOTE_READY = 16,   /* start() succeeded */
     ZYGOTE_FAILED = 17,  /* it did not: a sentence follows the message; the zygote exits with 1 */
@@ -25,6 +26,7 @@ enum zygote_kind {
     ZYGOTE_EXITED = 19,  /* id, pid, value = wait status */
     ZYGOTE_REFUSED = 20, /* id: fork failed; value = errno */
     ZYGOTE_RELOAD = 22,  /* an application asks for a new generation */
+    ZYGOTE_CACHED = 23,  /* JSON behind the message; sent by a process that was forked for it */
     ZYGOTE_TRACED = 21   /* id, pid; value = errno or 0 and lines of text behind the message */
 };
 

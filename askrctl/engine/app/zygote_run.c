@@ -22,6 +22,7 @@ struct zygote {
     const struct askr_module *module;
     int control_fd, signal_fd;
     pid_t pid;
+    pid_t asked; /* the process that looks at the caches; 0: none does */
     bool stopping;
     uint32_t child_count;
     struct {
@@ -176,6 +177,26 @@ static void trace_child(const struct zygote *zygote, uint32_t id)
     send_message(zygote->control_fd, traced, slice_of(text), -1);
 }
 
+/* A process of its own looks and answers: only a request can ask PHP, and the zygote runs none, nor
+ * does any application process stop for it. One that hangs ends by SIGALRM. */
+static void ask_caches(struct zygote *zygote)
+{
+    if (zygote->asked != 0 || zygote->module->caches == NULL)
+        return;
+    pid_t pid = fork();
+    if (pid > 0)
+        zygote->asked = pid;
+    if (pid != 0)
+        return;
+    char json[ZYGOTE_TRACE_SIZE];
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    alarm(ZYGOTE_CACHES_S);
+    struct zygote_message cached = {.kind = ZYGOTE_CACHED};
+    if (getppid() == zygote->pid && zygote->module->caches(json, sizeof json) == 0)
+        send_message(zygote->control_fd, cached, slice_of(json), -1);
+    _exit(0);
+}
+
 static void handle_message(struct zygote *zygote)
 {
     struct zygote_message message;
@@ -186,6 +207,8 @@ static void handle_message(struct zygote *zygote)
         fork_child(zygote, &message, fds, fd_count);
     else if (message.kind == ZYGOTE_TRACE)
         trace_child(zygote, message.id);
+    else if (message.kind == ZYGOTE_CACHES)
+        ask_caches(zygote);
     for (int i = 0; i < fd_count; i++)
         close(fds[i]);
 }
@@ -195,6 +218,8 @@ static void forget_child(struct zygote *zygote, pid_t pid, int status)
     uint32_t at = 0;
     while (at < zygote->child_count && zygote->children[at].pid != pid)
         at++;
+    if (pid == zygote->asked)
+        zygote->asked = 0;
     if (at == zygote->child_count)
         return; /* a process the module started for itself */
     tell(zygote,
@@ -224,6 +249,8 @@ static void kill_children(struct zygote *zygote)
 {
     for (uint32_t i = 0; i < zygote->child_count; i++)
         kill(zygote->children[i].pid, SIGKILL);
+    if (zygote->asked != 0)
+        kill(zygote->asked, SIGKILL);
     int status;
     for (pid_t pid; zygote->child_count > 0 && (pid = waitpid(-1, &status, 0)) > 0;)
         forget_child(zygote, pid, status);

@@ -13,6 +13,7 @@
 enum {
     ZYGOTE_CHILDREN_MAX = 1024, /* ASKR_APPS_MAX for each of 16 workers */
     ZYGOTE_FORK_FDS = 3,
+    ZYGOTE_CACHES_S = 5,      /* a look at the caches takes milliseconds */
     ZYGOTE_TRACE_SIZE = 8192, /* 64 frames of usual names; one datagram */
 };
 

@@ -79,6 +79,8 @@ int sapi_start(char *error, size_t size);
 
 /* facts.c: what a request finds, asked in a child process. 0, or -1 and a sentence. */
 int facts_collect(char *error, size_t size);
+/* How OPcache is now, as JSON; the process must end after it. 0, or -1: OPcache is off. */
+int facts_of_caches(char *json, size_t size);
 
 /* request.c */
 enum request_taken { REQUEST_TAKEN, REQUEST_NO_MORE, REQUEST_PORT_BROKEN };

@@ -51,6 +51,15 @@ static const char question[] =
     "    ], JSON_UNESCAPED_SLASHES);\n"
     "})()";
 
+static const char caches_question[] =
+    "(static function (): string {\n"
+    "    $status = function_exists('opcache_get_status') ? @opcache_get_status(false) : false;\n"
+    "    return is_array($status) && $status['opcache_enabled'] ? "
+    "json_encode(array_intersect_key(\n"
+    "        $status, array_flip(['cache_full', 'memory_usage', 'interned_strings_usage',\n"
+    "            'opcache_statistics', 'jit']))) : '';\n"
+    "})()";
+
 static void write_all(int fd, const char *data, size_t size)
 {
     while (size > 0) {
@@ -115,6 +124,26 @@ static int ask_child(char *answer_text, size_t size)
     }
     close(ends[0]);
     return result;
+}
+
+int facts_of_caches(char *json, size_t size)
+{
+    zval result;
+    int found = -1;
+    request_bind(&php.idle);
+    if (php_request_startup() != SUCCESS)
+        return -1;
+    zend_first_try
+    {
+        ZVAL_UNDEF(&result);
+        if (zend_eval_string((char *)caches_question, &result, (char *)"askr caches") == SUCCESS &&
+            Z_TYPE(result) == IS_STRING && Z_STRLEN(result) > 0 && Z_STRLEN(result) < size) {
+            memcpy(json, Z_STRVAL(result), Z_STRLEN(result) + 1);
+            found = 0;
+        }
+    }
+    zend_end_try();
+    return found;
 }
 
 int facts_collect(char *error, size_t size)

@@ -106,4 +106,5 @@ __attribute__((visibility("default"))) const struct askr_module askr_module = {
     .serve = serve,
     .describe = describe,
     .trace = trace_process,
+    .caches = facts_of_caches,
 };

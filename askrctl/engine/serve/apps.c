@@ -129,6 +129,13 @@ struct handed *app_handed(struct app *app, uint32_t tag)
     return NULL;
 }
 
+void app_route(struct app *app, const struct handed *handed, int status)
+{
+    const struct handed_name *name = app_name(app, handed);
+    struct slice path = {name->path, name->path_size};
+    handed->exchange->route = routes_find(app->worker, path, status);
+}
+
 void app_release(struct app *app, struct handed *handed)
 {
     assert(handed->busy && app->handed_count > 0);
@@ -153,6 +160,8 @@ static void settle(struct app *app, int status, const char *detail)
             continue;
         struct exchange *exchange = handed->exchange;
         bool was_started = started[i] || handed->started;
+        if (exchange != NULL && was_started)
+            app_route(app, handed, status);
         split_lost(app, handed);
         app_release(app, handed);
         if (exchange == NULL)
@@ -235,9 +244,14 @@ static void finished(struct app *app, struct handed *handed, int64_t ended_ns)
 
 static void started(struct app *app, struct handed *handed, int64_t began_ns, int64_t now_ns)
 {
+    struct askr_app_status *status = &app->worker->status->apps[app->place];
+    const struct handed_name *name = app_name(app, handed);
+    _Static_assert(sizeof status->path == sizeof name->path, "copied whole");
     handed->started = true;
     app->started_ns = now_ns;
     app->began_ns = began_ns;
+    memcpy(status->method, name->method, sizeof status->method);
+    memcpy(status->path, name->path, sizeof status->path);
 }
 
 /* A message about one request. */
@@ -264,6 +278,7 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
     } else if (exchange == NULL) {
         return; /* the client has left */
     } else if (event == PORT_HEAD) {
+        app_route(app, handed, message->status);
         answer_head(exchange, message);
     } else if (event == PORT_BODY) {
         answer_body(exchange, message->text);

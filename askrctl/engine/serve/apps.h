@@ -25,6 +25,12 @@ struct handed {                /* one request in the port */
     int64_t put_ns, taken_ns, ended_ns; /* split.h */
 };
 
+/* What it asks for, as askr_app_status shows it once it is taken. */
+struct handed_name {
+    char method[8], path[120];
+    uint32_t path_size;
+};
+
 struct app {
     struct io_op pidfd_op;
     struct worker *worker;
@@ -41,6 +47,7 @@ struct app {
     int32_t next_pid;   /* who takes the place then; 0: nobody yet */
     int next_fds[3];
     struct handed handed[PORT_SLOTS];
+    struct handed_name names[PORT_SLOTS]; /* of each; not cleared with it */
     uint32_t handed_count;
     int64_t started_ns; /* of the request being served; 0: none */
     int64_t pace_ns;    /* smoothed time per request */
@@ -56,6 +63,11 @@ struct apps {
     uint32_t queue_depth;
     uint32_t handed_count; /* in all ports */
 };
+
+static inline struct handed_name *app_name(struct app *app, const struct handed *handed)
+{
+    return &app->names[handed - app->handed];
+}
 
 void apps_init(struct worker *);
 /* A process for this place; takes over the fds. */

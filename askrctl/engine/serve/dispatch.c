@@ -99,15 +99,18 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
     return port_put(app->port, &request, tag);
 }
 
-/* For whoever wants to know what the application is at; a query may hold what is nobody's business.
- */
-static void show_path(struct app *app)
+static uint32_t copy_cut(char *target, size_t target_size, struct slice source)
 {
-    struct askr_app_status *status = &app->worker->status->apps[app->place];
-    struct slice path = app->worker->request.path;
-    size_t size = size_min(path.size, sizeof status->path - 1);
-    memcpy(status->path, path.data, size);
-    status->path[size] = '\0';
+    size_t size = size_min(source.size, target_size - 1);
+    memcpy(target, source.data, size);
+    target[size] = '\0';
+    return (uint32_t)size;
+}
+
+static void note_name(struct handed_name *name, const struct worker *worker)
+{
+    copy_cut(name->method, sizeof name->method, worker->request.method_name);
+    name->path_size = copy_cut(name->path, sizeof name->path, worker->target.path);
 }
 
 static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag)
@@ -121,7 +124,7 @@ static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag
         app->handed_count++;
         if (app->worker->apps.handed_count++ == 0)
             split_held(app->worker);
-        show_path(app);
+        note_name(app_name(app, handed), app->worker);
         exchange->app = app;
         exchange->tag = tag;
         exchange->body.fed = 0;
@@ -257,8 +260,10 @@ static void give_up_request(struct app *app)
     take_back(app);
     for (size_t i = 0; i < PORT_SLOTS; i++) {
         struct handed *handed = &app->handed[i];
-        if (handed->busy && handed->started && handed->exchange != NULL)
-            exchange_fail(handed->exchange, 504, "the application took too long");
+        if (!handed->busy || !handed->started || handed->exchange == NULL)
+            continue;
+        app_route(app, handed, 504);
+        exchange_fail(handed->exchange, 504, "the application took too long");
     }
 }
 

@@ -9,6 +9,8 @@
 /* apps.c */
 struct handed *app_handed(struct app *, uint32_t tag);
 void app_release(struct app *, struct handed *);
+/* An answer with this status is about to be known: to which route does its exchange belong? */
+void app_route(struct app *, const struct handed *, int status);
 uint32_t app_drain(struct app *, int64_t now_ns);
 /* The process is gone, or is given up: settle its requests and free the place. */
 void app_lost(struct app *, int status, const char *detail);

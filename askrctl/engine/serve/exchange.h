@@ -67,6 +67,7 @@ struct exchange {
     bool not_plain : 1; /* the client refuses an answer that is not compressed */
     uint8_t encoding;   /* enum encoding that the client would take for it */
     int status;
+    uint32_t route;      /* serve/route.h: known once an application answers */
     int64_t length_left; /* of a sized answer */
     struct split_times times;
     struct slice request_id;

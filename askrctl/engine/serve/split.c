@@ -44,6 +44,13 @@ static inline void count_request(struct exchange *exchange, int64_t first_ns)
     count(worker, ASKR_HISTOGRAM_QUEUE, queue_ns);
 }
 
+static inline void count_route(const struct exchange *exchange, int64_t duration_ns)
+{
+    struct askr_route *route = &exchange->conn->worker->status->routes[exchange->route];
+    route->failed += exchange->status >= 500;
+    route->histogram[histogram_index(duration_ns)]++;
+}
+
 /* The last byte is with the kernel, or never will be. */
 static inline void complete(struct exchange *exchange, const char *how)
 {
@@ -56,6 +63,8 @@ static inline void complete(struct exchange *exchange, const char *how)
     split->client_ns += (uint64_t)times->client_ns;
     count(worker, exchange->for_app ? ASKR_HISTOGRAM_APP : ASKR_HISTOGRAM_SELF,
           now_ns - times->began_ns);
+    if (exchange->for_app)
+        count_route(exchange, now_ns - times->began_ns);
     if (UNLIKELY(worker->log != NULL))
         accesslog_write(exchange, how);
     exchange_recycle(exchange);

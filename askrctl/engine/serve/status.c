@@ -17,6 +17,14 @@ size_t askr_status_stride(void)
     return STATUS_STRIDE;
 }
 
+/* What a predecessor has left there goes, by giving its memory back: most of the page is histograms
+ * of routes, and those that are not used take no memory. */
+static void clear(struct askr_worker_status *status)
+{
+    if (madvise(status, STATUS_STRIDE, MADV_REMOVE) < 0)
+        memset(status, 0, sizeof *status);
+}
+
 int status_open(struct worker *worker, askr_error *error)
 {
     const struct askr_worker_config *config = worker->config;
@@ -31,13 +39,12 @@ int status_open(struct worker *worker, askr_error *error)
         return askr_fail(error, errno, "the status memory cannot be mapped");
     worker->status_size = size;
     worker->status = (void *)(worker->status_map + (size_t)config->status_slot * STATUS_STRIDE);
-    *worker->status = (struct askr_worker_status){
-        .pid = getpid(),
-        .state = ASKR_WORKER_STARTING,
-        .generation = config->generation,
-        .backend = config->backend,
-        .heartbeat_ns = clock_now_ns(),
-    };
+    clear(worker->status);
+    worker->status->pid = getpid();
+    worker->status->state = ASKR_WORKER_STARTING;
+    worker->status->generation = config->generation;
+    worker->status->backend = config->backend;
+    worker->status->heartbeat_ns = clock_now_ns();
     return 0;
 }
 

@@ -114,6 +114,7 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
         goto out_io;
     compress_open(worker);
     apps_init(worker);
+    routes_open(worker);
     return 0;
 
 out_io:

@@ -19,6 +19,7 @@
 #include "serve/compress.h"
 #include "serve/control.h"
 #include "serve/request_id.h"
+#include "serve/route.h"
 #include "serve/split.h"
 
 enum {
@@ -58,6 +59,7 @@ struct worker {
     struct apps apps;
     struct own_addresses own_addresses;
     struct split_worker split;
+    struct routes routes;
     struct trust trust;
     struct compressors compressors;
     struct accesslog *log; /* NULL: none */

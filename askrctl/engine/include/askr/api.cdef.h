@@ -17,8 +17,10 @@ typedef struct askr_error {
 enum askr_limits {
     ASKR_LISTENERS_MAX = 16,
     ASKR_WORKERS_MAX = 256,
-    ASKR_APPS_MAX = 64, /* application processes of one worker */
-    ASKR_BUCKETS = 514  /* of a histogram: base/histogram.h */
+    ASKR_APPS_MAX = 64,       /* application processes of one worker */
+    ASKR_BUCKETS = 514,       /* of a histogram: base/histogram.h */
+    ASKR_ROUTES_MAX = 64,     /* "(other)" included: a series of metrics for each */
+    ASKR_ROUTE_NAME_SIZE = 56 /* bytes, with a NUL */
 };
 
 /* Where the time of answered requests went. Each is measured by itself, none is the rest of others;
@@ -40,6 +42,13 @@ enum askr_histogram {
     ASKR_HISTOGRAMS = 4
 };
 
+/* Requests of one route that an application answered: serve/route.h. */
+struct askr_route {
+    char name[56];
+    uint64_t failed;         /* with 5xx */
+    uint64_t histogram[514]; /* first byte in to last byte out */
+};
+
 /* One application process as its worker sees it. */
 struct askr_app_status {
     int32_t pid;       /* 0: no process */
@@ -47,7 +56,8 @@ struct askr_app_status {
     uint64_t requests; /* finished */
     uint64_t restarts; /* of this place, this worker's life */
     int64_t since_ns;  /* CLOCK_MONOTONIC of the running request's start; 0 when idle */
-    char path[64];     /* of the request that was handed over last, cut at 63 bytes */
+    char method[8];    /* of the request that was taken last, both cut to what fits; */
+    char path[120];    /* no query: it may hold what is nobody's business */
 };
 
 enum askr_app_state {
@@ -116,6 +126,8 @@ struct askr_worker_status {
     struct askr_app_status apps[64];
     struct askr_split split;
     uint64_t histograms[4][514]; /* enum askr_histogram, base/histogram.h */
+    uint32_t route_count;
+    struct askr_route routes[64]; /* the first is "(other)" */
 };
 
 /* Where a symlink beneath the document root may lead. */
@@ -172,6 +184,8 @@ struct askr_worker_config {
     const char *encoding_types;  /* media types and patterns, separated by spaces */
     int64_t encoding_size_min;   /* smaller answers are not compressed */
     const char *health_path;     /* answered without an application; NULL or "": none */
+    const char *route_patterns;  /* separated by spaces, or NULL: serve/route.h */
+    uint32_t route_segments;     /* of paths that match none, that name their route; 0: other */
 };
 
 const char *askr_version(void);

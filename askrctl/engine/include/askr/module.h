@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ASKR_MODULE_ABI 2
+#define ASKR_MODULE_ABI 3
 
 struct askr_port;     /* one application process's end of its port */
 struct askr_exchange; /* one request and its answer; valid from take() to finish() */
@@ -124,6 +124,9 @@ struct askr_module {       /* exported as `askr_module` */
      * Reads its memory from outside, so that it neither helps nor notices, whatever it is stuck in.
      * 0 or -errno. May be NULL. */
     int (*trace)(int32_t pid, char *text, size_t size);
+    /* In a process forked from the zygote for this alone, which ends then: JSON of the caches that
+     * the processes share, as they are now. 0, or -1. May be NULL. */
+    int (*caches)(char *json, size_t size);
 };
 
 #endif

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""One look at a server: the pages its workers write, and what the kernel says of its processes.
+
+The status memory is the server's own, mapped read-only. Looking costs the server nothing and needs
+nobody's answer, so it works when every process of it is busy, stuck or stopped.
+"""
+
+import mmap
+import os
+import select
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from askrctl import engine
+from askrctl.model import AskrError
+from askrctl.server.control import ask_view
+
+PSS_AGE_MAX_S = 5.0  # the kernel walks page tables for it
+TICKS_S = os.sysconf("SC_CLK_TCK")
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one process has taken."""
+
+    cpu_s: float
+    rss: int
+    pss: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSample:
+    """A worker's page, and durations of the requests it has answered by bucket."""
+
+    index: int
+    generation: int
+    generation_state: str  # serving, starting, draining
+    page: engine.WorkerStatus
+    durations: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSample:
+    """Requests of one route: how many failed with 5xx, and durations of all by bucket."""
+
+    failed: int
+    durations: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Everything at one moment."""
+
+    time_ns: int  # CLOCK_MONOTONIC
+    clock_s: float  # the time of day
+    workers: tuple[WorkerSample, ...]
+    usage: dict[int, Usage]  # by pid
+    routes: dict[str, RouteSample]  # over all workers
+
+
+class Source:
+    """One server, as long as it lives."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.view, fd = ask_view(path)
+        try:
+            self._map = _map(self.view, fd)
+            self._memory = memoryview(self._map)
+            self._pidfd = os.pidfd_open(self.view["pid"])
+        except OSError as error:
+            raise AskrError(f"the server on {path} has just ended", "askrctl status") from error
+        finally:
+            os.close(fd)
+        self._pss: dict[int, tuple[float, int]] = {}  # by pid: when it was read, and what it was
+
+    def renew(self, view: dict[str, Any]) -> None:
+        """Generations come and go; the memory stays. A view of another server counts not here."""
+        if view["pid"] == self.view["pid"]:
+            self.view = view
+
+    @property
+    def gone(self) -> bool:
+        """The supervisor has ended; its pages stay what they were."""
+        return bool(select.select([self._pidfd], [], [], 0)[0])
+
+    def close(self) -> None:
+        self._memory.release()
+        self._map.close()
+        os.close(self._pidfd)
+
+    def take(self) -> Sample:
+        """Now."""
+        workers = tuple(self._workers())
+        pids = [self.view["pid"]]
+        for worker in workers:
+            pids.append(worker.page.pid)
+            pids += [app.pid for app in worker.page.apps if app.pid and app.state != "dead"]
+        usage = {pid: used for pid in pids if (used := self._usage(pid)) is not None}
+        self._pss = {pid: known for pid, known in self._pss.items() if pid in usage}
+        return Sample(time.monotonic_ns(), time.time(), workers, usage, self._routes())
+
+    def _slots(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """With the generation that each belongs to."""
+        for generation in self.view["generations"]:
+            for slot in range(*generation["slots"]):
+                yield generation, slot
+
+    def _workers(self) -> Iterator[WorkerSample]:
+        for generation, slot in self._slots():
+            page = engine.read_status(self._memory, slot)
+            if not page.pid or page.generation != generation["number"]:
+                continue  # not begun yet: what is there is its predecessor's
+            counts = engine.read_histograms(self._memory, slot)
+            durations = tuple(a + b for a, b in zip(counts["app"], counts["self"], strict=True))
+            index = slot - generation["slots"][0]
+            number, state = generation["number"], generation["state"]
+            yield WorkerSample(index, number, state, page, durations)
+
+    def _routes(self) -> dict[str, RouteSample]:
+        found: dict[str, RouteSample] = {}
+        for _, slot in self._slots():
+            for name, (failed, counts) in engine.read_routes(self._memory, slot).items():
+                known = found.get(name, RouteSample(0, (0,) * len(counts)))
+                added = tuple(a + b for a, b in zip(known.durations, counts, strict=True))
+                found[name] = RouteSample(known.failed + failed, added)
+        return found
+
+    def _usage(self, pid: int) -> Usage | None:
+        folder = Path(f"/proc/{pid}")
+        try:
+            words = (folder / "stat").read_text().rpartition(")")[2].split()
+            pages = int((folder / "statm").read_text().split()[1])
+        except (OSError, IndexError):
+            return None
+        cpu_s = (int(words[11]) + int(words[12])) / TICKS_S
+        return Usage(cpu_s, pages * PAGE_SIZE, self._pss_of(pid))
+
+    def _pss_of(self, pid: int) -> int:
+        read_at, size = self._pss.get(pid, (0.0, 0))
+        now = time.monotonic()
+        if now - read_at > PSS_AGE_MAX_S:
+            size = _read_pss(pid)
+            self._pss[pid] = (now, size)
+        return size
+
+
+def _map(view: dict[str, Any], fd: int) -> mmap.mmap:
+    size = os.fstat(fd).st_size
+    if view["stride"] != engine.STATUS_STRIDE or size != engine.STATUS_SIZE:
+        raise AskrError(
+            f"the server is askrctl {view['version']}, whose memory this one cannot read",
+            "use the askrctl that the server was started with, or: askrctl status",
+        )
+    return mmap.mmap(fd, size, prot=mmap.PROT_READ)
+
+
+def _read_pss(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    lines = (line.split() for line in text.splitlines() if line.startswith("Pss:"))
+    return next((int(words[1]) * 1024 for words in lines), 0)
