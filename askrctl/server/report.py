@@ -52,6 +52,9 @@ class WorkerReport:
     abandoned: int
     log_lines: int
     log_dropped: int
+    records: int
+    records_lost: int
+    records_skipped: int
     boot_error: str
     apps: tuple[AppReport, ...]
     split: dict[str, float]

@@ -27,6 +27,7 @@ from askrctl.server.ledger import Ledger, Sums
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan
 from askrctl.server.ports import make_status_memory
+from askrctl.server.recording import Recording
 from askrctl.server.reloads import KEPT_MAX, Ticket, describe, shortfall
 from askrctl.server.report import Report, make_report
 from askrctl.server.slowlog import SlowLog
@@ -85,6 +86,7 @@ class Supervisor:
         self._slowlog = SlowLog(Path(slowlog) if slowlog else None)
         self._ledger = Ledger(self._memory)
         self._access_log = AccessLog()
+        self._recording = Recording(self._loop, self._tell_recording)
         self._current: Generation | None = None
         self._next: Generation | None = None
         self._old: list[Generation] = []
@@ -136,6 +138,7 @@ class Supervisor:
             ask_reload=self._reload_asked,
             ledger=self._ledger,
             access_log=self._access_log,
+            recording=self._recording,
         )
         waiting = [item for item in self._tickets if not item.generation]
         check = next((item.check for item in waiting), "") or plan.config.server.check
@@ -299,6 +302,11 @@ class Supervisor:
                     worker.change_log(self._access_log.fd)
         log.info("event=log_reopened")
 
+    def _tell_recording(self) -> None:
+        for generation in self._alive():
+            for worker in generation.workers.values():
+                worker.record()
+
     def stop(self) -> None:
         """Drain and end; asked a second time, end now."""
         notify.stopping()
@@ -331,6 +339,7 @@ class Supervisor:
         if self.admin is not None:
             self.admin.close()
         self._access_log.close()
+        self._recording.close()
         for address in self.addresses:
             sockets.remove(address)
 
@@ -410,13 +419,15 @@ class Supervisor:
             worker.recycle()
         return worker is not None
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         command = request.get("command")
         if command == "status":
             return self.report().as_dict()
         if command == "slowlog":
             lines = request.get("lines")
             return self._slowlog.answer(lines if isinstance(lines, int) else 10)
+        if command == "record":
+            return self._recording.answer(request, fds)
         if command == "reload":
             return self._answer_reload(request)
         if command == "reload_state":

@@ -10,6 +10,7 @@
 #include "serve/compress.h"
 #include "serve/forwarded.h"
 #include "serve/protocol.h"
+#include "serve/record.h"
 #include "serve/worker.h"
 
 struct overflow {
@@ -267,6 +268,8 @@ int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head
         accesslog_note(exchange);
         request_id_note(exchange);
     }
+    if (UNLIKELY(conn->worker->recorder != NULL))
+        record_begin(exchange);
     route(exchange, head);
     return 0;
 }
@@ -308,6 +311,8 @@ void exchange_body(struct exchange *exchange, struct slice bytes)
 {
     if (exchange == NULL)
         return;
+    if (UNLIKELY(exchange->record != NULL))
+        record_request_body(exchange, bytes);
     if (!exchange->for_app) {
         drop_body(exchange, bytes);
         return;

@@ -29,6 +29,7 @@ struct worker;
 struct piece;
 struct app;
 struct forwarded;
+struct record;
 
 enum exchange_state {
     EXCHANGE_RECEIVING,
@@ -72,6 +73,7 @@ struct exchange {
     struct slice request_id;
     struct accesslog_facts *facts; /* NULL without an access log */
     struct forwarded *forwarded;   /* what a trusted proxy says of the client; or NULL */
+    struct record *record;         /* for `askrctl record`; or NULL */
     int64_t said;                  /* bytes of the answer's body */
     uint64_t position;             /* parked: of the connection's bytes, where this answer's end */
     struct slice head;             /* the request head's bytes, kept to be parsed again */

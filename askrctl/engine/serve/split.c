@@ -9,6 +9,7 @@
 #include "serve/exchange.h"
 #include "serve/output.h"
 #include "serve/protocol.h"
+#include "serve/record.h"
 #include "serve/worker.h"
 
 static void add(uint64_t *sum, int64_t duration_ns)
@@ -58,6 +59,8 @@ static inline void complete(struct exchange *exchange, const char *how)
           now_ns - times->began_ns);
     if (UNLIKELY(worker->log != NULL))
         accesslog_write(exchange, how);
+    if (UNLIKELY(exchange->record != NULL))
+        record_end(exchange, how);
     exchange_recycle(exchange);
 }
 
@@ -87,6 +90,8 @@ void split_abandoned(struct exchange *exchange)
         count_request(exchange, worker->io.now_ns);
     if (worker->log != NULL)
         accesslog_write(exchange, "left");
+    if (exchange->record != NULL)
+        record_end(exchange, "left");
 }
 
 static struct exchange *unpark(struct conn *conn)

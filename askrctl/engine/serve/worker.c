@@ -13,6 +13,7 @@
 #include "serve/conn.h"
 #include "serve/exchange.h"
 #include "serve/output.h"
+#include "serve/record.h"
 #include "serve/secure.h"
 #include "serve/speak_h2.h"
 
@@ -243,6 +244,7 @@ void worker_close(struct worker *worker)
     compress_close(worker);
     free_lists(worker);
     accesslog_close(worker);
+    record_close(worker);
     status_close(worker);
 }
 

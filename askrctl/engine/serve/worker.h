@@ -31,6 +31,7 @@ enum {
 struct conn;
 struct exchange;
 struct output;
+struct recorder;
 struct secure;
 struct tls_context;
 struct stream;
@@ -60,7 +61,9 @@ struct worker {
     struct split_worker split;
     struct trust trust;
     struct compressors compressors;
-    struct accesslog *log; /* NULL: none */
+    struct accesslog *log;     /* NULL: none */
+    struct recorder *recorder; /* NULL: nobody records */
+    uint32_t records_open;
 
     struct listener listeners[ASKR_LISTENERS_MAX];
     uint32_t listener_count;
