@@ -57,7 +57,7 @@ struct world {
     struct client clients[CLIENTS];
     struct application app;
     int worker_bell_fd;
-    int recorder_fd; /* reads nothing; -1: nobody records */
+    int recorder_fd, exporter_fd; /* read nothing; -1: nobody records, or traces */
     bool troubled; /* a fault was asked for, time passed, an application died, or a drain began: who
                       is waiting for an answer may get another, or none */
 };
@@ -323,6 +323,16 @@ static void start_recording(struct world *world)
     record_open(world->worker, pair[1], &message);
 }
 
+static void start_tracing(struct world *world)
+{
+    int pair[2];
+    must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+    world->exporter_fd = pair[0];
+    world->config.trace_fd = pair[1];
+    world->config.trace_accept = ASKR_TRACE_ALL;
+    world->config.trace_bound = UINT64_MAX;
+}
+
 static void world_open(struct world *world)
 {
     askr_error error;
@@ -361,6 +371,9 @@ static void world_open(struct world *world)
         .body_rate_min = 100,
     };
     must(ftruncate(world->config.status_fd, (off_t)askr_status_stride()) == 0, "status");
+    world->exporter_fd = -1;
+    if ((world->end - world->at) % 3 == 0)
+        start_tracing(world);
     world->worker = calloc(1, sizeof *world->worker);
     must(world->worker != NULL && worker_open(world->worker, &world->config, &error) == 0,
          error.text);
@@ -409,6 +422,8 @@ static void world_close(struct world *world)
     close(world->worker_bell_fd);
     if (world->recorder_fd >= 0)
         close(world->recorder_fd);
+    if (world->exporter_fd >= 0)
+        close(world->exporter_fd);
     for (int i = 0; i < CLIENTS; i++)
         client_forget(&world->clients[i]);
 }

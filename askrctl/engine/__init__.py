@@ -94,6 +94,8 @@ class WorkerStatus:
     records: int
     records_lost: int
     records_skipped: int
+    spans: int
+    spans_lost: int
     boot_error: str
     apps: tuple[AppStatus, ...]
     split: dict[str, int]  # struct askr_split: nanoseconds, and `requests`
@@ -189,6 +191,8 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         records=status.records,
         records_lost=status.records_lost,
         records_skipped=status.records_skipped,
+        spans=status.spans,
+        spans_lost=status.spans_lost,
         boot_error=_text(status.boot_error),
         apps=apps,
         split={name: getattr(status.split, name) for name in SPLIT_FIELDS},

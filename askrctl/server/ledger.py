@@ -25,6 +25,8 @@ COUNTERS = (
     "records",
     "records_lost",
     "records_skipped",
+    "spans",
+    "spans_lost",
     "tls_handshakes",
     "tls_resumed",
     "tls_failed",

@@ -55,6 +55,8 @@ class WorkerReport:
     records: int
     records_lost: int
     records_skipped: int
+    spans: int
+    spans_lost: int
     boot_error: str
     apps: tuple[AppReport, ...]
     split: dict[str, float]
@@ -89,6 +91,7 @@ class Report:
     workers: tuple[WorkerReport, ...]
     totals: dict[str, int]
     split: dict[str, float]  # since the start, over all generations
+    trace: dict[str, Any]  # the exporter of traces: Tracing.report()
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": "askr.status/1", **asdict(self)}
@@ -184,4 +187,5 @@ def make_report(
         workers=workers,
         totals={name: sum(getattr(worker, name) for worker in workers) for name in summed},
         split=as_seconds(supervisor.sums().split),
+        trace=supervisor.tracing.report(),
     )

@@ -32,6 +32,7 @@ from askrctl.server.reloads import KEPT_MAX, Ticket, describe, shortfall
 from askrctl.server.report import Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
+from askrctl.server.tracing import Tracing
 from askrctl.server.watch import Watch
 from askrctl.server.workers import Surroundings, WorkerProcess
 
@@ -86,6 +87,7 @@ class Supervisor:
         self._slowlog = SlowLog(Path(slowlog) if slowlog else None)
         self._ledger = Ledger(self._memory)
         self._access_log = AccessLog()
+        self.tracing = Tracing(self._loop)
         self._recording = Recording(self._loop, self._tell_recording)
         self._current: Generation | None = None
         self._next: Generation | None = None
@@ -122,6 +124,7 @@ class Supervisor:
 
     def _begin(self, plan: Plan) -> None:
         self._access_log.use(plan.config.log.access)
+        self.tracing.use(plan.config.trace, plan.credentials)
         self._number += 1
         base = self._free_slots(len(plan.cpus))
         fds = tuple(listener.fileno() for listener in self._listeners)
@@ -139,6 +142,7 @@ class Supervisor:
             ledger=self._ledger,
             access_log=self._access_log,
             recording=self._recording,
+            trace_fd=self.tracing.fd,
         )
         waiting = [item for item in self._tickets if not item.generation]
         check = next((item.check for item in waiting), "") or plan.config.server.check
@@ -340,6 +344,7 @@ class Supervisor:
             self.admin.close()
         self._access_log.close()
         self._recording.close()
+        self.tracing.close()
         for address in self.addresses:
             sockets.remove(address)
 

@@ -100,6 +100,7 @@ class Surroundings:
     ledger: Ledger
     access_log: AccessLog
     recording: Recording
+    trace_fd: int  # 0: no traces
 
 
 @dataclass(slots=True)
@@ -160,6 +161,7 @@ class WorkerProcess:
             status_fd=around.status_fd,
             status_slot=self.slot,
             log_fd=around.access_log.fd,
+            trace_fd=around.trace_fd,
         )
         log_fds = [around.access_log.fd] if around.access_log.fd >= 0 else []
         # -P: a folder of the application's must not shadow a module (python(1)).
@@ -172,6 +174,7 @@ class WorkerProcess:
                 self.bell,
                 around.status_fd,
                 *log_fds,
+                *([around.trace_fd] if around.trace_fd else []),
                 *around.listeners,
                 *([tls_fd] if tls_fd >= 0 else []),
             ],

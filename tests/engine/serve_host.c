@@ -60,6 +60,10 @@ static const struct {
     {"queue_max", offsetof(struct askr_worker_config, queue_max), 0},
     {"streams_max", offsetof(struct askr_worker_config, streams_max), 0},
     {"head_size_max", offsetof(struct askr_worker_config, head_size_max), 0},
+    {"trace_fd", offsetof(struct askr_worker_config, trace_fd), 0},
+    {"trace_accept", offsetof(struct askr_worker_config, trace_accept), 0},
+    {"trace_parent_based", offsetof(struct askr_worker_config, trace_parent_based), 0},
+    {"trace_bound", offsetof(struct askr_worker_config, trace_bound), 1},
     {"connections_max", offsetof(struct askr_worker_config, connections_max), 0},
 };
 

@@ -11,6 +11,7 @@
 #include "serve/forwarded.h"
 #include "serve/protocol.h"
 #include "serve/record.h"
+#include "serve/trace.h"
 #include "serve/worker.h"
 
 struct overflow {
@@ -264,7 +265,9 @@ int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head
     exchange->bodyless = !request->chunked && request->content_length <= 0;
     if (UNLIKELY(conn->worker->config->forwarded != ASKR_FORWARDED_OFF))
         forwarded_note(exchange);
-    if (conn->worker->log != NULL) {
+    if (UNLIKELY(conn->worker->tracer != NULL))
+        trace_begin(exchange);
+    if (conn->worker->log != NULL || UNLIKELY(exchange->trace != NULL)) {
         accesslog_note(exchange);
         request_id_note(exchange);
     }
@@ -345,6 +348,8 @@ void exchange_received(struct exchange *exchange)
     assert(exchange->state == EXCHANGE_RECEIVING);
     exchange->received = true;
     exchange->times.received_ns = exchange->conn->worker->io.now_ns;
+    if (UNLIKELY(exchange->trace != NULL))
+        exchange->trace->request_size = exchange->body.size;
     if (exchange->for_app) {
         apps_submit(exchange->conn->worker, exchange);
         return;

@@ -32,6 +32,7 @@ struct conn;
 struct exchange;
 struct output;
 struct recorder;
+struct tracer;
 struct secure;
 struct tls_context;
 struct stream;
@@ -64,6 +65,7 @@ struct worker {
     struct accesslog *log;     /* NULL: none */
     struct recorder *recorder; /* NULL: nobody records */
     uint32_t records_open;
+    struct tracer *tracer; /* NULL: no traces */
 
     struct listener listeners[ASKR_LISTENERS_MAX];
     uint32_t listener_count;

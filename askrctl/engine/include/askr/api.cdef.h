@@ -68,6 +68,9 @@ enum askr_listener_flags {
 
 enum askr_server_timing { ASKR_TIMING_OFF = 0, ASKR_TIMING_ON = 1, ASKR_TIMING_TRUSTED = 2 };
 
+/* Whose traceparent is believed. */
+enum askr_trace_accept { ASKR_TRACE_NOBODY = 0, ASKR_TRACE_ALL = 1, ASKR_TRACE_TRUSTED = 2 };
+
 /* Which fields of a trusted proxy say who the client is. */
 enum askr_forwarded {
     ASKR_FORWARDED_OFF = 0,
@@ -98,23 +101,27 @@ struct askr_worker_status {
     uint64_t requests;     /* answered, ever */
     uint64_t responses[6]; /* by class: [2] is 2xx; [0] unused */
     uint64_t bytes_in, bytes_out;
-    uint64_t errors;          /* connections ended by a protocol error */
-    uint64_t timeouts;        /* 408, 504 and silent closes by a timer */
-    uint64_t queue_full;      /* 503: the queue was full */
-    uint64_t queue_expired;   /* 503: queue_timeout */
-    uint64_t app_deaths;      /* processes that died under a worker's eyes */
-    uint64_t tls_handshakes;  /* completed, ever */
-    uint64_t tls_resumed;     /* of those: with a ticket */
-    uint64_t tls_failed;      /* handshakes that ended in an alert */
-    int64_t queue_wait_ns;    /* how long the oldest request in the queue has been waiting; 0 */
-    uint64_t log_lines;       /* of the access log, that the file took or will take */
-    uint64_t log_dropped;     /* ... that were lost: the file was too slow, or full */
-    uint64_t proxy_refused;   /* connections: no trusted peer, or no head of the PROXY protocol */
-    uint64_t abandoned;       /* requests whose client left before they were answered */
+    uint64_t errors;         /* connections ended by a protocol error */
+    uint64_t timeouts;       /* 408, 504 and silent closes by a timer */
+    uint64_t queue_full;     /* 503: the queue was full */
+    uint64_t queue_expired;  /* 503: queue_timeout */
+    uint64_t app_deaths;     /* processes that died under a worker's eyes */
+    uint64_t tls_handshakes; /* completed, ever */
+    uint64_t tls_resumed;    /* of those: with a ticket */
+    uint64_t tls_failed;     /* handshakes that ended in an alert */
+    int64_t queue_wait_ns;   /* how long the oldest request in the queue has been waiting; 0 */
+    uint64_t log_lines;      /* of the access log, that the file took or will take */
+    uint64_t log_dropped;    /* ... that were lost: the file was too slow, or full */
+    uint64_t proxy_refused;  /* connections: no trusted peer, or no head of the PROXY protocol */
+    uint64_t abandoned;      /* requests whose client left before they were answered */
+    char boot_error[512];    /* last reason an application could not boot, or "" */
+
     uint64_t records;         /* of the recording, that were sent to it */
     uint64_t records_lost;    /* ... that it did not take, or that could not be made */
     uint64_t records_skipped; /* ... that were over its rate */
-    char boot_error[512];     /* last reason an application could not boot, or "" */
+    uint64_t spans;           /* of traces, that the exporter has */
+    uint64_t spans_lost;      /* ... that it did not take */
+
     uint32_t app_count;
     struct askr_app_status apps[64];
     struct askr_split split;
@@ -174,6 +181,10 @@ struct askr_worker_config {
     const char *encodings;       /* of answers, the best first: "zstd br gzip"; or NULL */
     const char *encoding_types;  /* media types and patterns, separated by spaces */
     int64_t encoding_size_min;   /* smaller answers are not compressed */
+    int trace_fd;                /* spans go there, and 0 is none; taken over */
+    int trace_accept;            /* enum askr_trace_accept */
+    int trace_parent_based;      /* a believed parent says what is sampled, not the bound */
+    uint64_t trace_bound;        /* of 2^64 traces so many are sampled; UINT64_MAX: all */
     const char *health_path;     /* answered without an application; NULL or "": none */
 };
 
