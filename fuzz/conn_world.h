@@ -19,6 +19,7 @@
 #include "app/port_app_end.h"
 #include "io/sim.h"
 #include "serve/conn.h"
+#include "serve/record.h"
 #include "serve/worker.h"
 
 enum {
@@ -56,6 +57,7 @@ struct world {
     struct client clients[CLIENTS];
     struct application app;
     int worker_bell_fd;
+    int recorder_fd, exporter_fd; /* read nothing; -1: nobody records, or traces */
     bool troubled; /* a fault was asked for, time passed, an application died, or a drain began: who
                       is waiting for an answer may get another, or none */
 };
@@ -311,6 +313,26 @@ static void app_echo(struct application *app)
 /* --- the worker --------------------------------------------------------------------------------
  */
 
+/* All requests, and the first bytes of their bodies, into a socket that is full before long. */
+static void start_recording(struct world *world)
+{
+    struct control_message message = {CONTROL_RECORD, 100, 1, 10000};
+    int pair[2];
+    must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+    world->recorder_fd = pair[0];
+    record_open(world->worker, pair[1], &message);
+}
+
+static void start_tracing(struct world *world)
+{
+    int pair[2];
+    must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+    world->exporter_fd = pair[0];
+    world->config.trace_fd = pair[1];
+    world->config.trace_accept = ASKR_TRACE_ALL;
+    world->config.trace_bound = UINT64_MAX;
+}
+
 static void world_open(struct world *world)
 {
     askr_error error;
@@ -349,9 +371,15 @@ static void world_open(struct world *world)
         .body_rate_min = 100,
     };
     must(ftruncate(world->config.status_fd, (off_t)askr_status_stride()) == 0, "status");
+    world->exporter_fd = -1;
+    if ((world->end - world->at) % 3 == 0)
+        start_tracing(world);
     world->worker = calloc(1, sizeof *world->worker);
     must(world->worker != NULL && worker_open(world->worker, &world->config, &error) == 0,
          error.text);
+    world->recorder_fd = -1;
+    if ((world->end - world->at) % 2 == 0)
+        start_recording(world);
     app_start(world);
 }
 
@@ -385,12 +413,17 @@ static int world_turn(struct world *world, int64_t pass_ns)
 static void world_close(struct world *world)
 {
     worker_close(world->worker);
+    assert(world->worker->records_open == 0 && world->worker->recorder == NULL);
     assert(world->worker->conn_count == 0 && world->worker->io.inflight == 0);
     if (world->app.port != NULL)
         app_gone(world);
     free(world->worker);
     close(world->config.status_fd);
     close(world->worker_bell_fd);
+    if (world->recorder_fd >= 0)
+        close(world->recorder_fd);
+    if (world->exporter_fd >= 0)
+        close(world->exporter_fd);
     for (int i = 0; i < CLIENTS; i++)
         client_forget(&world->clients[i]);
 }

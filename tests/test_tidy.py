@@ -27,7 +27,11 @@ PYTHON_LAYERS: dict[str, set[str]] = {
     "tune": {"model", "config", "probes", "checks"},
     "server": {"model", "config", "gate", "probes", "engine"},
     "bench": {"model", "config", "gate"},
-    "cli": {"model", "config", "gate", "engine", "probes", "checks", "tune", "server", "bench"},
+    "traffic": {"model", "config", "bench"},
+    "cli": {
+        *("model", "config", "gate", "engine", "probes", "checks", "tune", "server", "bench"),
+        "traffic",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -41,6 +41,8 @@ COMMANDS = {
     "reload": "control:reload_command",
     "stop": "control:stop_command",
     "slowlog": "slowlog:slowlog_command",
+    "record": "record:record_command",
+    "replay": "replay:replay_command",
     "doctor": "doctor:app",
     "explain": "explain:explain_command",
     "completions": "completions:completions_command",

@@ -21,6 +21,9 @@ from askrctl.probes.host import RECORDED, Recorder
 _SECRET = re.compile(
     r"(?i)([\w.-]*(?:password|passwd|secret|token|auth|api_?key)[\w.-]*)(\s*[=:]\s*)[^\s&;\"']+"
 )
+_QUOTED = r"""(?:"[^"]*"|'[^']*')"""
+# trace.headers of askr.toml, all of it.
+_HEADERS = re.compile(rf"""(\bheaders\s*=\s*)(?:\[(?:[^\]"']|{_QUOTED})*\]|{_QUOTED})""")
 _IDENTITY = {
     "/etc/machine-id": "0" * 32,
     "/proc/sys/kernel/hostname": "redacted",
@@ -43,7 +46,7 @@ def redact_file(path: str, text: str, users: set[str]) -> str:
         return "\n".join(line for line in text.splitlines() if "drop_caches" in line)
     if path == "/etc/resolv.conf":
         return re.sub(r"(?m)^(nameserver) .*|^(search|domain) .*", r"\1 192.0.2.1", text)
-    return _SECRET.sub(r"\1\2redacted", text)
+    return _SECRET.sub(r"\1\2redacted", _HEADERS.sub(r'\1["x=redacted"]', text))
 
 
 def redact_value(value: Any) -> Any:

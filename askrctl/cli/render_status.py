@@ -52,6 +52,12 @@ def _facts(status: dict[str, Any]) -> Table:
         rows.append(("", backend["detail"]))
     if backend["fix"] and backend["active"] != backend["requested"]:
         rows.append(("fix", backend["fix"]))
+    trace = status["trace"]
+    if trace["endpoint"]:
+        counts = ", ".join(f"{trace[name]} {name}" for name in ("exported", "failed", "dropped"))
+        rows.append(("traces", f"{trace['endpoint']}: {counts}"))
+        if trace["error"]:
+            rows.append(("", trace["error"]))
     if status["draining_generations"]:
         rows.append(("draining", f"{status['draining_generations']} older generation(s)"))
     for name, value in rows:

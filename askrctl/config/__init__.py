@@ -13,6 +13,7 @@ from askrctl.config.schema import (
     MIB,
     SYMLINK_POLICIES,
     TOKEN_SIZE_MIN,
+    TRACE_ACCEPT,
     WATCH_IGNORE,
     WORKERS_MAX,
     AdminConfig,
@@ -26,6 +27,7 @@ from askrctl.config.schema import (
     StaticConfig,
     TimeoutsConfig,
     TlsConfig,
+    TraceConfig,
 )
 from askrctl.config.values import parse_seconds, parse_size
 
@@ -39,6 +41,7 @@ __all__ = [
     "MIB",
     "SYMLINK_POLICIES",
     "TOKEN_SIZE_MIN",
+    "TRACE_ACCEPT",
     "WATCH_IGNORE",
     "WORKERS_MAX",
     "AdminConfig",
@@ -52,6 +55,7 @@ __all__ = [
     "StaticConfig",
     "TimeoutsConfig",
     "TlsConfig",
+    "TraceConfig",
     "bench_record_path",
     "load",
     "parse_seconds",

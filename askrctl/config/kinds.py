@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from askrctl.config.otel import is_endpoint, whole_endpoint
 from askrctl.config.schema import (
     APPS_MAX,
     ENCODINGS,
@@ -16,6 +17,7 @@ from askrctl.config.schema import (
     ROUTES_MAX,
     SYMLINK_POLICIES,
     TOKEN_SIZE_MIN,
+    TRACE_ACCEPT,
     WORKERS_MAX,
     Certificate,
     TimeoutsConfig,
@@ -131,6 +133,25 @@ def _route_patterns(value: object) -> tuple[str, ...]:
         if len(text) > ROUTE_NAME_MAX:
             raise ValueError(f"paths of at most {ROUTE_NAME_MAX} characters")
     return patterns
+def _endpoint(value: object) -> str:
+    text = parse_text(value)
+    if text and not is_endpoint(text):
+        raise ValueError('a URL such as "http://127.0.0.1:4318/v1/traces", without a password')
+    return whole_endpoint(text) if text else ""
+
+
+def _headers(value: object) -> tuple[str, ...]:
+    texts = parse_texts(value)
+    for text in texts:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+=[!-+\--~ ]+", text):
+            raise ValueError('a list of "name=value"')
+    return texts
+
+
+def _ratio(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError("between 0.0 and 1.0")
+    return float(value)
 
 
 _period = between(parse_seconds, 0.01, 86400.0)
@@ -188,6 +209,11 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "server.check": url_path,
     "routes.patterns": _route_patterns,
     "routes.segments": between(parse_number, 0, 8),
+    "trace.endpoint": _endpoint,
+    "trace.headers": _headers,
+    "trace.ratio": _ratio,
+    "trace.accept": one_of(*TRACE_ACCEPT),
+    "trace.parent_based": parse_flag,
     "log.format": one_of("auto", "text", "logfmt", "json", "journald"),
     "log.server_timing": one_of("off", "on", "trusted"),
     "log.access_format": _access_format,

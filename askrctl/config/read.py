@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""askr.toml < environment < flags.
+"""OTEL_* of the environment < askr.toml < ASKR_* of the environment < flags.
 
 A key that is not known, or a value that is not of its kind, is an error that names the file and the
 key: a setting that is silently ignored is found in production, by its absence.
@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from askrctl.config.kinds import KINDS
+from askrctl.config.otel import trace_defaults
 from askrctl.config.schema import Config
 from askrctl.config.tables import TEXT_SIZE_MAX, load_tables, shown
 from askrctl.config.values import parse_text, suggest
@@ -80,11 +81,11 @@ def read_text(text: str, path: Path, config: Config | None = None) -> Config:
     return config
 
 
-def read_file(path: Path) -> Config:
+def read_file(path: Path, config: Config | None = None) -> Config:
     """Parse an askr.toml."""
     try:
         with path.open("rb") as stream:  # it may be a device without an end
-            return read_text(stream.read(TEXT_SIZE_MAX + 1).decode(), path)
+            return read_text(stream.read(TEXT_SIZE_MAX + 1).decode(), path, config)
     except UnicodeDecodeError as error:
         raise AskrError(f"{path} is not valid UTF-8 at byte {error.start}", code=2) from None
     except OSError as error:
@@ -132,5 +133,7 @@ def with_flags(config: Config, flags: Mapping[str, object]) -> Config:
 
 def load(path: Path | None, flags: Mapping[str, object]) -> Config:
     """The configuration that counts."""
-    config = read_file(path) if path is not None else Config()
+    config = Config(trace=trace_defaults(os.environ))
+    if path is not None:
+        config = read_file(path, config)
     return with_flags(with_environment(config, os.environ), flags)

@@ -16,6 +16,7 @@ ROUTES_MAX = 63  # that have a name: ASKR_ROUTES_MAX of the engine, without "(ot
 ROUTE_NAME_MAX = 55  # characters: ASKR_ROUTE_NAME_SIZE
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
+TRACE_ACCEPT = ("nobody", "all", "trusted")  # enum askr_trace_accept, in its order
 FORWARDED = ("off", "x-forwarded", "forwarded")  # enum askr_forwarded, in its order
 # What tools and frameworks write while they run.
 WATCH_IGNORE = (
@@ -187,6 +188,19 @@ class AdminConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceConfig:
+    """OpenTelemetry, docs/observability.md. OTEL_* counts where nothing is set."""
+
+    endpoint: str = ""  # OTLP over HTTP: "http://127.0.0.1:4318/v1/traces"; "": no traces
+    service_name: str = ""  # "": what OTEL_SERVICE_NAME says, else "askrctl"
+    headers: tuple[str, ...] = ()  # "name=value", of each export; secret
+    ratio: float = 1.0  # of the traces that begin here, how many are sampled
+    # Whose traceparent is believed: "all", "trusted" (server.trusted_proxies), "nobody".
+    accept: str = "all"
+    parent_based: bool = True  # a believed parent says whether its trace is sampled
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -198,3 +212,4 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
     routes: RoutesConfig = field(default_factory=RoutesConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
+    trace: TraceConfig = field(default_factory=TraceConfig)

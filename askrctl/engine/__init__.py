@@ -94,6 +94,11 @@ class WorkerStatus:
     abandoned: int
     log_lines: int
     log_dropped: int
+    records: int
+    records_lost: int
+    records_skipped: int
+    spans: int
+    spans_lost: int
     boot_error: str
     apps: tuple[AppStatus, ...]
     split: dict[str, int]  # struct askr_split: nanoseconds, and `requests`
@@ -187,6 +192,11 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         abandoned=status.abandoned,
         log_lines=status.log_lines,
         log_dropped=status.log_dropped,
+        records=status.records,
+        records_lost=status.records_lost,
+        records_skipped=status.records_skipped,
+        spans=status.spans,
+        spans_lost=status.spans_lost,
         boot_error=_text(status.boot_error),
         apps=apps,
         split={name: getattr(status.split, name) for name in SPLIT_FIELDS},

@@ -19,7 +19,7 @@ from askrctl.server.metrics import CONTENT_TYPE, Memory, as_json, exposition, pi
 from askrctl.server.report import Report
 
 KEPT_S = 0.2
-SECRETS = (("admin", "token"),)  # never shown
+SECRETS = (("admin", "token"), ("trace", "headers"))  # never shown
 _POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

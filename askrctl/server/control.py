@@ -10,9 +10,9 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from askrctl.server.loop import Loop
 
 REQUEST_SIZE_MAX = 4096
 CLIENTS_MAX = 64
+FDS_MAX = 1  # with one message; the kernel closes what is more
 ANSWER_TIMEOUT_S = 10.0
 ANSWER_SIZE_MAX = 16 << 20  # more is no answer of ours
 
@@ -33,7 +34,8 @@ class Parcel:
     fd: int
 
 
-Answer = Callable[[dict[str, Any]], dict[str, Any] | Parcel]
+# The request, and descriptors that came with it: whoever wants one takes it out of the list.
+Answer = Callable[[dict[str, Any], list[int]], dict[str, Any] | Parcel]
 
 
 def folder() -> Path:
@@ -71,13 +73,20 @@ def choose_path(wanted: str) -> Path:
     return folder() / f"control-{os.getpid()}.sock" if _answers(path) else path
 
 
+@dataclass(slots=True)
+class _Client:
+    stream: socket.socket
+    received: bytearray = field(default_factory=bytearray)
+    fds: list[int] = field(default_factory=list)
+
+
 class ControlServer:
     """Opened before the workers start, so that a socket that cannot be made stops nothing later."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._loop: Loop | None = None
-        self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
+        self._clients: dict[int, _Client] = {}
         self._answer: Answer | None = None
         self._listener = self._listen(path)
 
@@ -118,23 +127,26 @@ class ControlServer:
             return
         client.setblocking(False)
         fd = client.fileno()
-        self._clients[fd] = (client, bytearray())
+        self._clients[fd] = _Client(client)
         self._loop.add(fd, lambda: self._read(fd))
 
     def _read(self, fd: int) -> None:
-        client, held = self._clients[fd]
+        client = self._clients[fd]
+        held = client.received
         try:
-            data = client.recv(REQUEST_SIZE_MAX)
+            data, fds, _, _ = socket.recv_fds(client.stream, REQUEST_SIZE_MAX, FDS_MAX)
         except OSError:
-            data = b""
+            data, fds = b"", []
+        client.fds += fds
         held += data
-        if data and b"\n" not in held and len(held) < REQUEST_SIZE_MAX:
+        too_much = len(held) >= REQUEST_SIZE_MAX or len(client.fds) > FDS_MAX
+        if data and b"\n" not in held and not too_much:
             return
-        if b"\n" in held:
+        if b"\n" in held and not too_much:
             self._reply(client, bytes(held.split(b"\n", 1)[0]))
         self._forget(fd)
 
-    def _reply(self, client: socket.socket, line: bytes) -> None:
+    def _reply(self, client: "_Client", line: bytes) -> None:
         assert self._answer is not None
         try:
             request = json.loads(line)
@@ -142,17 +154,20 @@ class ControlServer:
             request = None
         answer: dict[str, Any] | Parcel = {"error": "a request is one JSON object on a line"}
         if isinstance(request, dict):
-            answer = self._answer(request)
+            answer = self._answer(request, client.fds)
         if isinstance(answer, Parcel):
-            _send(client, answer.answer, [answer.fd])
+            _send(client.stream, answer.answer, [answer.fd])
             os.close(answer.fd)
         else:
-            _send(client, answer, [])
+            _send(client.stream, answer, [])
 
     def _forget(self, fd: int) -> None:
         assert self._loop is not None
         self._loop.remove(fd)
-        self._clients.pop(fd)[0].close()
+        client = self._clients.pop(fd)
+        client.stream.close()
+        for left in client.fds:
+            os.close(left)
 
     def close(self) -> None:
         for fd in list(self._clients):
@@ -204,10 +219,10 @@ _HOLDS = {
 }
 
 
-def ask(path: Path, command: str, **more: object) -> dict[str, Any]:
-    """One question, one answer."""
-    answer, fds = _ask(path, {"command": command, **more})
-    for fd in fds:
+def ask(path: Path, command: str, fds: Sequence[int] = (), **more: object) -> dict[str, Any]:
+    """One question, one answer. `fds` go along with it."""
+    answer, came = _ask(path, {"command": command, **more}, fds)
+    for fd in came:
         os.close(fd)
     return answer
 
@@ -220,14 +235,16 @@ def ask_view(path: Path) -> tuple[dict[str, Any], int]:
     return answer, fds[0]
 
 
-def _ask(path: Path, request: dict[str, object]) -> tuple[dict[str, Any], list[int]]:
+def _ask(
+    path: Path, request: dict[str, object], going: Sequence[int] = ()
+) -> tuple[dict[str, Any], list[int]]:
     command = str(request["command"])
     fds: list[int] = []
     try:
         with socket.socket(socket.AF_UNIX) as end:
             end.settimeout(ANSWER_TIMEOUT_S)
             end.connect(str(path))
-            end.sendall(json.dumps(request).encode() + b"\n")
+            socket.send_fds(end, [json.dumps(request).encode() + b"\n"], going)
             first, fds, _, _ = socket.recv_fds(end, REQUEST_SIZE_MAX, 1)
             with end.makefile("rb") as lines:
                 more = b"" if first.endswith(b"\n") else lines.readline(ANSWER_SIZE_MAX)

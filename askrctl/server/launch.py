@@ -125,7 +125,7 @@ def _warn_of_root(plan: Plan) -> None:
 
 def launch(request: Request, plan: Plan, on_ready: Callable[[Supervisor], None]) -> int:
     """Serve until told to stop; the exit status."""
-    if plan.tls is not None or plan.config.admin.token:
+    if plan.tls is not None or plan.config.admin.token or plan.config.trace.headers:
         credentials.keep_from_others()
     control = ControlServer(choose_path(plan.config.server.control))
     with ExitStack() as opened:  # what is refused leaves no socket behind

@@ -52,6 +52,11 @@ _COUNTERS = (
     ("askr_application_deaths", "Application processes that ended.", "app_deaths"),
     ("askr_access_log_lines", "Lines of the access log.", "log_lines"),
     ("askr_access_log_dropped", "Lines that the file did not take.", "log_dropped"),
+    ("askr_records", "Requests that were recorded.", "records"),
+    ("askr_records_lost", "... that the recorder did not take.", "records_lost"),
+    ("askr_records_skipped", "... that were over its rate.", "records_skipped"),
+    ("askr_trace_spans", "Spans that the exporter of traces has.", "spans"),
+    ("askr_trace_spans_lost", "... that it did not take.", "spans_lost"),
     ("askr_tls_handshakes", "TLS handshakes completed.", "tls_handshakes"),
     ("askr_tls_resumed", "TLS handshakes that resumed a session.", "tls_resumed"),
     ("askr_tls_failed", "TLS handshakes that ended in an alert.", "tls_failed"),
@@ -90,6 +95,8 @@ def _read_memory(pid: int) -> tuple[int, int]:
 def pids_of(report: Report) -> Iterator[tuple[str, int, int]]:
     """(role, worker, pid) of every process of the server."""
     yield "supervisor", -1, report.pid
+    if report.trace["exporter_pid"]:
+        yield "exporter", -1, report.trace["exporter_pid"]
     for worker in report.workers:
         yield "worker", worker.index, worker.pid
         for app in worker.apps:
@@ -277,6 +284,15 @@ def _opcache(known: Mapping[str, int]) -> Iterator["Metric"]:
         restarts.add_metric([reason], known.get(f"restarts_{reason}", 0))
     yield lookups
     yield restarts
+def _traces(report: Report) -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily as Counter
+
+    exported = Counter(
+        "askr_trace_export", "What became of the exporter's spans.", labels=["result"]
+    )
+    for result in ("exported", "failed", "dropped"):
+        exported.add_metric([result], report.trace[result])
+    yield exported
 
 
 def _memory(report: Report, memory: Mapping[int, tuple[int, int]]) -> Iterator["Metric"]:
@@ -318,6 +334,7 @@ def exposition(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]
                 *_histograms(sums),
                 *_routes(sums),
                 *_opcache(report.opcache),
+                *_traces(report),
                 *_memory(report, memory),
             ]
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import APPS_MAX, FORWARDED, SYMLINK_POLICIES, Config
+from askrctl.config import APPS_MAX, FORWARDED, SYMLINK_POLICIES, TRACE_ACCEPT, Config
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.accesslog import template
 from askrctl.server.detect import Application
@@ -25,7 +25,14 @@ _SPIN_STATIC_NS = 50_000
 # after that, so that its error page does not come first.
 _SOFT_STOP_MS = 200
 # What gives power over the server, and no application needs.
-_SECRETS = ("ASKR_ADMIN_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+_SECRETS = (
+    "ASKR_ADMIN_TOKEN",
+    "ASKR_TRACE_HEADERS",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+)
+_U64_MAX = (1 << 64) - 1
 _INDEX_MAX = 3  # struct askr_worker_config has four places, the last one NULL
 
 
@@ -204,6 +211,9 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "server_timing": ("off", "on", "trusted").index(config.log.server_timing),
         "route_patterns": " ".join(config.routes.patterns),
         "route_segments": config.routes.segments,
+        "trace_accept": TRACE_ACCEPT.index(config.trace.accept),
+        "trace_parent_based": int(config.trace.parent_based),
+        "trace_bound": min(_U64_MAX, round(config.trace.ratio * (1 << 64))),
         "spin_ns": 0 if plan.php is not None else _SPIN_STATIC_NS,
         **fds,
     }

@@ -55,6 +55,11 @@ class WorkerReport:
     abandoned: int
     log_lines: int
     log_dropped: int
+    records: int
+    records_lost: int
+    records_skipped: int
+    spans: int
+    spans_lost: int
     boot_error: str
     apps: tuple[AppReport, ...]
     split: dict[str, float]
@@ -104,6 +109,7 @@ class Report:
     routes: tuple[RouteReport, ...]  # those that took most time first
     # Of the generation, at most some seconds old; empty before it is known, and without OPcache.
     opcache: dict[str, int]
+    trace: dict[str, Any]  # the exporter of traces: Tracing.report()
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": "askr.status/1", **asdict(self)}
@@ -220,4 +226,5 @@ def make_report(
         split=as_seconds(sums.split),
         routes=_routes(sums.routes),
         opcache=opcache,
+        trace=supervisor.tracing.report(),
     )

@@ -28,10 +28,12 @@ from askrctl.server.loop import Loop
 from askrctl.server.orders import Orders
 from askrctl.server.plan import Plan
 from askrctl.server.ports import make_status_memory
+from askrctl.server.recording import Recording
 from askrctl.server.reloads import KEPT_MAX, Ticket, describe, shortfall
 from askrctl.server.report import Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
+from askrctl.server.tracing import Tracing
 from askrctl.server.watch import Watch
 from askrctl.server.workers import Surroundings, WorkerProcess
 
@@ -87,6 +89,8 @@ class Supervisor:
         self._ledger = Ledger(self._memory)
         self._orders = Orders(self, self._status_fd)
         self._access_log = AccessLog()
+        self.tracing = Tracing(self._loop)
+        self._recording = Recording(self._loop, self._tell_recording)
         self._current: Generation | None = None
         self._next: Generation | None = None
         self._old: list[Generation] = []
@@ -122,6 +126,7 @@ class Supervisor:
 
     def _begin(self, plan: Plan) -> None:
         self._access_log.use(plan.config.log.access)
+        self.tracing.use(plan.config.trace, plan.credentials)
         self._number += 1
         base = self._free_slots(len(plan.cpus))
         fds = tuple(listener.fileno() for listener in self._listeners)
@@ -138,6 +143,8 @@ class Supervisor:
             ask_reload=self._reload_asked,
             ledger=self._ledger,
             access_log=self._access_log,
+            recording=self._recording,
+            trace_fd=self.tracing.fd,
         )
         waiting = [item for item in self._tickets if not item.generation]
         check = next((item.check for item in waiting), "") or plan.config.server.check
@@ -307,6 +314,11 @@ class Supervisor:
                     worker.change_log(self._access_log.fd)
         log.info("event=log_reopened")
 
+    def _tell_recording(self) -> None:
+        for generation in self._alive():
+            for worker in generation.workers.values():
+                worker.record()
+
     def stop(self) -> None:
         """Drain and end; asked a second time, end now."""
         notify.stopping()
@@ -339,6 +351,8 @@ class Supervisor:
         if self.admin is not None:
             self.admin.close()
         self._access_log.close()
+        self._recording.close()
+        self.tracing.close()
         for address in self.addresses:
             sockets.remove(address)
 
@@ -419,13 +433,15 @@ class Supervisor:
             worker.recycle()
         return worker is not None
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any] | Parcel:
+    def _answer(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any] | Parcel:
         command = request.get("command")
         if command == "status":
             return self.report().as_dict()
         if command == "slowlog":
             lines = request.get("lines")
             return self._slowlog.answer(lines if isinstance(lines, int) else 10)
+        if command == "record":
+            return self._recording.answer(request, fds)
         if command == "reload":
             return self._answer_reload(request)
         if command == "reload_state":

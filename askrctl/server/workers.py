@@ -22,6 +22,7 @@ from askrctl.server.ledger import Ledger
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan, without_secrets, worker_settings
 from askrctl.server.ports import Port, make_bell
+from askrctl.server.recording import Recording
 from askrctl.server.recycle import Limits, Sample
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
@@ -98,6 +99,8 @@ class Surroundings:
     ask_reload: Callable[[], None]
     ledger: Ledger
     access_log: AccessLog
+    recording: Recording
+    trace_fd: int  # 0: no traces
 
 
 @dataclass(slots=True)
@@ -158,6 +161,7 @@ class WorkerProcess:
             status_fd=around.status_fd,
             status_slot=self.slot,
             log_fd=around.access_log.fd,
+            trace_fd=around.trace_fd,
         )
         log_fds = [around.access_log.fd] if around.access_log.fd >= 0 else []
         # -P: a folder of the application's must not shadow a module (python(1)).
@@ -170,6 +174,7 @@ class WorkerProcess:
                 self.bell,
                 around.status_fd,
                 *log_fds,
+                *([around.trace_fd] if around.trace_fd else []),
                 *around.listeners,
                 *([tls_fd] if tls_fd >= 0 else []),
             ],
@@ -234,6 +239,19 @@ class WorkerProcess:
         """Write the access log there from now on."""
         wire.send(self._socket, wire.Message(wire.Control.LOG, fds=(fd,)))
 
+    def record(self) -> None:
+        """Send samples of the traffic to the recording that runs, or to none."""
+        recording = self.around.recording
+        if not recording.is_on:
+            wire.send(self._socket, wire.Message(wire.Control.RECORD))
+            return
+        amount = recording.amount
+        rate = -(-amount.rate // len(self.plan.cpus))
+        message = wire.Message(
+            wire.Control.RECORD, amount.body_max, amount.one_in, rate, fds=(recording.fd,)
+        )
+        wire.send(self._socket, message)
+
     def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
         """Finish what is there and exit. Idle connections are used once more, or closed at once."""
         self.draining = True
@@ -255,6 +273,8 @@ class WorkerProcess:
     def _hear(self, message: wire.Message) -> None:
         if message.kind == wire.Control.READY:
             self.ready = True
+            if self.around.recording.is_on:
+                self.record()
             self.listener.worker_ready(self)
         elif message.kind == wire.Control.BACKEND_FAILED:
             self.listener.worker_backend_failed(message.value)

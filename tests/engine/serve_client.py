@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,13 +138,17 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def serving(backend: str, root: Path, *options: str, apps: int = 0) -> Iterator[Server]:
+def serving(
+    backend: str, root: Path, *options: str, apps: int = 0, keep_fds: Sequence[int] = ()
+) -> Iterator[Server]:
     """A worker on a free port; demands a clean drain, and no sanitizer report, at the end."""
     command = [str(BUILD / "tests/engine/serve_host"), backend, str(root), *options]
     if apps:
         command += ["--zygote", str(BUILD / "askrctl/engine/askr-zygote"), "--apps", str(apps)]
         command += ["--module", str(BUILD / "tests/engine/module_echo.so"), "--front", "index.php"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=keep_fds
+    )
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("port "), process.communicate()[1]

@@ -3,9 +3,9 @@
  * sanitizers without Python: one worker on the main thread, a zygote as a child, and a thread that
  * answers both. Prints "port N" once it serves; SIGTERM drains it.
  *
- * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--unix PATH] [--zygote EXE --module SO
- * --apps N] [--key=value …] where key is a number of struct askr_worker_config (see options[]),
- * times in milliseconds. */
+ * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--unix PATH] [--record FD]
+ * [--zygote EXE --module SO --apps N] [--key=value …] where key is a number of struct
+ * askr_worker_config (see options[]), times in milliseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,11 +35,11 @@ struct place {
 static struct host {
     struct askr_worker_config config;
     const char *zygote_exe, *module, *tls_store, *unix_path;
-    int control_fd, zygote_fd, signal_fd;
+    int control_fd, zygote_fd, signal_fd, record_fd;
     bool stopping; /* the other ends may be gone already */
     pid_t zygote_pid;
     struct place places[ASKR_APPS_MAX];
-} host = {.zygote_fd = -1};
+} host = {.zygote_fd = -1, .record_fd = -1};
 
 static const struct {
     const char *name;
@@ -60,6 +60,10 @@ static const struct {
     {"queue_max", offsetof(struct askr_worker_config, queue_max), 0},
     {"streams_max", offsetof(struct askr_worker_config, streams_max), 0},
     {"head_size_max", offsetof(struct askr_worker_config, head_size_max), 0},
+    {"trace_fd", offsetof(struct askr_worker_config, trace_fd), 0},
+    {"trace_accept", offsetof(struct askr_worker_config, trace_accept), 0},
+    {"trace_parent_based", offsetof(struct askr_worker_config, trace_parent_based), 0},
+    {"trace_bound", offsetof(struct askr_worker_config, trace_bound), 1},
     {"connections_max", offsetof(struct askr_worker_config, connections_max), 0},
 };
 
@@ -303,6 +307,8 @@ static void parse_arguments(int count, char **arguments)
             host.tls_store = next;
         else if (strcmp(arguments[i], "--unix") == 0)
             host.unix_path = next;
+        else if (strcmp(arguments[i], "--record") == 0)
+            host.record_fd = (int)strtol(next, NULL, 10);
         else if (strcmp(arguments[i], "--apps") == 0)
             config->app_count = (uint32_t)strtoul(next, NULL, 10);
         else {
@@ -331,6 +337,11 @@ int main(int count, char **arguments)
     host.config.control_fd = pair[0];
     host.control_fd = pair[1];
     host.config.bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (host.record_fd >= 0) { /* all requests, and 64 KiB of their bodies */
+        struct control_message record = {CONTROL_RECORD, 65536, 1, 10000};
+        send_fds(host.control_fd, &record, sizeof record, &host.record_fd, 1);
+        close(host.record_fd);
+    }
     if (host.zygote_exe != NULL)
         start_zygote();
     sigemptyset(&mask);

@@ -7,7 +7,9 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,35 @@ def test_a_full_disk_costs_lines_and_nothing_else(serve: Serve, folder: Path) ->
         for _ in range(200):
             assert connection.ask("GET", "/hello.txt").status == 200
     wait_until("the losses are counted", lambda: dropped(server) == 200)
+
+
+def with_small_disk(folder: Path) -> list[str]:
+    """A wrapper that gives a command a disk of 64 KiB there, in a mount namespace of its own."""
+    script = 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"'
+    flags = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+    return ["unshare", *flags, "sh", "-c", script, str(folder)]
+
+
+def test_a_disk_that_is_full_costs_lines_until_there_is_room_again(
+    serve: Serve, folder: Path, tmp_path: Path, require: Callable[[bool, str], None]
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    wrapper = with_small_disk(disk)
+    tried = subprocess.run([*wrapper, "true"], capture_output=True)
+    require(tried.returncode == 0, f"a mount namespace ({tried.stderr.decode().strip()})")
+    form = "$target " + "x" * 1000
+    server = serve(folder, config=config(disk / "access.log", form), wrapper=wrapper)
+    with server.connect() as connection:
+        for _ in range(100):
+            assert connection.ask("GET", "/hello.txt").status == 200
+        wait_until("the losses are counted", lambda: dropped(server) > 0)
+        file = Path(f"/proc/{server.process.pid}/root{disk}/access.log")
+        os.truncate(file, 0)
+        before = dropped(server)
+        assert connection.ask("GET", "/hello.txt?room").status == 200
+        wait_until("lines are written again", lambda: "/hello.txt?room" in file.read_text())
+        assert 0 < dropped(server) == before < 100
 
 
 def test_a_file_that_hangs_costs_lines_and_nothing_else(

@@ -64,6 +64,9 @@ def test_secrets_do_not_leave_the_machine() -> None:
     users = "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"
     assert "alice" not in clean("/etc/passwd", users, {"root"})
     assert "hunter2" not in clean("/etc/askr/askr.toml", "db_password = hunter2\n", set())
+    for value in ('["x-any=hunter2"]', "[\n 'a=b]c', # x\n 'x=hunter2',\n]", '"x=hunter2"'):
+        found = clean("/etc/askr/askr.toml", f"[trace]\nheaders = {value}\nratio = 1\n", set())
+        assert found == '[trace]\nheaders = ["x=redacted"]\nratio = 1\n'
     assert "10.0.0.1" not in clean("/etc/resolv.conf", "nameserver 10.0.0.1\n", set())
     job = "0 3 * * * backup --token abc\n0 4 * * * echo 3 > /proc/sys/vm/drop_caches\n"
     assert clean("/etc/crontab", job, set()) == "0 4 * * * echo 3 > /proc/sys/vm/drop_caches"

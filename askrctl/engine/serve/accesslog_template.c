@@ -172,26 +172,22 @@ static void add_request(struct line *line, const struct accesslog_facts *facts)
 
 static int64_t duration(const struct exchange *exchange, enum variable variable)
 {
-    const struct split_times *times = &exchange->times;
-    int64_t now_ns = exchange->conn->worker->io.now_ns;
-    int64_t first_ns = times->first_ns != 0 ? times->first_ns : now_ns;
-    int64_t received_ns = times->received_ns != 0 ? times->received_ns : first_ns;
-    int64_t taken_ns = times->taken_ns != 0 ? times->taken_ns : first_ns;
+    struct split_parts parts = split_parts(exchange);
     switch (variable) {
     case IS_total:
-        return now_ns - times->began_ns;
+        return parts.total_ns;
     case IS_read:
-        return received_ns - times->began_ns;
+        return parts.read_ns;
     case IS_queue:
-        return exchange->for_app ? taken_ns - received_ns : 0;
+        return parts.queue_ns;
     case IS_app_wall:
-        return times->app_wall_ns;
+        return parts.app_wall_ns;
     case IS_app_cpu:
-        return times->app_cpu_ns;
+        return parts.app_cpu_ns;
     case IS_write:
-        return now_ns - first_ns;
+        return parts.write_ns;
     default:
-        return times->client_ns;
+        return parts.client_ns;
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "serve/accesslog.h"
 #include "serve/conn.h"
+#include "serve/record.h"
 #include "serve/secure.h"
 #include "serve/worker.h"
 
@@ -68,7 +69,13 @@ static void obey(struct worker *worker, const struct control_message *message, i
         accesslog_reopen(worker, fds[0]);
         return;
     }
+    if (message->kind == CONTROL_RECORD && fd_count == 1) {
+        record_open(worker, fds[0], message);
+        return;
+    }
     close_all(fds, fd_count);
+    if (message->kind == CONTROL_RECORD)
+        record_close(worker);
     if (message->kind == CONTROL_LISTEN)
         listeners_begin(worker);
     if (message->kind == CONTROL_RETIRE)

@@ -21,6 +21,8 @@ enum control_kind {
     CONTROL_ADOPT =
         7,           /* fd: serve this connected socket, as one that came from the machine itself */
     CONTROL_LOG = 8, /* fd: the access log from now on */
+    CONTROL_RECORD = 9, /* fd: record requests there (record.h); place: bytes kept of each body,
+                           value: records a second, pid: of so many requests one. Without: stop */
     /* worker → supervisor */
     CONTROL_READY = 16,          /* listening; value = enum askr_io_id */
     CONTROL_APP_KILL = 17,       /* place, pid: kill and replace it; value = enum control_kill */

@@ -9,6 +9,7 @@
 #include "serve/forwarded.h"
 #include "serve/secure.h"
 #include "serve/speak_proxy.h"
+#include "serve/trace.h"
 #include "serve/worker.h"
 
 static void queue_insert(struct worker *worker, struct exchange *exchange, struct exchange **at)
@@ -167,6 +168,8 @@ static bool hand_over(struct worker *worker, struct exchange *exchange, int64_t 
         return false;
     exchange_parse(exchange);
     request_id_put(exchange);
+    if (UNLIKELY(exchange->trace != NULL))
+        trace_put(exchange);
     if (worker->target.kind != STATIC_SCRIPT) { /* a deploy has taken the script away meanwhile */
         int status = worker->target.kind == STATIC_FAILED ? 503 : 404;
         exchange_drop_target(worker);

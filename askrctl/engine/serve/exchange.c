@@ -10,6 +10,8 @@
 #include "serve/compress.h"
 #include "serve/forwarded.h"
 #include "serve/protocol.h"
+#include "serve/record.h"
+#include "serve/trace.h"
 #include "serve/worker.h"
 
 struct overflow {
@@ -263,10 +265,14 @@ int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head
     exchange->bodyless = !request->chunked && request->content_length <= 0;
     if (UNLIKELY(conn->worker->config->forwarded != ASKR_FORWARDED_OFF))
         forwarded_note(exchange);
-    if (conn->worker->log != NULL) {
+    if (UNLIKELY(conn->worker->tracer != NULL))
+        trace_begin(exchange);
+    if (conn->worker->log != NULL || UNLIKELY(exchange->trace != NULL)) {
         accesslog_note(exchange);
         request_id_note(exchange);
     }
+    if (UNLIKELY(conn->worker->recorder != NULL))
+        record_begin(exchange);
     route(exchange, head);
     return 0;
 }
@@ -308,6 +314,8 @@ void exchange_body(struct exchange *exchange, struct slice bytes)
 {
     if (exchange == NULL)
         return;
+    if (UNLIKELY(exchange->record != NULL))
+        record_request_body(exchange, bytes);
     if (!exchange->for_app) {
         drop_body(exchange, bytes);
         return;
@@ -340,6 +348,8 @@ void exchange_received(struct exchange *exchange)
     assert(exchange->state == EXCHANGE_RECEIVING);
     exchange->received = true;
     exchange->times.received_ns = exchange->conn->worker->io.now_ns;
+    if (UNLIKELY(exchange->trace != NULL))
+        exchange->trace->request_size = exchange->body.size;
     if (exchange->for_app) {
         apps_submit(exchange->conn->worker, exchange);
         return;

@@ -29,6 +29,8 @@ struct worker;
 struct piece;
 struct app;
 struct forwarded;
+struct record;
+struct trace;
 
 enum exchange_state {
     EXCHANGE_RECEIVING,
@@ -71,8 +73,10 @@ struct exchange {
     int64_t length_left; /* of a sized answer */
     struct split_times times;
     struct slice request_id;
-    struct accesslog_facts *facts; /* NULL without an access log */
+    struct accesslog_facts *facts; /* NULL without an access log or a trace */
     struct forwarded *forwarded;   /* what a trusted proxy says of the client; or NULL */
+    struct record *record;         /* for `askrctl record`; or NULL */
+    struct trace *trace;           /* NULL: no traces are made */
     int64_t said;                  /* bytes of the answer's body */
     uint64_t position;             /* parked: of the connection's bytes, where this answer's end */
     struct slice head;             /* the request head's bytes, kept to be parsed again */

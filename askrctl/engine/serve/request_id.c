@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/random.h>
 
+#include "base/mix.h"
 #include "serve/conn.h"
 #include "serve/exchange.h"
 #include "serve/worker.h"
@@ -101,18 +102,10 @@ static bool is_sound(struct slice id)
     return id.size > 0 && id.size <= REQUEST_ID_SIZE_MAX;
 }
 
-/* splitmix64: from one random seed, numbers that do not repeat in a worker's life. */
-static uint64_t mix(uint64_t value)
-{
-    value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return value ^ (value >> 31);
-}
-
 static void make(struct trust *trust, char id[static REQUEST_ID_SIZE])
 {
     for (int half = 0; half < 2; half++) {
-        uint64_t bits = mix(trust->id_seed + ++trust->id_count * UINT64_C(0x9e3779b97f4a7c15));
+        uint64_t bits = mix64(trust->id_seed + ++trust->id_count * MIX_STEP);
         for (int i = 0; i < 16; i++, bits >>= 4)
             id[16 * half + i] = "0123456789abcdef"[bits & 15];
     }

@@ -3,12 +3,15 @@
  * long as its head said. */
 #include "serve/exchange.h"
 #include "serve/protocol.h"
+#include "serve/record.h"
 #include "serve/worker.h"
 
 int say_head(struct exchange *exchange, const struct answer_head *head)
 {
     assert(!exchange->head_sent);
     size_t held_size = exchange->held_size;
+    if (UNLIKELY(exchange->record != NULL))
+        record_answer(exchange, head);
     int result = exchange->conn->protocol->head(exchange, head);
     if (result < 0)
         return result;
@@ -33,6 +36,8 @@ int say_body(struct exchange *exchange, struct slice bytes)
     if (exchange->bare || bytes.size == 0)
         return 0;
     exchange->said += (int64_t)bytes.size;
+    if (UNLIKELY(exchange->record != NULL))
+        record_answer_body(exchange, bytes);
     return exchange->conn->protocol->body(exchange, bytes);
 }
 
@@ -43,6 +48,8 @@ int say_file(struct exchange *exchange, const struct file_range *range)
         return 0;
     exchange->length_left -= range->size;
     exchange->said += range->size;
+    if (UNLIKELY(exchange->record != NULL))
+        record_answer_file(exchange, range);
     return exchange->conn->protocol->file(exchange, range);
 }
 

@@ -9,6 +9,8 @@
 #include "serve/exchange.h"
 #include "serve/output.h"
 #include "serve/protocol.h"
+#include "serve/record.h"
+#include "serve/trace.h"
 #include "serve/worker.h"
 
 static void add(uint64_t *sum, int64_t duration_ns)
@@ -67,6 +69,10 @@ static inline void complete(struct exchange *exchange, const char *how)
         count_route(exchange, now_ns - times->began_ns);
     if (UNLIKELY(worker->log != NULL))
         accesslog_write(exchange, how);
+    if (UNLIKELY(exchange->trace != NULL))
+        trace_end(exchange, how);
+    if (UNLIKELY(exchange->record != NULL))
+        record_end(exchange, how);
     exchange_recycle(exchange);
 }
 
@@ -96,6 +102,10 @@ void split_abandoned(struct exchange *exchange)
         count_request(exchange, worker->io.now_ns);
     if (worker->log != NULL)
         accesslog_write(exchange, "left");
+    if (exchange->trace != NULL)
+        trace_end(exchange, "left");
+    if (exchange->record != NULL)
+        record_end(exchange, "left");
 }
 
 static struct exchange *unpark(struct conn *conn)
@@ -121,6 +131,24 @@ void split_closed(struct conn *conn)
 {
     while (conn->parked != NULL)
         complete(unpark(conn), "cut");
+}
+
+struct split_parts split_parts(const struct exchange *exchange)
+{
+    const struct split_times *times = &exchange->times;
+    int64_t now_ns = exchange->conn->worker->io.now_ns;
+    int64_t first_ns = times->first_ns != 0 ? times->first_ns : now_ns;
+    int64_t received_ns = times->received_ns != 0 ? times->received_ns : first_ns;
+    int64_t taken_ns = times->taken_ns != 0 ? times->taken_ns : first_ns;
+    return (struct split_parts){
+        .total_ns = now_ns - times->began_ns,
+        .read_ns = received_ns - times->began_ns,
+        .queue_ns = exchange->for_app ? taken_ns - received_ns : 0,
+        .app_wall_ns = times->app_wall_ns,
+        .app_cpu_ns = times->app_cpu_ns,
+        .write_ns = now_ns - first_ns,
+        .client_ns = times->client_ns,
+    };
 }
 
 /* --- applications ----------------------------------------------------------------------------- */

@@ -29,6 +29,11 @@ struct split_times { /* CLOCK_MONOTONIC; 0: not yet */
     int64_t client_ns;
 };
 
+/* The same as durations, up to now. */
+struct split_parts {
+    int64_t total_ns, read_ns, queue_ns, app_wall_ns, app_cpu_ns, write_ns, client_ns;
+};
+
 struct split_worker {
     int64_t held_ns;            /* since when requests are with applications; 0: none is */
     uint64_t requests;          /* at the last heartbeat */
@@ -42,6 +47,9 @@ void split_abandoned(struct exchange *);
 /* So many bytes are with the kernel, or the connection has ended. */
 void split_sent(struct conn *, int64_t size);
 void split_closed(struct conn *);
+
+/* Of an exchange that is complete, or is being given up. */
+struct split_parts split_parts(const struct exchange *);
 
 /* What an application says. `exchange` of `handed` may be NULL: the client has left. */
 void split_taken(struct app *, struct handed *, const struct port_message *);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "serve/accesslog.h"
+#include "serve/trace.h"
 #include "serve/worker.h"
 
 /* Whole pages of memory for each: no false sharing, and what is not written takes none. */
@@ -62,6 +63,7 @@ void status_beat(struct worker *worker, int64_t now_ns)
     status->inflight = worker->apps.handed_count;
     split_beat(worker);
     accesslog_beat(worker);
+    trace_beat(worker);
     __atomic_store_n(&status->heartbeat_ns, now_ns, __ATOMIC_RELEASE);
 }
 

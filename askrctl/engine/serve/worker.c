@@ -13,8 +13,10 @@
 #include "serve/conn.h"
 #include "serve/exchange.h"
 #include "serve/output.h"
+#include "serve/record.h"
 #include "serve/secure.h"
 #include "serve/speak_h2.h"
+#include "serve/trace.h"
 
 /* Idle keep-alive connections of a draining worker get this long to be used once more and be told
  * `Connection: close`, instead of being closed under the client's next request. */
@@ -108,6 +110,8 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
     result = trust_open(worker, error);
     if (result == 0 && config->log_template != NULL && config->log_fd >= 0)
         result = accesslog_open(worker, config->log_fd, error);
+    if (result == 0 && config->trace_fd > 0)
+        result = trace_open(worker, error);
     if (result == 0)
         result = secure_open(worker, error);
     if (result < 0)
@@ -119,6 +123,7 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
 
 out_io:
     accesslog_close(worker);
+    trace_close(worker);
     io_fini(&worker->io);
 out_files:
     static_close(worker->files);
@@ -244,6 +249,8 @@ void worker_close(struct worker *worker)
     compress_close(worker);
     free_lists(worker);
     accesslog_close(worker);
+    record_close(worker);
+    trace_close(worker);
     status_close(worker);
 }
 

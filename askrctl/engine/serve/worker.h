@@ -32,6 +32,8 @@ enum {
 struct conn;
 struct exchange;
 struct output;
+struct recorder;
+struct tracer;
 struct secure;
 struct tls_context;
 struct stream;
@@ -62,7 +64,10 @@ struct worker {
     struct routes routes;
     struct trust trust;
     struct compressors compressors;
-    struct accesslog *log; /* NULL: none */
+    struct accesslog *log;     /* NULL: none */
+    struct recorder *recorder; /* NULL: nobody records */
+    uint32_t records_open;
+    struct tracer *tracer; /* NULL: no traces */
 
     struct listener listeners[ASKR_LISTENERS_MAX];
     uint32_t listener_count;

@@ -78,6 +78,9 @@ enum askr_listener_flags {
 
 enum askr_server_timing { ASKR_TIMING_OFF = 0, ASKR_TIMING_ON = 1, ASKR_TIMING_TRUSTED = 2 };
 
+/* Whose traceparent is believed. */
+enum askr_trace_accept { ASKR_TRACE_NOBODY = 0, ASKR_TRACE_ALL = 1, ASKR_TRACE_TRUSTED = 2 };
+
 /* Which fields of a trusted proxy say who the client is. */
 enum askr_forwarded {
     ASKR_FORWARDED_OFF = 0,
@@ -122,6 +125,13 @@ struct askr_worker_status {
     uint64_t proxy_refused;  /* connections: no trusted peer, or no head of the PROXY protocol */
     uint64_t abandoned;      /* requests whose client left before they were answered */
     char boot_error[512];    /* last reason an application could not boot, or "" */
+
+    uint64_t records;         /* of the recording, that were sent to it */
+    uint64_t records_lost;    /* ... that it did not take, or that could not be made */
+    uint64_t records_skipped; /* ... that were over its rate */
+    uint64_t spans;           /* of traces, that the exporter has */
+    uint64_t spans_lost;      /* ... that it did not take */
+
     uint32_t app_count;
     struct askr_app_status apps[64];
     struct askr_split split;
@@ -183,6 +193,10 @@ struct askr_worker_config {
     const char *encodings;       /* of answers, the best first: "zstd br gzip"; or NULL */
     const char *encoding_types;  /* media types and patterns, separated by spaces */
     int64_t encoding_size_min;   /* smaller answers are not compressed */
+    int trace_fd;                /* spans go there, and 0 is none; taken over */
+    int trace_accept;            /* enum askr_trace_accept */
+    int trace_parent_based;      /* a believed parent says what is sampled, not the bound */
+    uint64_t trace_bound;        /* of 2^64 traces so many are sampled; UINT64_MAX: all */
     const char *health_path;     /* answered without an application; NULL or "": none */
     const char *route_patterns;  /* separated by spaces, or NULL: serve/route.h */
     uint32_t route_segments;     /* of paths that match none, that name their route; 0: other */
