@@ -26,6 +26,7 @@ from askrctl.config.schema import (
     StaticConfig,
     TimeoutsConfig,
     TlsConfig,
+    Warmup,
 )
 from askrctl.config.values import parse_seconds, parse_size
 
@@ -52,6 +53,7 @@ __all__ = [
     "StaticConfig",
     "TimeoutsConfig",
     "TlsConfig",
+    "Warmup",
     "bench_record_path",
     "load",
     "parse_seconds",

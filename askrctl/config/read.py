@@ -8,10 +8,10 @@ key: a setting that is silently ignored is found in production, by its absence.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
-from askrctl.config.kinds import KINDS
+from askrctl.config.kinds import KINDS, LISTS
 from askrctl.config.schema import Config
 from askrctl.config.tables import TEXT_SIZE_MAX, load_tables, shown
 from askrctl.config.values import parse_text, suggest
@@ -20,7 +20,13 @@ from askrctl.model import AskrError
 ENVIRONMENT_PREFIX = "ASKR_"
 
 
-def _line_of(text: str, section: str, key: str | None) -> str:
+def sections() -> list[str]:
+    """Those that are tables of keys; the others are lists of tables."""
+    config = Config()
+    return [item.name for item in fields(Config) if is_dataclass(getattr(config, item.name))]
+
+
+def line_of(text: str, section: str, key: str | None) -> str:
     """Where the key stands, as far as a line-wise look can tell."""
     inside = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -51,18 +57,29 @@ def _apply(config: Config, section: str, key: str, value: object, where: str) ->
     return changed
 
 
+def _apply_list(config: Config, section: str, tables: object, where: str) -> Config:
+    try:
+        parsed = LISTS[section](tables)
+    except ValueError as error:
+        raise AskrError(f"{where}: [[{section}]] {error}", code=2) from None
+    changed: Config = replace(config, **{section: parsed})
+    return changed
+
+
 def _apply_table(config: Config, section: str, table: object, path: Path, text: str) -> Config:
-    sections = [item.name for item in fields(Config)]
-    if section not in sections:
-        where = f"{path}{_line_of(text, section, None)}"
+    known = [*sections(), *LISTS]
+    if section not in known:
+        where = f"{path}{line_of(text, section, None)}"
         raise AskrError(
-            f"{where}: unknown section [{shown(section)}]", suggest(section, sections), code=2
+            f"{where}: unknown section [{shown(section)}]", suggest(section, known), code=2
         )
+    if section in LISTS:
+        return _apply_list(config, section, table, f"{path}{line_of(text, section, None)}")
     if not isinstance(table, dict):
         raise AskrError(f"{path}: {section} must be a table: [{section}]", code=2)
     keys = [item.name for item in fields(getattr(config, section))]
     for key, value in table.items():
-        where = f"{path}{_line_of(text, section, key)}"
+        where = f"{path}{line_of(text, section, key)}"
         if key not in keys:
             raise AskrError(
                 f"{where}: unknown key {section}.{shown(key)}", suggest(key, keys), code=2
@@ -95,15 +112,18 @@ def read_file(path: Path) -> Config:
 
 def with_environment(config: Config, environment: Mapping[str, str]) -> Config:
     """ASKR_SERVER_WORKERS=2 and the like. Lists are separated by spaces."""
-    for section in fields(Config):
-        for key in fields(getattr(config, section.name)):
-            name = f"{ENVIRONMENT_PREFIX}{section.name}_{key.name}".upper()
+    for section in sections():
+        for key in fields(getattr(config, section)):
+            name = variable_of(section, key.name)
             if name in environment:
-                value = _from_text(
-                    environment[name], getattr(getattr(config, section.name), key.name)
-                )
-                config = _apply(config, section.name, key.name, value, f"environment, {name}")
+                value = _from_text(environment[name], getattr(getattr(config, section), key.name))
+                config = _apply(config, section, key.name, value, f"environment, {name}")
     return config
+
+
+def variable_of(section: str, key: str) -> str:
+    """The environment variable that sets a key."""
+    return f"{ENVIRONMENT_PREFIX}{section}_{key}".upper()
 
 
 def _from_text(text: str, like: object) -> object:

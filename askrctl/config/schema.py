@@ -15,6 +15,8 @@ TOKEN_SIZE_MIN = 16  # characters of admin.token: fewer can be guessed
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
 FORWARDED = ("off", "x-forwarded", "forwarded")  # enum askr_forwarded, in its order
+WARMUPS_MAX = 64  # [[warmup]] requests: each is answered by every process before a reload is done
+WARMUP_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 # What tools and frameworks write while they run.
 WATCH_IGNORE = (
     *(".git", ".hg", ".svn", ".idea", "node_modules", "/storage", "/var", "/bootstrap/cache"),
@@ -77,7 +79,8 @@ class TimeoutsConfig:
     queue: float = 30.0  # in the queue; then 503
     request: float = 60.0  # in the application; then 504, and the script is stopped
     drain: float = 30.0  # for what runs at a stop or a reload
-    boot: float = 30.0  # for a new generation to be ready
+    boot: float = 30.0  # for a new generation to be ready, warmed up and checked
+    warmup: float = 20.0  # of that, for all [[warmup]] requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,18 @@ class AdminConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Warmup:
+    """One [[warmup]]: a request that a new generation answers before it takes over."""
+
+    path: str
+    method: str = "GET"
+    host: str = "localhost"
+    headers: tuple[tuple[str, str], ...] = ()
+    status: tuple[int, ...] = ()  # what will do; (): less than 500
+    required: bool = True  # else a failure is logged, and the generation takes over
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -184,3 +199,4 @@ class Config:
     tls: TlsConfig = field(default_factory=TlsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
+    warmup: tuple[Warmup, ...] = ()
