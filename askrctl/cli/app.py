@@ -38,6 +38,7 @@ COMMANDS = {
     "serve": "serve:serve_command",
     "status": "control:status_command",
     "reload": "control:reload_command",
+    "rollback": "control:rollback_command",
     "stop": "control:stop_command",
     "slowlog": "slowlog:slowlog_command",
     "doctor": "doctor:app",

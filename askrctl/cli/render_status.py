@@ -8,10 +8,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from askrctl.config import MIB
+
 _STATE_STYLES = {
     "ready": "green",
     "idle": "green",
     "busy": "cyan",
+    "kept": "cyan",
     "starting": "yellow",
     "booting": "yellow",
     "draining": "yellow",
@@ -49,9 +52,20 @@ def _facts(status: dict[str, Any]) -> Table:
         rows.append(("fix", backend["fix"]))
     if status["draining_generations"]:
         rows.append(("draining", f"{status['draining_generations']} older generation(s)"))
+    kept = status.get("kept")
+    if kept is not None:
+        rows.append(("kept", _kept(kept)))
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
     return table
+
+
+def _kept(kept: dict[str, Any]) -> str:
+    """The generation that a rollback would bring back, and what it costs."""
+    return (
+        f"generation {kept['generation']} of {kept['release']}, for {kept['seconds_left']:.0f} s,"
+        f" {kept['processes']} processes, {kept['memory_bytes'] / MIB:.0f} MiB: askrctl rollback"
+    )
 
 
 def _state(name: str) -> Text:

@@ -199,6 +199,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "server.io_backend": _backend,
     "server.pin": parse_flag,
     "server.http2": parse_flag,
+    "server.keep_previous": between(parse_seconds, 0.0, 86400.0),
     "server.watch": one_of("off", "auto", "poll"),
     "server.watch_ignore": parse_texts,
     "limits.head_size": between(parse_size, 256, 32 * KIB),

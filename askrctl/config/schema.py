@@ -40,6 +40,9 @@ class ServerConfig:
     # A path that each worker of a new generation has to answer with less than 500 before it takes
     # over from the old one; "": none is asked.
     check: str = ""
+    # Seconds that the generation before the current one stays warm for `askrctl rollback`; 0: not.
+    # It costs the memory of its processes: docs/deploy.md.
+    keep_previous: float = 0.0
     # For development: reload when files below PATH change. "auto": by inotify, by looking at all
     # files where that does not work; "poll": by looking, for folders the kernel does not watch.
     watch: str = "off"

@@ -183,6 +183,7 @@ _HOLDS = {
     "slowlog": "entries",
     "reload": "generation",
     "reload_state": "state",
+    "rollback": "ticket",
 }
 
 

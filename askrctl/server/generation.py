@@ -98,6 +98,12 @@ class Generation:
         for worker in self.workers.values():
             worker.listen()
 
+    def keep(self, deadline_s: float) -> None:
+        """Stop accepting and finish, but stay warm: listen() is all it takes to serve again."""
+        self._listening = False
+        for worker in self.workers.values():
+            worker.keep(deadline_s)
+
     def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
         """Stop accepting, finish, go; whoever is left after the deadline is killed."""
         self.draining = True

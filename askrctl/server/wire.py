@@ -26,6 +26,7 @@ class Control(IntEnum):
     LISTEN = 6
     ADOPT = 7
     LOG = 8
+    KEEP = 9
     READY = 16
     APP_KILL = 17
     APP_DEAD = 18
