@@ -12,6 +12,8 @@ _askrctl() {
         " slowlog") place=slowlog ;;
         " explain") place=explain ;;
         " completions") place=completions ;;
+        " check") place=check ;;
+        "check app") place="check app" ;;
         " doctor") place=doctor ;;
         "doctor list") place="doctor list" ;;
         "doctor bundle") place="doctor bundle" ;;
@@ -39,6 +41,7 @@ _askrctl() {
     "rollback --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
     "stop --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
     "slowlog --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
+    "check app --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
     "doctor --profile") COMPREPLY=($(compgen -W "auto development production container" -- "$current")) ;;
     "doctor --min") COMPREPLY=($(compgen -W "fail warn unknown info skip ok" -- "$current")) ;;
     "doctor --fail-on") COMPREPLY=($(compgen -W "fail warn never" -- "$current")) ;;
@@ -56,7 +59,7 @@ _askrctl() {
     ((${#COMPREPLY[@]})) && return
     local words=""
     case "$place" in
-    "") words="serve status reload rollback stop slowlog explain completions doctor tune bench --version -h --help" ;;
+    "") words="serve status reload rollback stop slowlog explain completions check doctor tune bench --version -h --help" ;;
     "serve") words="--listen --workers --io-backend --worker-script --processes --tls-cert --tls-key --tls-self-signed --config --watch --user --control -h --help" ;;
     "status") words="--control --json --format -h --help" ;;
     "reload") words="--control --json --format --verify --check --timeout -h --help" ;;
@@ -65,6 +68,8 @@ _askrctl() {
     "slowlog") words="-n --lines --control --json --format -h --help" ;;
     "explain") words="backend env.kernel env.distro env.arch_abi env.init env.virt env.container env.sandbox env.other_tuners env.reboot_required sec.caps sec.seccomp sec.lsm sec.root sec.entropy sec.core_dumps iouring.setup iouring.sysctl iouring.group iouring.seccomp iouring.lsm iouring.memlock iouring.fragmentation iouring.core iouring.accept_multishot iouring.recv_multishot iouring.pbuf_ring iouring.pbuf_inc iouring.bundle iouring.send_zc iouring.direct_fds iouring.defer_taskrun iouring.no_sqarray iouring.reg_wait iouring.napi iouring.registered_ring iouring.restrictions iouring.ktls iouring.sqpoll iouring.iowq iouring.overflow epoll.features net.somaxconn net.syncookies net.tcp_max_syn_backlog net.abort_on_overflow net.port_range net.reserved_ports net.unprivileged_port_start net.tw_reuse net.tw_buckets net.fin_timeout net.max_orphans net.tcp_mem net.tcp_rmem net.tcp_wmem net.rmem_max net.wmem_max net.moderate_rcvbuf net.window_scaling net.sack net.timestamps net.slow_start_idle net.notsent_lowat net.congestion net.qdisc net.mtu_probing net.fastopen net.migrate_req net.keepalive net.synack_retries net.retries2 net.ecn net.busy_poll net.ipv6 net.accept_queue net.listen_drops net.syn_drops net.health net.netdev_max_backlog net.netdev_budget net.conntrack net.neigh port.available dns.resolver nic.primary nic.queues nic.rps nic.irq_affinity nic.irqbalance nic.rings nic.offloads nic.drops nic.mtu cpu.workers cpu.governor cpu.clocksource cpu.steal cpu.throttle cpu.isolated cpu.smt cpu.numa cpu.mitigations cpu.crypto cpu.autogroup cpu.psi mem.budget mem.thp mem.swap_activity mem.swappiness mem.overcommit mem.max_map_count mem.min_free mem.zone_reclaim mem.hugepages mem.psi mem.oom_score mem.oom_kills lim.nofile lim.nr_open lim.file_max lim.memlock lim.nproc lim.limitsd_ignored lim.pipe cg.version cg.cpu_max cg.cpuset cg.memory cg.pids sd.unit sd.limits sd.effective sd.private_users sd.syscallfilter sd.mdwe sd.kernel_tunables sd.address_families sd.caps sd.restart sd.ordering php.present php.eol php.sapi_ini php.ini_overrides php.opcache.active php.opcache.shared php.opcache.memory php.opcache.files php.opcache.interned php.opcache.timestamps php.opcache.comments php.opcache.preload php.jit php.xdebug php.assertions php.display_errors php.expose php.memory_limit php.timeouts php.body_limits php.session php.realpath php.extensions php.docroot tls.cert_expiry tls.chain tls.key_match tls.key_perm tls.names tls.strength tls.library time.sync time.tz disk.space disk.inodes disk.writable disk.fs disk.shm disk.sched cfg.valid cfg.backend cfg.sysctl_shadow cfg.drift folk.tw_recycle folk.low_latency folk.fack folk.dsack folk.pmtu_disc folk.huge_backlog folk.softirq_budget folk.swappiness_zero folk.rmem_default folk.mitigations_off folk.security_off folk.isolcpus folk.drop_caches folk.nofile_infinite folk.entropy_daemon folk.nobarrier --json --control -h --help" ;;
     "completions") words="-h --help" ;;
+    "check") words="app -h --help" ;;
+    "check app") words="--route --routes --worker-script --config --rounds --leak --strict --json --format -h --help" ;;
     "doctor") words="list bundle diff --profile --target --only --skip --min --show --fail-on --format --json -o --output -v --verbose --network --timeout --watch --config --path --control --certificate --accept --root --print-schema -h --help" ;;
     "doctor list") words="--group --json -h --help" ;;
     "doctor bundle") words="-o --output --redact --target --profile --config --path --control -h --help" ;;

@@ -27,7 +27,11 @@ PYTHON_LAYERS: dict[str, set[str]] = {
     "tune": {"model", "config", "probes", "checks"},
     "server": {"model", "config", "gate", "probes", "engine"},
     "bench": {"model", "config", "gate"},
-    "cli": {"model", "config", "gate", "engine", "probes", "checks", "tune", "server", "bench"},
+    "appcheck": {"model", "config", "server"},
+    "cli": {
+        *("model", "config", "gate", "engine", "probes", "checks", "tune", "server", "bench"),
+        "appcheck",
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }

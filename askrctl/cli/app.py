@@ -41,6 +41,7 @@ COMMANDS = {
     "rollback": "control:rollback_command",
     "stop": "control:stop_command",
     "slowlog": "slowlog:slowlog_command",
+    "check": "check:app",
     "doctor": "doctor:app",
     "explain": "explain:explain_command",
     "completions": "completions:completions_command",

@@ -38,6 +38,7 @@ class Request:
     path: Path
     config_path: Path | None
     flags: Mapping[str, object]
+    inspect: Path | None = None  # for `askrctl check app`: where PHP reports what requests leave
 
 
 def _choose_backend(config: Config, who: Credentials | None) -> BackendChoice:
@@ -81,6 +82,7 @@ def prepare(request: Request) -> Plan:
         php=_find_php(config, application),
         worker_script=script,
         tls=tls,
+        inspect=request.inspect,
     )
 
 

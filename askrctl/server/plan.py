@@ -48,6 +48,7 @@ class Plan:
     php: Php | None
     worker_script: Path | None
     tls: Tls | None = field(default=None, repr=False)
+    inspect: Path | None = None  # no key of askr.toml: it is no setting for a server that serves
 
     @property
     def mode(self) -> str:
@@ -123,6 +124,8 @@ def zygote_command(plan: Plan, control_fd: int) -> list[str]:
     }
     if plan.worker_script is not None:
         settings["script"] = str(plan.worker_script)
+    if plan.inspect is not None:
+        settings["inspect"] = str(plan.inspect)
     if config.php.php_ini:
         settings["php_ini"] = config.php.php_ini
     if config.php.ini:

@@ -30,6 +30,7 @@ struct php_settings {
     char *ini;                 /* lines that win over php.ini */
     uint64_t max_requests;     /* then the process ends and is replaced; 0: no limit */
     uint32_t request_timeout_ms; /* wall clock; 0: none */
+    const char *inspect;         /* worker mode: where inspect.c reports to; NULL: nowhere */
 };
 
 /* SG(server_context) points here while PHP serves a request, and is NULL in a forked copy. */
@@ -136,6 +137,14 @@ void session_drop_baseline(void);
 /* Call a PHP function by its entry; `result` is owned by the caller. False: it failed. */
 bool call_function(zend_function *function, uint32_t count, zval *arguments, zval *result);
 zend_function *find_function(const char *name);
+
+bool session_is_open(void);
+
+/* inspect.c: nothing, unless the setting says so. */
+void inspect_boot(void);
+void inspect_begin(void);
+void inspect_end(void);
+void inspect_after(void);
 
 /* deadline.c */
 int deadline_start_timer(void);

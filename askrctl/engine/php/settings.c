@@ -95,6 +95,7 @@ static int set_one(const struct askr_setting *setting, char *error, size_t size)
         {"document_root", &settings->document_root},
         {"sapi_name", &settings->sapi_name},
         {"php_ini", &settings->php_ini},
+        {"inspect", &settings->inspect},
     };
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
         if (strcmp(setting->key, strings[i].key) == 0) {
