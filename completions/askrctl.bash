@@ -14,6 +14,9 @@ _askrctl() {
         " completions") place=completions ;;
         " check") place=check ;;
         "check app") place="check app" ;;
+        " config") place=config ;;
+        "config show") place="config show" ;;
+        "config check") place="config check" ;;
         " doctor") place=doctor ;;
         "doctor list") place="doctor list" ;;
         "doctor bundle") place="doctor bundle" ;;
@@ -42,6 +45,8 @@ _askrctl() {
     "stop --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
     "slowlog --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
     "check app --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
+    "config show --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
+    "config check --format") COMPREPLY=($(compgen -W "text json" -- "$current")) ;;
     "doctor --profile") COMPREPLY=($(compgen -W "auto development production container" -- "$current")) ;;
     "doctor --min") COMPREPLY=($(compgen -W "fail warn unknown info skip ok" -- "$current")) ;;
     "doctor --fail-on") COMPREPLY=($(compgen -W "fail warn never" -- "$current")) ;;
@@ -59,7 +64,7 @@ _askrctl() {
     ((${#COMPREPLY[@]})) && return
     local words=""
     case "$place" in
-    "") words="serve status reload rollback stop slowlog explain completions check doctor tune bench --version -h --help" ;;
+    "") words="serve status reload rollback stop slowlog explain completions check config doctor tune bench --version -h --help" ;;
     "serve") words="--listen --workers --io-backend --worker-script --processes --tls-cert --tls-key --tls-self-signed --config --watch --user --control -h --help" ;;
     "status") words="--control --json --format -h --help" ;;
     "reload") words="--control --json --format --verify --check --timeout -h --help" ;;
@@ -70,6 +75,9 @@ _askrctl() {
     "completions") words="-h --help" ;;
     "check") words="app -h --help" ;;
     "check app") words="--route --routes --worker-script --config --rounds --leak --strict --json --format -h --help" ;;
+    "config") words="show check -h --help" ;;
+    "config show") words="--config --running --control --changed --json --format -h --help" ;;
+    "config check") words="--json --format -h --help" ;;
     "doctor") words="list bundle diff --profile --target --only --skip --min --show --fail-on --format --json -o --output -v --verbose --network --timeout --watch --config --path --control --certificate --accept --root --print-schema -h --help" ;;
     "doctor list") words="--group --json -h --help" ;;
     "doctor bundle") words="-o --output --redact --target --profile --config --path --control -h --help" ;;

@@ -42,6 +42,7 @@ COMMANDS = {
     "stop": "control:stop_command",
     "slowlog": "slowlog:slowlog_command",
     "check": "check:app",
+    "config": "config:app",
     "doctor": "doctor:app",
     "explain": "explain:explain_command",
     "completions": "completions:completions_command",

@@ -2,8 +2,9 @@
 """Configuration: what can be set (schema), to what (kinds, values), and from where (read)."""
 
 from askrctl.config.kinds import ACCESS_VARIABLES, url_path
+from askrctl.config.origin import Origin, origins
 from askrctl.config.places import bench_record_path
-from askrctl.config.read import load, read_file, read_text, with_environment, with_flags
+from askrctl.config.read import load, read_file, read_text, text_of, with_environment, with_flags
 from askrctl.config.schema import (
     APPS_MAX,
     COMPRESSED_TYPES,
@@ -48,6 +49,7 @@ __all__ = [
     "Config",
     "LimitsConfig",
     "LogConfig",
+    "Origin",
     "PhpConfig",
     "ServerConfig",
     "StaticConfig",
@@ -56,10 +58,12 @@ __all__ = [
     "Warmup",
     "bench_record_path",
     "load",
+    "origins",
     "parse_seconds",
     "parse_size",
     "read_file",
     "read_text",
+    "text_of",
     "url_path",
     "with_environment",
     "with_flags",

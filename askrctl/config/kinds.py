@@ -213,6 +213,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     **{f"timeouts.{item.name}": _period for item in fields(TimeoutsConfig)},
     "php.processes": between(parse_number, 1, APPS_MAX),
     "php.ini": parse_texts,
+    "php.preset": one_of("auto", "off"),
     "php.processes_max": between(parse_number, 0, APPS_MAX),
     "php.grow_after": between(parse_seconds, 0.0, 3600.0),
     "php.idle_ttl": between(parse_seconds, 0.1, 86400.0),

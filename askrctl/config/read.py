@@ -31,8 +31,9 @@ def line_of(text: str, section: str, key: str | None) -> str:
     inside = ""
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
-        if stripped.startswith("["):
-            inside = stripped.strip("[] ")
+        header = re.match(r"\[\[?\s*([\w.\s-]*?)\s*\]", stripped)
+        if header is not None:
+            inside = header[1]
             if key is None and inside == section:
                 return f", line {number}"
         elif (
@@ -97,17 +98,22 @@ def read_text(text: str, path: Path, config: Config | None = None) -> Config:
     return config
 
 
-def read_file(path: Path) -> Config:
-    """Parse an askr.toml."""
+def text_of(path: Path) -> str:
+    """Of an askr.toml."""
     try:
         with path.open("rb") as stream:  # it may be a device without an end
-            return read_text(stream.read(TEXT_SIZE_MAX + 1).decode(), path)
+            return stream.read(TEXT_SIZE_MAX + 1).decode()
     except UnicodeDecodeError as error:
         raise AskrError(f"{path} is not valid UTF-8 at byte {error.start}", code=2) from None
     except OSError as error:
         raise AskrError(
             f"{path} cannot be read: {error.strerror}", f"ls -l {path}", code=2
         ) from None
+
+
+def read_file(path: Path) -> Config:
+    """Parse an askr.toml."""
+    return read_text(text_of(path), path)
 
 
 def with_environment(config: Config, environment: Mapping[str, str]) -> Config:
@@ -142,12 +148,22 @@ def _from_text(text: str, like: object) -> object:
 def with_flags(config: Config, flags: Mapping[str, object]) -> Config:
     """`flags` maps "section.key" to a value; None and empty lists were not given."""
     for name, value in flags.items():
-        if value is None or value == [] or value == ():
-            continue
-        section, key = name.split(".")
-        flag = f"tls-{key}" if section == "tls" else key
-        config = _apply(config, section, key, value, f"--{flag.replace('_', '-')}")
+        if is_given(value):
+            section, key = name.split(".")
+            config = _apply(config, section, key, value, flag_of(name))
     return config
+
+
+def is_given(value: object) -> bool:
+    """A flag that was not given is None, or an empty list."""
+    return not (value is None or value == [] or value == ())
+
+
+def flag_of(name: str) -> str:
+    """The option that sets "section.key"."""
+    section, key = name.split(".")
+    flag = f"tls-{key}" if section == "tls" else key
+    return f"--{flag.replace('_', '-')}"
 
 
 def load(path: Path | None, flags: Mapping[str, object]) -> Config:

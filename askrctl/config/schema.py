@@ -96,6 +96,8 @@ class PhpConfig:
     library: str = ""  # "": the libphp that askr_php.so was built for
     php_ini: str = ""
     ini: tuple[str, ...] = ()  # further lines, as in php.ini
+    # Defaults of PHP's settings for the framework that is found; php.ini wins. "off": none
+    preset: str = "auto"
     sapi_name: str = "frankenphp"
     # When a process is replaced, between two requests and by one that is ready; 0: never.
     max_requests: int = 0

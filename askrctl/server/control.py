@@ -184,6 +184,7 @@ _HOLDS = {
     "reload": "generation",
     "reload_state": "state",
     "rollback": "ticket",
+    "config": "values",
 }
 
 

@@ -21,6 +21,7 @@ from askrctl.server.accesslog import AccessLog
 from askrctl.server.admin import AdminServer
 from askrctl.server.admin_api import AdminApi
 from askrctl.server.control import ControlServer
+from askrctl.server.explained import explain
 from askrctl.server.generation import Generation, Proof
 from askrctl.server.kept import Kept
 from askrctl.server.ledger import Ledger, Sums
@@ -455,6 +456,9 @@ class Supervisor:
             if isinstance(begun, str):
                 return {"error": begun}
             return {"ok": True, "generation": begun.generation, "ticket": begun.ident}
+        if command == "config":
+            plan = self.plan
+            return explain(plan.config, plan.origins, plan.application, plan.preset)
         if command == "stop":
             self._loop.call_later(0, self.stop)
             return {"ok": True}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from askrctl.config import Config, Warmup, read_text
+from askrctl.config import Config, Origin, Warmup, origins, read_text
 from askrctl.model import AskrError
 
 
@@ -58,3 +58,33 @@ def test_a_warmup_that_cannot_be_asked_is_one_sentence(text: str, said: str) -> 
     assert said in caught.value.message
     assert caught.value.message.startswith("askr.toml")
     assert caught.value.code == 2
+
+
+FILE = """
+log.access = "-"
+
+[server]
+workers = 3
+listen = [
+    ":80"]
+[php]   # of the shop
+ini = ["memory_limit=64M"]
+[[warmup]]
+path = "/"
+"""
+
+
+def test_every_value_has_the_origin_that_counted_in_the_end() -> None:
+    environment = {"ASKR_SERVER_LISTEN": ":81", "ASKR_LIMITS_QUEUE": "7", "PATH": "/bin"}
+    flags = {"server.workers": 5, "tls.cert": "a.pem", "php.processes": None, "tls.key": ()}
+    found = origins(FILE, Path("askr.toml"), environment, flags)
+    assert found["server.workers"] == Origin("flag", "--workers")
+    assert found["server.listen"] == Origin("environment", "ASKR_SERVER_LISTEN")
+    assert found["limits.queue"] == Origin("environment", "ASKR_LIMITS_QUEUE")
+    assert found["php.ini"] == Origin("file", "askr.toml, line 9")
+    assert found["warmup"] == Origin("file", "askr.toml, line 10")
+    assert found["log.access"] == Origin("file", "askr.toml"), "a dotted key is not looked for"
+    assert found["tls.cert"] == Origin("flag", "--tls-cert")
+    assert found["tls.key"] == found["php.processes"] == Origin("default")
+    assert str(found["tls.key"]) == "default"
+    assert all(str(origin) for origin in found.values())

@@ -28,6 +28,7 @@ struct php_settings {
     const char *sapi_name;     /* PHP_SAPI; OPcache refuses to work under a name it does not know */
     const char *php_ini;       /* php.ini, or its directory, instead of the library's; or NULL */
     char *ini;                 /* lines that win over php.ini */
+    char *ini_defaults;        /* lines that php.ini wins over */
     uint64_t max_requests;     /* then the process ends and is replaced; 0: no limit */
     uint32_t request_timeout_ms; /* wall clock; 0: none */
     const char *inspect;         /* worker mode: where inspect.c reports to; NULL: nowhere */
