@@ -28,9 +28,10 @@ PYTHON_LAYERS: dict[str, set[str]] = {
     "server": {"model", "config", "gate", "probes", "engine"},
     "bench": {"model", "config", "gate"},
     "traffic": {"model", "config", "bench"},
+    "appcheck": {"model", "config", "server"},
     "cli": {
         *("model", "config", "gate", "engine", "probes", "checks", "tune", "server", "bench"),
-        "traffic",
+        *("appcheck", "traffic"),
     },
     "__main__": {"cli"},
     "__init__": set(),

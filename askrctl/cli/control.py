@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`askrctl status`, `reload` and `stop`: talk to a running server over its control socket."""
+"""`askrctl status`, `reload`, `rollback`, `stop`: talk to a server over its control socket."""
 
 import json
 import time
@@ -86,25 +86,69 @@ def _verify(path: Path, check: str, timeout: float, as_json: bool) -> None:
         url_path(check or "/")
     except ValueError as error:
         raise AskrError(f"--check {check}: it must be {error}", "--check /up", code=2) from None
-    deadline = time.monotonic() + timeout
     ticket = control.ask(path, "reload", verify=True, check=check)["ticket"]
-    state: dict[str, Any] = {"state": "waiting", "detail": ""}
-    while state["state"] not in ("proven", "failed"):
-        if time.monotonic() > deadline:
-            what = f"the reload is still {state['state']}: {state['detail'] or 'no more is known'}"
-            raise AskrError(what, "askrctl status", code=3)
-        time.sleep(VERIFY_PERIOD_S)
-        state = control.ask(path, "reload_state", ticket=ticket)
+    state = _wait(path, ticket, "reload", timeout)
     if as_json:
         typer.echo(json.dumps(state, indent=2))
     if state["state"] == "failed":
         kept = f"generation {state['generation']} serves on"
         raise AskrError(f"the new generation failed: {state['detail']}; {kept}", "askrctl status")
     if not as_json:
-        typer.echo(
-            f"generation {state['generation']} serves {state['release']}: "
-            f"{state['workers']} workers, {state['processes']} processes, nothing old is left"
-        )
+        typer.echo(_proof(state))
+
+
+def _wait(path: Path, ticket: int, what: str, timeout: float) -> dict[str, Any]:
+    """Until it is proven or has failed."""
+    deadline = time.monotonic() + timeout
+    while True:
+        state = control.ask(path, "reload_state", ticket=ticket)
+        if state["state"] in ("proven", "failed"):
+            return state
+        if time.monotonic() > deadline:
+            known = state["detail"] or "no more is known"
+            raise AskrError(
+                f"the {what} is still {state['state']}: {known}", "askrctl status", code=3
+            )
+        time.sleep(VERIFY_PERIOD_S)
+
+
+def _proof(state: dict[str, Any]) -> str:
+    return (
+        f"generation {state['generation']} serves {state['release']}: "
+        f"{state['workers']} workers, {state['processes']} processes, nothing else serves"
+    )
+
+
+def rollback_command(
+    control_path: Socket = "",
+    as_json: Json = False,
+    form: Format = "text",
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for the proof. Exit status 3 after them.")
+    ] = 120.0,
+) -> None:
+    """Serve by the previous generation again, which server.keep_previous has kept warm.
+
+    New connections are its own within milliseconds; the command returns when the generation that
+    was rolled back has finished what it had, and nothing of it is left.
+    """
+    machine = wants_json(as_json, form)
+    path = control.find(control_path)
+    answer = control.ask(path, "rollback")
+    if not machine:
+        typer.echo(f"generation {answer['generation']} takes the connections", err=True)
+    state = _wait(path, answer["ticket"], "rollback", timeout)
+    if machine:
+        typer.echo(json.dumps(state, indent=2))
+    if state["state"] == "failed":
+        raise AskrError(f"the rollback failed: {state['detail']}", "askrctl status")
+    if machine:
+        return
+    if state["switched_ms"] is not None:
+        typer.echo(f"switched from generation {state['from']} in {state['switched_ms']} ms")
+    typer.echo(_proof(state))
+    if state["path_leads_to"] != state["release"]:
+        typer.echo(f"next: PATH leads to {state['path_leads_to']}, and so would a reload", err=True)
 
 
 def stop_command(control_path: Socket = "", as_json: Json = False, form: Format = "text") -> None:

@@ -8,10 +8,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from askrctl.config import MIB
+
 STATE_STYLES = {
     "ready": "green",
     "idle": "green",
     "busy": "cyan",
+    "kept": "cyan",
     "starting": "yellow",
     "booting": "yellow",
     "draining": "yellow",
@@ -60,6 +63,9 @@ def _facts(status: dict[str, Any]) -> Table:
             rows.append(("", trace["error"]))
     if status["draining_generations"]:
         rows.append(("draining", f"{status['draining_generations']} older generation(s)"))
+    kept = status.get("kept")
+    if kept is not None:
+        rows.append(("kept", _kept(kept)))
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     return table
@@ -72,6 +78,14 @@ def _opcache(known: dict[str, int]) -> str:
     if looked:
         text += f", {100 * known.get('hits', 0) / looked:.1f} % hits"
     return text + (", full: raise opcache.memory_consumption" if known.get("full") else "")
+
+
+def _kept(kept: dict[str, Any]) -> str:
+    """The generation that a rollback would bring back, and what it costs."""
+    return (
+        f"generation {kept['generation']} of {kept['release']}, for {kept['seconds_left']:.0f} s,"
+        f" {kept['processes']} processes, {kept['memory_bytes'] / MIB:.0f} MiB: askrctl rollback"
+    )
 
 
 def _state(name: str) -> Text:

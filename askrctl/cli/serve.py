@@ -82,6 +82,9 @@ def serve_command(
     control: Annotated[
         str | None, typer.Option(help="Where the control socket goes. [env: ASKR_CONTROL]")
     ] = None,
+    inspect: Annotated[
+        Path | None, typer.Option(hidden=True, help="For askrctl check app: a file to report to.")
+    ] = None,
 ) -> None:
     """Serve an application or a folder of files over HTTP."""
     flags = {
@@ -103,7 +106,7 @@ def serve_command(
     from askrctl.server.launch import Request, launch, prepare
 
     logs.set_up("auto")
-    request = Request(logical(path), config, flags)
+    request = Request(logical(path), config, flags, inspect)
     plan = prepare(request)
     logs.set_up(plan.config.log.format)
     raise typer.Exit(launch(request, plan, _greet))

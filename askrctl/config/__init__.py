@@ -2,8 +2,9 @@
 """Configuration: what can be set (schema), to what (kinds, values), and from where (read)."""
 
 from askrctl.config.kinds import ACCESS_VARIABLES, url_path
+from askrctl.config.origin import Origin, origins
 from askrctl.config.places import bench_record_path
-from askrctl.config.read import load, read_file, read_text, with_environment, with_flags
+from askrctl.config.read import load, read_file, read_text, text_of, with_environment, with_flags
 from askrctl.config.schema import (
     APPS_MAX,
     COMPRESSED_TYPES,
@@ -28,6 +29,7 @@ from askrctl.config.schema import (
     TimeoutsConfig,
     TlsConfig,
     TraceConfig,
+    Warmup,
 )
 from askrctl.config.values import parse_seconds, parse_size
 
@@ -50,18 +52,22 @@ __all__ = [
     "Config",
     "LimitsConfig",
     "LogConfig",
+    "Origin",
     "PhpConfig",
     "ServerConfig",
     "StaticConfig",
     "TimeoutsConfig",
     "TlsConfig",
     "TraceConfig",
+    "Warmup",
     "bench_record_path",
     "load",
+    "origins",
     "parse_seconds",
     "parse_size",
     "read_file",
     "read_text",
+    "text_of",
     "url_path",
     "with_environment",
     "with_flags",

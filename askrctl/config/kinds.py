@@ -18,10 +18,14 @@ from askrctl.config.schema import (
     SYMLINK_POLICIES,
     TOKEN_SIZE_MIN,
     TRACE_ACCEPT,
+    WARMUP_METHODS,
+    WARMUPS_MAX,
     WORKERS_MAX,
     Certificate,
     TimeoutsConfig,
+    Warmup,
 )
+from askrctl.config.tables import shown
 from askrctl.config.values import (
     between,
     one_of,
@@ -55,6 +59,73 @@ def _certificates(value: object) -> tuple[Certificate, ...]:
                 raise ValueError(f"{example}; {key!r} is unknown, {suggest(key, known)}")
         found.append(Certificate(**{key: parse_text(text) for key, text in item.items()}))
     return tuple(found)
+
+
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
+    example = 'a table such as { Accept-Language = "de" }'
+    if not isinstance(value, dict):
+        raise ValueError(example)
+    for name, text in value.items():
+        # RFC 9110 sections 5.1 and 5.5; the framing of these requests is ours.
+        named = re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name)
+        if not named or not re.fullmatch(r"[\t -~\x80-\xff]*", parse_text(text)):
+            raise ValueError(f"{example}; {name!r} cannot be sent")
+        if name.lower() in ("host", "content-length", "transfer-encoding", "connection"):
+            raise ValueError(f"{example}; {name} is not for headers")
+    return tuple(value.items())
+
+
+def _statuses(value: object) -> tuple[int, ...]:
+    statuses = value if isinstance(value, (list, tuple)) else [value]
+    if not statuses or not all(type(item) is int and 100 <= item <= 599 for item in statuses):
+        raise ValueError("a status such as 200, or a list of them")
+    return tuple(statuses)
+
+
+def _host(value: object) -> str:
+    text = parse_text(value)
+    if not re.fullmatch(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?", text):
+        raise ValueError('a host such as "shop.example" or "[::1]:8080"')
+    return text
+
+
+def _warmup_path(value: object) -> str:
+    if value == "":
+        raise ValueError('a path such as "/"')
+    return url_path(value)
+
+
+_WARMUP_KINDS: dict[str, Callable[[object], Any]] = {
+    "path": _warmup_path,
+    "method": one_of(*WARMUP_METHODS),
+    "host": _host,
+    "headers": _headers,
+    "status": _statuses,
+    "required": parse_flag,
+}
+
+
+def _warmups(value: object) -> tuple[Warmup, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError('is written as [[warmup]], and a line such as path = "/"')
+    if len(value) > WARMUPS_MAX:
+        raise ValueError(f"can be at most {WARMUPS_MAX} requests")
+    return tuple(_warmup(item, number) for number, item in enumerate(value, 1))
+
+
+def _warmup(table: dict[str, object], number: int) -> Warmup:
+    if "path" not in table:
+        raise ValueError(f'number {number} needs a line such as path = "/"')
+    parsed = {}
+    for key, value in table.items():
+        if key not in _WARMUP_KINDS:
+            hint = suggest(key, list(_WARMUP_KINDS))
+            raise ValueError(f"number {number}: unknown key {shown(key)}; {hint}")
+        try:
+            parsed[key] = _WARMUP_KINDS[key](value)
+        except ValueError as error:
+            raise ValueError(f"number {number}: {key} must be {error}, not {value!r}") from None
+    return Warmup(**parsed)
 
 
 def _backend(value: object) -> Backend:
@@ -140,7 +211,7 @@ def _endpoint(value: object) -> str:
     return whole_endpoint(text) if text else ""
 
 
-def _headers(value: object) -> tuple[str, ...]:
+def _trace_headers(value: object) -> tuple[str, ...]:
     texts = parse_texts(value)
     for text in texts:
         if not re.fullmatch(r"[A-Za-z0-9_-]+=[!-+\--~ ]+", text):
@@ -163,6 +234,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "server.io_backend": _backend,
     "server.pin": parse_flag,
     "server.http2": parse_flag,
+    "server.keep_previous": between(parse_seconds, 0.0, 86400.0),
     "server.watch": one_of("off", "auto", "poll"),
     "server.watch_ignore": parse_texts,
     "limits.head_size": between(parse_size, 256, 32 * KIB),
@@ -176,6 +248,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     **{f"timeouts.{item.name}": _period for item in fields(TimeoutsConfig)},
     "php.processes": between(parse_number, 1, APPS_MAX),
     "php.ini": parse_texts,
+    "php.preset": one_of("auto", "off"),
     "php.processes_max": between(parse_number, 0, APPS_MAX),
     "php.grow_after": between(parse_seconds, 0.0, 3600.0),
     "php.idle_ttl": between(parse_seconds, 0.1, 86400.0),
@@ -210,7 +283,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "routes.patterns": _route_patterns,
     "routes.segments": between(parse_number, 0, 8),
     "trace.endpoint": _endpoint,
-    "trace.headers": _headers,
+    "trace.headers": _trace_headers,
     "trace.ratio": _ratio,
     "trace.accept": one_of(*TRACE_ACCEPT),
     "trace.parent_based": parse_flag,
@@ -218,3 +291,6 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "log.server_timing": one_of("off", "on", "trusted"),
     "log.access_format": _access_format,
 }
+
+# Sections that are lists of tables; what a ValueError says follows the section's name.
+LISTS: dict[str, Callable[[object], Any]] = {"warmup": _warmups}

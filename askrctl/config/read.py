@@ -8,10 +8,10 @@ key: a setting that is silently ignored is found in production, by its absence.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
-from askrctl.config.kinds import KINDS
+from askrctl.config.kinds import KINDS, LISTS
 from askrctl.config.otel import trace_defaults
 from askrctl.config.schema import Config
 from askrctl.config.tables import TEXT_SIZE_MAX, load_tables, shown
@@ -21,13 +21,20 @@ from askrctl.model import AskrError
 ENVIRONMENT_PREFIX = "ASKR_"
 
 
-def _line_of(text: str, section: str, key: str | None) -> str:
+def sections() -> list[str]:
+    """Those that are tables of keys; the others are lists of tables."""
+    config = Config()
+    return [item.name for item in fields(Config) if is_dataclass(getattr(config, item.name))]
+
+
+def line_of(text: str, section: str, key: str | None) -> str:
     """Where the key stands, as far as a line-wise look can tell."""
     inside = ""
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
-        if stripped.startswith("["):
-            inside = stripped.strip("[] ")
+        header = re.match(r"\[\[?\s*([\w.\s-]*?)\s*\]", stripped)
+        if header is not None:
+            inside = header[1]
             if key is None and inside == section:
                 return f", line {number}"
         elif (
@@ -52,18 +59,29 @@ def _apply(config: Config, section: str, key: str, value: object, where: str) ->
     return changed
 
 
+def _apply_list(config: Config, section: str, tables: object, where: str) -> Config:
+    try:
+        parsed = LISTS[section](tables)
+    except ValueError as error:
+        raise AskrError(f"{where}: [[{section}]] {error}", code=2) from None
+    changed: Config = replace(config, **{section: parsed})
+    return changed
+
+
 def _apply_table(config: Config, section: str, table: object, path: Path, text: str) -> Config:
-    sections = [item.name for item in fields(Config)]
-    if section not in sections:
-        where = f"{path}{_line_of(text, section, None)}"
+    known = [*sections(), *LISTS]
+    if section not in known:
+        where = f"{path}{line_of(text, section, None)}"
         raise AskrError(
-            f"{where}: unknown section [{shown(section)}]", suggest(section, sections), code=2
+            f"{where}: unknown section [{shown(section)}]", suggest(section, known), code=2
         )
+    if section in LISTS:
+        return _apply_list(config, section, table, f"{path}{line_of(text, section, None)}")
     if not isinstance(table, dict):
         raise AskrError(f"{path}: {section} must be a table: [{section}]", code=2)
     keys = [item.name for item in fields(getattr(config, section))]
     for key, value in table.items():
-        where = f"{path}{_line_of(text, section, key)}"
+        where = f"{path}{line_of(text, section, key)}"
         if key not in keys:
             raise AskrError(
                 f"{where}: unknown key {section}.{shown(key)}", suggest(key, keys), code=2
@@ -81,11 +99,11 @@ def read_text(text: str, path: Path, config: Config | None = None) -> Config:
     return config
 
 
-def read_file(path: Path, config: Config | None = None) -> Config:
-    """Parse an askr.toml."""
+def text_of(path: Path) -> str:
+    """Of an askr.toml."""
     try:
         with path.open("rb") as stream:  # it may be a device without an end
-            return read_text(stream.read(TEXT_SIZE_MAX + 1).decode(), path, config)
+            return stream.read(TEXT_SIZE_MAX + 1).decode()
     except UnicodeDecodeError as error:
         raise AskrError(f"{path} is not valid UTF-8 at byte {error.start}", code=2) from None
     except OSError as error:
@@ -94,17 +112,25 @@ def read_file(path: Path, config: Config | None = None) -> Config:
         ) from None
 
 
+def read_file(path: Path, config: Config | None = None) -> Config:
+    """Parse an askr.toml."""
+    return read_text(text_of(path), path, config)
+
+
 def with_environment(config: Config, environment: Mapping[str, str]) -> Config:
     """ASKR_SERVER_WORKERS=2 and the like. Lists are separated by spaces."""
-    for section in fields(Config):
-        for key in fields(getattr(config, section.name)):
-            name = f"{ENVIRONMENT_PREFIX}{section.name}_{key.name}".upper()
+    for section in sections():
+        for key in fields(getattr(config, section)):
+            name = variable_of(section, key.name)
             if name in environment:
-                value = _from_text(
-                    environment[name], getattr(getattr(config, section.name), key.name)
-                )
-                config = _apply(config, section.name, key.name, value, f"environment, {name}")
+                value = _from_text(environment[name], getattr(getattr(config, section), key.name))
+                config = _apply(config, section, key.name, value, f"environment, {name}")
     return config
+
+
+def variable_of(section: str, key: str) -> str:
+    """The environment variable that sets a key."""
+    return f"{ENVIRONMENT_PREFIX}{section}_{key}".upper()
 
 
 def _from_text(text: str, like: object) -> object:
@@ -123,12 +149,22 @@ def _from_text(text: str, like: object) -> object:
 def with_flags(config: Config, flags: Mapping[str, object]) -> Config:
     """`flags` maps "section.key" to a value; None and empty lists were not given."""
     for name, value in flags.items():
-        if value is None or value == [] or value == ():
-            continue
-        section, key = name.split(".")
-        flag = {"tls": f"tls-{key}", "admin": "admin"}.get(section, key)
-        config = _apply(config, section, key, value, f"--{flag.replace('_', '-')}")
+        if is_given(value):
+            section, key = name.split(".")
+            config = _apply(config, section, key, value, flag_of(name))
     return config
+
+
+def is_given(value: object) -> bool:
+    """A flag that was not given is None, or an empty list."""
+    return not (value is None or value == [] or value == ())
+
+
+def flag_of(name: str) -> str:
+    """The option that sets "section.key"."""
+    section, key = name.split(".")
+    flag = {"tls": f"tls-{key}", "admin": "admin"}.get(section, key)
+    return f"--{flag.replace('_', '-')}"
 
 
 def load(path: Path | None, flags: Mapping[str, object]) -> Config:

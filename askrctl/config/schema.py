@@ -18,6 +18,8 @@ APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engin
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
 TRACE_ACCEPT = ("nobody", "all", "trusted")  # enum askr_trace_accept, in its order
 FORWARDED = ("off", "x-forwarded", "forwarded")  # enum askr_forwarded, in its order
+WARMUPS_MAX = 64  # [[warmup]] requests: each is answered by every process before a reload is done
+WARMUP_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 # What tools and frameworks write while they run.
 WATCH_IGNORE = (
     *(".git", ".hg", ".svn", ".idea", "node_modules", "/storage", "/var", "/bootstrap/cache"),
@@ -41,6 +43,9 @@ class ServerConfig:
     # A path that each worker of a new generation has to answer with less than 500 before it takes
     # over from the old one; "": none is asked.
     check: str = ""
+    # Seconds that the generation before the current one stays warm for `askrctl rollback`; 0: not.
+    # It costs the memory of its processes: docs/deploy.md.
+    keep_previous: float = 0.0
     # For development: reload when files below PATH change. "auto": by inotify, by looking at all
     # files where that does not work; "poll": by looking, for folders the kernel does not watch.
     watch: str = "off"
@@ -80,7 +85,8 @@ class TimeoutsConfig:
     queue: float = 30.0  # in the queue; then 503
     request: float = 60.0  # in the application; then 504, and the script is stopped
     drain: float = 30.0  # for what runs at a stop or a reload
-    boot: float = 30.0  # for a new generation to be ready
+    boot: float = 30.0  # for a new generation to be ready, warmed up and checked
+    warmup: float = 20.0  # of that, for all [[warmup]] requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,8 @@ class PhpConfig:
     library: str = ""  # "": the libphp that askr_php.so was built for
     php_ini: str = ""
     ini: tuple[str, ...] = ()  # further lines, as in php.ini
+    # Defaults of PHP's settings for the framework that is found; php.ini wins. "off": none
+    preset: str = "auto"
     sapi_name: str = "frankenphp"
     # When a process is replaced, between two requests and by one that is ready; 0: never.
     max_requests: int = 0
@@ -201,6 +209,18 @@ class TraceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Warmup:
+    """One [[warmup]]: a request that a new generation answers before it takes over."""
+
+    path: str
+    method: str = "GET"
+    host: str = "localhost"
+    headers: tuple[tuple[str, str], ...] = ()
+    status: tuple[int, ...] = ()  # what will do; (): less than 500
+    required: bool = True  # else a failure is logged, and the generation takes over
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -213,3 +233,4 @@ class Config:
     routes: RoutesConfig = field(default_factory=RoutesConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
+    warmup: tuple[Warmup, ...] = ()

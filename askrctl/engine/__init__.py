@@ -38,6 +38,7 @@ WORKER_STATES = {
     lib.ASKR_WORKER_READY: "ready",
     lib.ASKR_WORKER_DRAINING: "draining",
     lib.ASKR_WORKER_FAILED: "failed",
+    lib.ASKR_WORKER_KEPT: "kept",
 }
 APP_STATES = {
     lib.ASKR_APP_NONE: "none",

@@ -7,6 +7,7 @@ The server and the doctor ask here, so that they cannot disagree.
 import json
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,12 @@ def find_libphp(wanted: str = "") -> Path:
     raise AskrError("there is no libphp on this machine", _packages())
 
 
-def settings(config: PhpConfig) -> list[str]:
-    """What the zygote is told of PHP's own configuration, as the server would."""
+def settings(config: PhpConfig, defaults: Sequence[str] = ()) -> list[str]:
+    """What the zygote is told of PHP's own configuration, as the server would; php.ini wins over
+    `defaults`."""
     found = {"sapi_name": config.sapi_name}
+    if defaults:
+        found["ini_defaults"] = "\n".join(defaults)
     if config.php_ini:
         found["php_ini"] = config.php_ini
     if config.ini:
@@ -68,10 +72,15 @@ def settings(config: PhpConfig) -> list[str]:
     return [word for key, value in found.items() for word in ("--set", f"{key}={value}")]
 
 
-def describe(library: Path, module: Path, config: PhpConfig | None = None) -> dict[str, Any]:
+def describe(
+    library: Path,
+    module: Path,
+    config: PhpConfig | None = None,
+    defaults: Sequence[str] = (),
+) -> dict[str, Any]:
     """Facts of PHP inside our own SAPI: only there do they hold for the server."""
     command = [str(_companion("askr-zygote")), "--describe", "--module", str(module)]
-    command += ["--preload", str(library), *settings(config or PhpConfig())]
+    command += ["--preload", str(library), *settings(config or PhpConfig(), defaults)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=DESCRIBE_TIMEOUT_S, check=False

@@ -37,6 +37,7 @@ class Server(Protocol):
     def sums(self) -> Sums: ...
     def not_ready(self) -> str: ...
     def request_reload(self) -> int: ...
+    def request_rollback(self) -> str: ...
     def drain_worker(self, index: int) -> bool: ...
     def recycle_worker(self, index: int) -> bool: ...
 
@@ -61,6 +62,7 @@ ROUTES = (
     Route("GET", "/api/config", "The configuration that counts, without secrets.", False, (200,)),
     Route("GET", "/api/openapi.json", "This description.", False, (200,)),
     Route("POST", "/api/reload", "Start a new generation.", False, (202,)),
+    Route("POST", "/api/rollback", "Serve by the kept generation again.", False, (202, 409)),
     Route(
         "POST",
         "/api/workers/{worker}/drain",
@@ -190,6 +192,9 @@ class AdminApi:
         if path == "/api/reload":
             generation = self._server.request_reload()
             return Response.of({"ok": True, "generation": generation}, 202)
+        if path == "/api/rollback":
+            why = self._server.request_rollback()
+            return Response.error(409, why) if why else Response.of({"ok": True}, 202)
         if worker >= len(self._server.report().workers):
             return Response.error(404, f"there is no worker {worker}")
         act = self._server.drain_worker

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Asks each worker of a coming generation for one path, before anybody else can reach it.
 
-The connection is one end of a socket pair handed to the worker. Answers below 500 pass: a redirect
-or a login page proves that the application runs.
+Answers below 500 pass: a redirect or a login page proves that the application runs.
 """
 
-import socket
 from collections.abc import Callable, Sequence
 
+from askrctl.server.asked import Asked, request_text
 from askrctl.server.loop import Loop
 from askrctl.server.workers import WorkerProcess
-
-ANSWER_SIZE_MAX = 65536
-_STATUS_AT = slice(9, 12)  # of "HTTP/1.1 200 OK"
 
 
 class Check:
@@ -25,54 +21,29 @@ class Check:
         path: str,
         on_done: Callable[[str], None],
     ) -> None:
-        self._loop = loop
         self._path = path
         self._on_done = on_done
-        self._waiting: dict[int, tuple[WorkerProcess, socket.socket, bytearray]] = {}
+        self._waiting: dict[int, Asked] = {}  # by index of worker
+        text = request_text("GET", path, "localhost", "askrctl-check")
         for worker in workers:
-            self._ask(worker)
+            self._waiting[worker.index] = Asked(loop, worker, text, self._hearer(worker.index))
         if not self._waiting:
-            self._finish("no worker could be asked")
+            on_done("no worker could be asked")
 
-    def _ask(self, worker: WorkerProcess) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            asked = worker.adopt(theirs)
-        if not asked:
-            ours.close()
-            return
-        ours.setblocking(False)
-        ours.sendall(
-            f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: askrctl-check\r\n"
-            "Accept: */*\r\nConnection: close\r\n\r\n".encode()
-        )
-        fd = ours.fileno()
-        self._waiting[fd] = (worker, ours, bytearray())
-        self._loop.add(fd, lambda: self._read(fd))
+    def _hearer(self, index: int) -> Callable[[int], None]:
+        return lambda status: self._hear(index, status)
 
-    def _read(self, fd: int) -> None:
-        worker, end, held = self._waiting[fd]
-        try:
-            data = end.recv(ANSWER_SIZE_MAX)
-        except OSError:
-            data = b""
-        held += data
-        if data and b"\n" not in held:
-            return
-        status = bytes(held[_STATUS_AT]).decode(errors="replace")
-        self._forget(fd)
-        if not status.isdecimal():
-            self._finish(f"worker {worker.index} did not answer GET {self._path}")
-        elif int(status) >= 500:
+    def _hear(self, index: int, status: int) -> None:
+        del self._waiting[index]
+        if not status:
+            self._finish(f"worker {index} did not answer GET {self._path}")
+        elif status >= 500:
             self._finish(f"GET {self._path} was answered with {status}")
         elif not self._waiting:
             self._finish("")
 
-    def _forget(self, fd: int) -> None:
-        self._loop.remove(fd)
-        self._waiting.pop(fd)[1].close()
-
     def _finish(self, problem: str) -> None:
-        for fd in list(self._waiting):
-            self._forget(fd)
+        for asked in self._waiting.values():
+            asked.close()
+        self._waiting.clear()
         self._on_done(problem)

@@ -216,6 +216,8 @@ _HOLDS = {
     "slowlog": "entries",
     "reload": "generation",
     "reload_state": "state",
+    "rollback": "ticket",
+    "config": "values",
 }
 
 

@@ -23,6 +23,7 @@ from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
 from askrctl.server.slowlog import SlowEntry
+from askrctl.server.warmup import WarmUp
 from askrctl.server.watchdog import Watchdog
 from askrctl.server.workers import Place, Surroundings, WorkerProcess
 from askrctl.server.zygote import ZygoteProcess, describe_exit
@@ -47,7 +48,7 @@ def backoff_s(failures: int) -> float:
 class Proof:
     """What a generation has to show before it takes over."""
 
-    all_processes: bool  # every one serves; else one of each worker
+    all_processes: bool  # every one serves; else one of each worker, unless they are warmed up
     check: str = ""  # a path that each worker has to answer with less than 500
 
 
@@ -99,6 +100,12 @@ class Generation:
         self._listening = True
         for worker in self.workers.values():
             worker.listen()
+
+    def keep(self, deadline_s: float) -> None:
+        """Stop accepting and finish, but stay warm: listen() is all it takes to serve again."""
+        self._listening = False
+        for worker in self.workers.values():
+            worker.keep(deadline_s)
 
     def drain(self, deadline_s: float, idle_at_once: bool = False) -> None:
         """Stop accepting, finish, go; whoever is left after the deadline is killed."""
@@ -358,7 +365,23 @@ class Generation:
 
     def _begin_check(self) -> None:
         workers = list(self.workers.values())
-        self._check = Check(self._around.loop, workers, self._proof.check, self._set_ready)
+        self._check = Check(self._around.loop, workers, self._proof.check, self._begin_warm_up)
+
+    def _begin_warm_up(self, problem: str) -> None:
+        config = self.plan.config
+        if problem or not config.warmup or self.draining or self.failed:
+            self._set_ready(problem)
+            return
+        workers = list(self.workers.values())
+        warm_up = WarmUp(
+            self._around.loop, workers, config.warmup, self._requests_of, self._set_ready
+        )
+        warm_up.expire(config.timeouts.warmup)
+
+    def _requests_of(self, worker: WorkerProcess) -> dict[int, int]:
+        """What its processes have finished, by pid."""
+        page = engine.read_status(self._memory, worker.slot)
+        return {app.pid: app.requests for app in page.apps if app.state in ("idle", "busy")}
 
     def _set_ready(self, problem: str) -> None:
         if self.draining or self.failed or self.ready:
@@ -380,12 +403,13 @@ class Generation:
         mine = [page for page in pages if page.generation == self.number]
         boot_errors = [page.boot_error for page in mine if page.boot_error]
         serving = len(mine) == len(pages) and all(page.state == "ready" for page in mine)
-        wanted = self.plan.app_count if self._proof.all_processes else min(1, self.plan.app_count)
+        every = self._proof.all_processes or self.plan.config.warmup
+        wanted = self.plan.app_count if every else min(1, self.plan.app_count)
         apps_up = all(page.serving_apps >= wanted for page in mine)
         if serving and apps_up and self._proof.check:
             self._begin_check()
         elif serving and apps_up:
-            self._set_ready("")
+            self._begin_warm_up("")
         elif boot_errors and not any(
             app.state in ("idle", "busy") for page in mine for app in page.apps
         ):

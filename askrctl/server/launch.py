@@ -16,7 +16,7 @@ from pathlib import Path
 
 from askrctl import config as configuration
 from askrctl import engine, gate
-from askrctl.config import Config
+from askrctl.config import Config, Origin
 from askrctl.model import Backend, BackendChoice, Credentials
 from askrctl.probes import php as php_probe
 from askrctl.probes import uring
@@ -38,6 +38,7 @@ class Request:
     path: Path
     config_path: Path | None
     flags: Mapping[str, object]
+    inspect: Path | None = None  # for `askrctl check app`: where PHP reports what requests leave
 
 
 def _choose_backend(config: Config, who: Credentials | None) -> BackendChoice:
@@ -58,15 +59,28 @@ def _find_php(config: Config, application: Application) -> Php | None:
     return Php(library, module, engine.companion("askr-zygote"))
 
 
-def prepare(request: Request) -> Plan:
-    """Work out a plan, or refuse with the reason."""
-    config = configuration.load(request.config_path, request.flags)
+def check(config: Config) -> certificates.Tls | None:
+    """Refuse what no machine could serve: certificates that do not fit, listeners that are none.
+    The certificates."""
     tls = certificates.load(config.tls)
     if tls is not None:
         tls_store.check(tls)
     wanted = [sockets.parse(text) for text in config.server.listen]
     sockets.assign_roles(wanted, tls is not None)
     sockets.check_proxies(wanted, config.server.trusted_proxies)
+    return tls
+
+
+def origins(path: Path | None, flags: Mapping[str, object]) -> dict[str, Origin]:
+    """Where the values come from."""
+    text = configuration.text_of(path) if path is not None else ""
+    return configuration.origins(text, path or Path(), os.environ, flags)
+
+
+def prepare(request: Request) -> Plan:
+    """Work out a plan, or refuse with the reason."""
+    config = configuration.load(request.config_path, request.flags)
+    tls = check(config)
     # Resolved for each generation anew: one serves one release from beginning to end, and a deploy
     # that turns a symlink takes effect with the reload, for all files at once.
     application = detect(request.path.resolve())
@@ -81,6 +95,8 @@ def prepare(request: Request) -> Plan:
         php=_find_php(config, application),
         worker_script=script,
         tls=tls,
+        origins=origins(request.config_path, request.flags),
+        inspect=request.inspect,
     )
 
 

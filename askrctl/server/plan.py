@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import APPS_MAX, FORWARDED, SYMLINK_POLICIES, TRACE_ACCEPT, Config
+from askrctl.config import APPS_MAX, FORWARDED, SYMLINK_POLICIES, TRACE_ACCEPT, Config, Origin
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.accesslog import template
 from askrctl.server.detect import Application
+from askrctl.server.presets import Preset, choose
 from askrctl.server.tls import Tls
 
 _NS = 1_000_000_000
@@ -55,12 +56,19 @@ class Plan:
     php: Php | None
     worker_script: Path | None
     tls: Tls | None = field(default=None, repr=False)
+    origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)  # of the values
+    inspect: Path | None = None  # no key of askr.toml: it is no setting for a server that serves
 
     @property
     def mode(self) -> str:
         if self.php is None:
             return "static"
         return "classic" if self.worker_script is None else "worker"
+
+    @property
+    def preset(self) -> Preset:
+        """What the framework wants of PHP."""
+        return choose(self.config.php.preset, self.application, self.mode == "worker")
 
     @property
     def app_count(self) -> int:
@@ -130,6 +138,10 @@ def zygote_command(plan: Plan, control_fd: int) -> list[str]:
     }
     if plan.worker_script is not None:
         settings["script"] = str(plan.worker_script)
+    if plan.preset.ini:
+        settings["ini_defaults"] = "\n".join(plan.preset.lines)
+    if plan.inspect is not None:
+        settings["inspect"] = str(plan.inspect)
     if config.php.php_ini:
         settings["php_ini"] = config.php.php_ini
     if config.php.ini:
@@ -147,16 +159,8 @@ def without_secrets(ours: Mapping[str, str]) -> dict[str, str]:
 
 
 def zygote_environment(plan: Plan, ours: Mapping[str, str]) -> dict[str, str]:
-    """What PHP finds in its environment: ours, and what Octane's worker script asks for."""
-    application, ours = plan.application, without_secrets(ours)
-    if plan.mode != "worker" or application.kind != "Laravel":
-        return dict(ours)
-    octane = {
-        "APP_BASE_PATH": str(application.path),
-        "APP_PUBLIC_PATH": str(application.root),
-        "LARAVEL_OCTANE": "1",
-    }
-    return octane | dict(ours)
+    """What PHP finds in its environment: ours, and what its framework asks for."""
+    return {**(plan.preset.environment or {}), **without_secrets(ours)}
 
 
 def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:

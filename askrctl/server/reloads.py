@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What became of a reload that somebody waits for; the proof that nothing old serves any more."""
+"""What became of a reload or rollback that somebody waits for; the proof that nothing else serves
+any more."""
 
 import os
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,23 +17,67 @@ KEPT_MAX = 64
 
 @dataclass(slots=True)
 class Ticket:
-    """One `reload --verify`."""
+    """One `reload --verify` or `rollback`."""
 
     ident: int
     check: str
     generation: int = 0  # 0: not started yet, another reload is under way
     failed: str = ""
+    rolled_back_from: int = 0  # 0: it is a reload
+    switched_ms: float | None = None  # until the workers of a rollback took connections
 
 
-def shortfall(generation: Generation, memory: memoryview, path: Path) -> str:
+class Tickets:
+    """The last ones; numbers are never used twice."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._kept: deque[Ticket] = deque(maxlen=KEPT_MAX)
+
+    def add(self, check: str = "", generation: int = 0, rolled_back_from: int = 0) -> Ticket:
+        self._count += 1
+        ticket = Ticket(self._count, check, generation, rolled_back_from=rolled_back_from)
+        self._kept.append(ticket)
+        return ticket
+
+    def find(self, ident: object) -> Ticket | None:
+        return next((item for item in self._kept if item.ident == ident), None)
+
+    @property
+    def waiting(self) -> list[Ticket]:
+        """For whom no generation has been started yet."""
+        return [item for item in self._kept if not item.generation]
+
+    def begin(self, number: int) -> None:
+        """This generation is for all that wait."""
+        for item in self.waiting:
+            item.generation = number
+
+    def fail(self, number: int, why: str) -> None:
+        for item in self._kept:
+            if item.generation == number and not item.failed:
+                item.failed = why
+
+    def undo_after(self, number: int) -> None:
+        """Later generations will not serve."""
+        for item in self._kept:
+            if item.generation > number and not item.failed:
+                item.failed = f"generation {item.generation} was rolled back"
+
+
+def shortfall(
+    generation: Generation, memory: memoryview, path: Path | None, state: str = "ready"
+) -> str:
     """What is missing for the proof that every process is of this generation and serves what
     `path` leads to; "" when nothing is. The kernel is asked, not our own books: each process must
-    be a child of the generation's zygote, and that one must have been started in the release."""
+    be a child of the generation's zygote, and that one must have been started in the release.
+
+    Without `path`: that it serves the release it was started with, whatever that is."""
     plan = generation.plan
     pages = [engine.read_status(memory, slot) for slot in generation.slots]
     for index, page in enumerate(pages):
-        if page.generation != generation.number or page.state != "ready":
-            return f"worker {index} is not ready"
+        if page.generation != generation.number or page.state != state:
+            return f"worker {index} is not {state}"
         if page.serving_apps < plan.app_count:
             return f"{page.serving_apps} of {plan.app_count} processes of worker {index} serve"
     if plan.php is not None:
@@ -40,8 +86,10 @@ def shortfall(generation: Generation, memory: memoryview, path: Path) -> str:
             return f"process {strays[0]} is not of generation {generation.number}"
         if _release_of(generation) != str(plan.application.path):
             return "the zygote was started elsewhere"
-    if path.resolve() != plan.application.path:
+    if path is not None and path.resolve() != plan.application.path:
         return f"{path} leads to another release by now: reload again"
+    if not plan.application.root.is_dir():
+        return f"{plan.application.root} has been removed"
     return ""
 
 

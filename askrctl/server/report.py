@@ -87,6 +87,19 @@ class CertificateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptReport:
+    """The previous generation, for a rollback."""
+
+    generation: int
+    release: str
+    seconds_left: float
+    workers: int
+    processes: int
+    connections: int  # that it still finishes
+    memory_bytes: int  # what it costs: the proportional share (PSS) of its processes
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """schema askr.status/1; changes only add."""
 
@@ -95,6 +108,7 @@ class Report:
     uptime_s: float
     generation: int
     draining_generations: int
+    kept: KeptReport | None
     mode: str
     application: dict[str, str]
     listeners: tuple[str, ...]
@@ -187,8 +201,8 @@ def make_report(
     plan: Plan,
     generation: int,
     pages: list[engine.WorkerStatus],
-    draining: int,
     opcache: dict[str, int],
+    kept: KeptReport | None,
 ) -> Report:
     """From the pages of one generation's workers."""
     workers = tuple(_worker(i, plan.cpus[i], page) for i, page in enumerate(pages))
@@ -200,7 +214,8 @@ def make_report(
         pid=os.getpid(),
         uptime_s=round(time.time() - supervisor.started, 3),
         generation=generation,
-        draining_generations=draining,
+        draining_generations=supervisor.draining_count,
+        kept=kept,
         mode=plan.mode,
         application={
             "kind": plan.application.kind,

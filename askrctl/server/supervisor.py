@@ -9,7 +9,6 @@ import logging
 import mmap
 import signal
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,16 @@ from askrctl.server.accesslog import AccessLog
 from askrctl.server.admin import AdminServer
 from askrctl.server.admin_api import AdminApi
 from askrctl.server.control import ControlServer, Parcel
+from askrctl.server.explained import explain
 from askrctl.server.generation import Generation, Proof
+from askrctl.server.kept import Kept
 from askrctl.server.ledger import Ledger, Sums
 from askrctl.server.loop import Loop
 from askrctl.server.orders import Orders
 from askrctl.server.plan import Plan
 from askrctl.server.ports import make_status_memory
 from askrctl.server.recording import Recording
-from askrctl.server.reloads import KEPT_MAX, Ticket, describe, shortfall
+from askrctl.server.reloads import Ticket, Tickets, describe, shortfall
 from askrctl.server.report import Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
@@ -49,6 +50,7 @@ def _flags_of(address: sockets.Address) -> int:
     return _FLAGS[address.role] | (engine.LISTENER_PROXY if address.proxy else 0)
 
 
+SWITCH_POLL_S = 0.001
 ASKED_PERIOD_S = 5.0  # between two reloads that applications ask for
 
 Replan = Callable[[], Plan]
@@ -72,8 +74,7 @@ class Supervisor:
         self.control = control
         self._replan = replan
         self._path = path  # as it was given, symlinks and all
-        self._tickets: deque[Ticket] = deque(maxlen=KEPT_MAX)
-        self._ticket_count = 0
+        self._tickets = Tickets()
         self._watched: Watch | None = None
         self._asked = False
         self._asked_last = time.monotonic() - ASKED_PERIOD_S
@@ -94,6 +95,7 @@ class Supervisor:
         self._current: Generation | None = None
         self._next: Generation | None = None
         self._old: list[Generation] = []
+        self._kept: Kept | None = None
         self._number = 0
         self._reload_again = False
         self._stopping = False
@@ -146,12 +148,11 @@ class Supervisor:
             recording=self._recording,
             trace_fd=self.tracing.fd,
         )
-        waiting = [item for item in self._tickets if not item.generation]
+        waiting = self._tickets.waiting
         check = next((item.check for item in waiting), "") or plan.config.server.check
         proof = Proof(all_processes=bool(waiting), check=check)
         self._next = Generation(plan, around, self._memory, self._changed, proof)
-        for ticket in self._tickets:
-            ticket.generation = ticket.generation or self._number
+        self._tickets.begin(self._number)
         self._loop.call_later(plan.config.timeouts.boot, self._give_up(self._next))
         log.info("event=generation_started generation=%d", self._number)
         self._next.start()
@@ -165,11 +166,13 @@ class Supervisor:
                 break
             base = stop
         if base + count > engine.WORKERS_MAX:
-            raise AskrError("too many generations are draining", "askrctl status")
+            what = "too many generations are draining or kept"
+            raise AskrError(what, "askrctl status, and askrctl reload when there are fewer")
         return base
 
     def _alive(self) -> list[Generation]:
-        return [item for item in (self._current, self._next, *self._old) if item is not None]
+        kept = self._kept.generation if self._kept is not None else None
+        return [item for item in (self._current, self._next, kept, *self._old) if item is not None]
 
     def generations(self) -> list[tuple[str, Generation]]:
         """With what they do; the one that serves is the first."""
@@ -204,7 +207,7 @@ class Supervisor:
 
     def _discard(self, coming: Generation) -> None:
         log.error('event=generation_failed generation=%d detail="%s"', coming.number, coming.failed)
-        self._fail_tickets(coming.number, coming.failed)
+        self._tickets.fail(coming.number, coming.failed)
         self._next = None
         self._old.append(coming)
         coming.kill()
@@ -226,11 +229,31 @@ class Supervisor:
             log.log(*_backend_line(coming.plan.choice))
             self._on_ready(self)
         else:
-            self._old.append(before)
-            # Who watches his files wants to see them, not the last answer of an old process.
-            before.drain(before.plan.config.timeouts.drain, self._watched is not None)
+            self._let_go(before, coming.plan.config.server.keep_previous)
         self._follow_files(coming.plan)
         self._reload_if_asked()
+
+    def _let_go(self, before: Generation, keep_s: float) -> None:
+        """Of the generation that served until now."""
+        drain_s = before.plan.config.timeouts.drain
+        if self._kept is not None:
+            self._retire(self._kept)
+        # Who watches his files wants to see them, not the last answer of an old process.
+        if self._watched is not None or not keep_s:
+            self._old.append(before)
+            before.drain(drain_s, self._watched is not None)
+            return
+        kept = self._kept = Kept(before, keep_s)
+        before.keep(drain_s)
+        log.info("event=generation_kept generation=%d seconds=%g", before.number, keep_s)
+        self._loop.call_later(keep_s, lambda: self._retire(kept))
+
+    def _retire(self, kept: Kept) -> None:
+        """Its time is over, or a newer one is kept."""
+        if kept is self._kept:
+            self._kept = None
+            self._old.append(kept.generation)
+            kept.generation.drain(kept.generation.plan.config.timeouts.drain)
 
     def _reload_if_asked(self) -> None:
         """While the generation was coming, which has now taken over or failed."""
@@ -289,7 +312,7 @@ class Supervisor:
             self._changed()
             return
         log.error('event=reload_refused detail="%s" fix="%s"', detail.replace('"', "'"), fix)
-        self._fail_tickets(0, detail)
+        self._tickets.fail(0, detail)
         notify.ready()
 
     def _replace_tls(self, plan: Plan) -> None:
@@ -328,6 +351,8 @@ class Supervisor:
             return
         self._stopping = True
         log.info("event=stopping")
+        if self._kept is not None:
+            self._retire(self._kept)
         for serving in (self._current, self._next):
             if serving is not None:
                 serving.drain(serving.plan.config.timeouts.drain)
@@ -387,7 +412,12 @@ class Supervisor:
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
         opcache = {} if shown is None else shown.opcache.want()
-        return make_report(self, plan, number, pages, len(self._old), opcache)
+        kept = self._kept.report(self._memory) if self._kept is not None else None
+        return make_report(self, plan, number, pages, opcache, kept)
+
+    @property
+    def draining_count(self) -> int:
+        return len(self._old)
 
     @property
     def config(self) -> Config:
@@ -446,6 +476,14 @@ class Supervisor:
             return self._answer_reload(request)
         if command == "reload_state":
             return self._reload_state(request.get("ticket"))
+        if command == "rollback":
+            begun = self.roll_back()
+            if isinstance(begun, str):
+                return {"error": begun}
+            return {"ok": True, "generation": begun.generation, "ticket": begun.ident}
+        if command == "config":
+            plan = self.plan
+            return explain(plan.config, plan.origins, plan.application, plan.preset)
         if command == "stop":
             self._loop.call_later(0, self.stop)
             return {"ok": True}
@@ -461,31 +499,74 @@ class Supervisor:
         self._loop.call_later(0, self.reload)
         answer: dict[str, Any] = {"ok": True, "generation": self._number}
         if request.get("verify"):
-            self._ticket_count += 1
-            self._tickets.append(Ticket(self._ticket_count, check))
-            answer["ticket"] = self._ticket_count
+            answer["ticket"] = self._tickets.add(check).ident
         return answer
-
-    def _fail_tickets(self, number: int, why: str) -> None:
-        for ticket in self._tickets:
-            if ticket.generation == number and not ticket.failed:
-                ticket.failed = why
 
     def _reload_state(self, ident: object) -> dict[str, Any]:
         """waiting → starting → draining → proven, or failed: then the old generation serves on."""
-        ticket = next((item for item in self._tickets if item.ident == ident), None)
+        ticket = self._tickets.find(ident)
         current = self._current
         if ticket is None or current is None:
             return {"error": "there is no such reload"}
         about = describe(current, self._memory)
+        if ticket.rolled_back_from:
+            about["from"], about["switched_ms"] = ticket.rolled_back_from, ticket.switched_ms
+            about["path_leads_to"] = str(self._path.resolve())
         if ticket.failed:
             return {"state": "failed", "detail": ticket.failed, **about}
         if current.number < ticket.generation or not ticket.generation:
             return {"state": "starting" if ticket.generation else "waiting", "detail": "", **about}
-        if self._old:
+        if self._old or not (self._kept is None or self._kept.is_quiet(self._memory)):
             return {"state": "draining", "detail": "the old generation finishes", **about}
-        missing = shortfall(current, self._memory, self._path)
+        path = None if ticket.rolled_back_from else self._path
+        missing = shortfall(current, self._memory, path)
         return {"state": "draining" if missing else "proven", "detail": missing, **about}
+
+    # --- rollback ---------------------------------------------------------------------------------
+
+    def request_rollback(self) -> str:
+        """Why not, or ""."""
+        begun = self.roll_back()
+        return begun if isinstance(begun, str) else ""
+
+    def roll_back(self) -> Ticket | str:
+        """Serve by the generation that is kept, now; or why not."""
+        kept, bad = self._kept, self._current
+        if kept is None or bad is None or self._stopping:
+            return "no previous generation is kept: see keep_previous in docs/deploy.md"
+        why = kept.why_not(self._memory)
+        if why:
+            return f"generation {kept.generation.number} could not serve: {why}"
+        if self._next is not None:
+            self._reload_again = False
+            self._next.failed = "a rollback came first"
+            self._changed()
+        return self._switch_back(kept.generation, bad)
+
+    def _switch_back(self, good: Generation, bad: Generation) -> Ticket:
+        began = time.monotonic()
+        log.warning("event=rollback generation=%d from=%d", good.number, bad.number)
+        good.listen()
+        bad.drain(bad.plan.config.timeouts.drain)
+        self._old.append(bad)
+        self._current, self._kept, self.plan = good, None, good.plan
+        self._tickets.undo_after(good.number)
+        ticket = self._tickets.add(generation=good.number, rolled_back_from=bad.number)
+
+        def look() -> None:
+            pages = [engine.read_status(self._memory, slot) for slot in good.slots]
+            if all(page.state == "ready" for page in pages):
+                ticket.switched_ms = round((time.monotonic() - began) * 1000, 1)
+                log.info(
+                    "event=rolled_back generation=%d milliseconds=%.1f",
+                    good.number,
+                    ticket.switched_ms,
+                )
+            elif good is self._current and not self._stopping:
+                self._loop.call_later(SWITCH_POLL_S, look)
+
+        look()
+        return ticket
 
 
 def _backend_line(choice: BackendChoice) -> tuple[int, str]:

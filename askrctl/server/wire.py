@@ -27,6 +27,7 @@ class Control(IntEnum):
     ADOPT = 7
     LOG = 8
     RECORD = 9
+    KEEP = 10
     READY = 16
     APP_KILL = 17
     APP_DEAD = 18

@@ -259,6 +259,11 @@ class WorkerProcess:
         message = wire.Message(wire.Control.DRAIN, place=int(idle_at_once), value=value)
         wire.send(self._socket, message)
 
+    def keep(self, deadline_s: float) -> None:
+        """Finish what is there and stay, with the application processes, until listen()."""
+        value = max(1, round(deadline_s * 1000))
+        wire.send(self._socket, wire.Message(wire.Control.KEEP, value=value))
+
     def kill(self) -> None:
         """SIGKILL; worker_exited() follows."""
         self.process.kill()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * A supervisor in one screen, so that a worker and its application processes can be tested under
  * sanitizers without Python: one worker on the main thread, a zygote as a child, and a thread that
- * answers both. Prints "port N" once it serves; SIGTERM drains it.
+ * answers both. Prints "port N" once it serves; SIGTERM drains it, and see hear_signal().
  *
  * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--unix PATH] [--record FD]
  * [--zygote EXE --module SO --apps N] [--key=value …] where key is a number of struct
@@ -169,6 +169,20 @@ static void hear_worker(void)
         fprintf(stderr, "serve_host: ready\n");
 }
 
+/* SIGTERM drains for good; SIGUSR1 keeps the worker warm, SIGUSR2 lets it listen again. */
+static void hear_signal(void)
+{
+    struct signalfd_siginfo info;
+    struct control_message message = {CONTROL_DRAIN, 0, 0, 3000};
+    if (read(host.signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (info.ssi_signo == SIGTERM)
+        host.stopping = true;
+    else
+        message.kind = info.ssi_signo == SIGUSR1 ? CONTROL_KEEP : CONTROL_LISTEN;
+    send(host.control_fd, &message, sizeof message, MSG_NOSIGNAL);
+}
+
 static void *supervise(void *unused)
 {
     (void)unused;
@@ -177,14 +191,10 @@ static void *supervise(void *unused)
     for (;;) {
         if (poll(fds, 3, -1) < 0)
             continue;
-        if (fds[1].revents) {
-            struct signalfd_siginfo info;
-            struct control_message drain = {CONTROL_DRAIN, 0, 0, 3000};
-            host.stopping = true;
+        if (fds[1].revents)
+            hear_signal();
+        if (host.stopping)
             fds[2].fd = -1;
-            if (read(host.signal_fd, &info, sizeof info) > 0)
-                send(host.control_fd, &drain, sizeof drain, MSG_NOSIGNAL);
-        }
         if (fds[2].revents)
             hear_zygote();
         if (fds[0].revents)
@@ -346,6 +356,8 @@ int main(int count, char **arguments)
         start_zygote();
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGUSR1);
+    sigaddset(&mask, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &mask, NULL);
     host.signal_fd = signalfd(-1, &mask, SFD_CLOEXEC);
     host.config.listener_count = 1;

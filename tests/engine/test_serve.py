@@ -435,6 +435,25 @@ def test_a_drain_answers_idle_connections_once_more(backend: str, root: Path) ->
         assert client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
+def test_a_worker_that_is_kept_listens_again_when_it_is_told(backend: str, root: Path) -> None:
+    with serving(backend, root, apps=1) as server:
+        for _ in range(3):
+            client = server.connect()
+            client.get("/hello.txt")
+            server.process.send_signal(signal.SIGUSR1)
+            until(lambda: _refuses(server), "no new connection is accepted")
+            answer = client.get("/hello")
+            assert (answer.status, answer.closes) == (200, True), "what was open is finished"
+            assert server.process.poll() is None, "with its last connection it does not end"
+            server.process.send_signal(signal.SIGUSR2)
+            assert server.connect().get("/hello").status == 200
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR2):
+            server.process.send_signal(number)  # before it has stopped to listen
+        assert server.connect().get("/hello").status == 200
+        server.process.send_signal(signal.SIGUSR1)
+        until(lambda: _refuses(server), "and a kept worker drains for good: see serving()")
+
+
 def _refuses(server: Server) -> bool:
     try:
         probe = Client(socket.create_connection(("127.0.0.1", server.port), timeout=0.2))

@@ -76,7 +76,7 @@ class Server:
     path: Path
     folder: Path
     options: Sequence[str | Path] = ()
-    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
     wrapper: Sequence[str | Path] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     listen: Sequence[str] = ("127.0.0.1:0",)
@@ -216,10 +216,14 @@ def toml_value(value: Any) -> str:
     return json.dumps(value)
 
 
-def toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Enough TOML for a configuration: tables of strings, numbers, booleans, lists and tables."""
-    lines = []
-    for name, values in tables.items():
+def toml(sections: Mapping[str, Any]) -> str:
+    """Enough TOML for a configuration: tables of strings, numbers, booleans, lists and tables, and
+    lists of such tables."""
+    lists = {name: values for name, values in sections.items() if isinstance(values, list)}
+    lines = [f"{name} = {toml_value(values)}" for name, values in lists.items()]
+    for name, values in sections.items():
+        if name in lists:
+            continue
         lines.append(f"[{name}]")
         lines += [f"{key} = {toml_value(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -69,7 +69,9 @@ def test_without_the_token_nothing_is_said(server: Server, path: str, fields: An
     assert json.loads(answer.body) == {"error": "the token is missing or wrong"}
 
 
-@pytest.mark.parametrize("path", ["/api/reload", "/api/workers/0/drain", "/api/workers/0/recycle"])
+@pytest.mark.parametrize(
+    "path", ["/api/reload", "/api/rollback", "/api/workers/0/drain", "/api/workers/0/recycle"]
+)
 def test_without_the_token_nothing_is_done(server: Server, path: str) -> None:
     before = server.workers(), server.applications(), server.status()["generation"]
     assert admin(server, path, "POST", fields=[]).status == 401
@@ -244,6 +246,12 @@ def test_reload_starts_a_generation(server: Server) -> None:
     wait_until("the new generation", lambda: server.status()["generation"] == before + 1)
     server.wait_ready()
     server.wait_applications(2)
+
+
+def test_a_rollback_to_nothing_is_refused(server: Server) -> None:
+    answer = admin(server, "/api/rollback", "POST")
+    assert answer.status == 409
+    assert "no previous generation is kept" in answer.text
 
 
 def test_a_drained_worker_is_replaced(server: Server) -> None:

@@ -77,7 +77,7 @@ class Asker:
         about: dict[str, object] = {"worker": order.worker}
         if order.pid:
             about["pid"] = order.pid
-        return control.ask(self._path, order.kind, **about)
+        return control.ask(self._path, order.kind, (), **about)
 
 
 def _backtrace(ask: Callable[..., dict[str, Any]], order: Order) -> dict[str, Any]:

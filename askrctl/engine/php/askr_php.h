@@ -28,8 +28,10 @@ struct php_settings {
     const char *sapi_name;     /* PHP_SAPI; OPcache refuses to work under a name it does not know */
     const char *php_ini;       /* php.ini, or its directory, instead of the library's; or NULL */
     char *ini;                 /* lines that win over php.ini */
+    char *ini_defaults;        /* lines that php.ini wins over */
     uint64_t max_requests;     /* then the process ends and is replaced; 0: no limit */
     uint32_t request_timeout_ms; /* wall clock; 0: none */
+    const char *inspect;         /* worker mode: where inspect.c reports to; NULL: nowhere */
 };
 
 /* SG(server_context) points here while PHP serves a request, and is NULL in a forked copy. */
@@ -143,6 +145,14 @@ zend_function *find_function(const char *name);
 void measure_start(void);
 void measure_begin(void);
 void measure_end(void);
+
+bool session_is_open(void);
+
+/* inspect.c: nothing, unless the setting says so. */
+void inspect_boot(void);
+void inspect_begin(void);
+void inspect_end(void);
+void inspect_after(void);
 
 /* deadline.c */
 int deadline_start_timer(void);

@@ -16,17 +16,28 @@ static int startup(sapi_module_struct *module)
     return COMPAT_MODULE_STARTUP(module, &askr_php_module);
 }
 
+/* One line, "directive=value". */
+static void ini_default(HashTable *configuration, const char *line, size_t size)
+{
+    zval value;
+    const char *equals = memchr(line, '=', size);
+    if (!equals)
+        return;
+    size_t name_size = (size_t)(equals - line);
+    ZVAL_NEW_STR(&value, zend_string_init(equals + 1, size - name_size - 1, true));
+    zend_hash_str_update(configuration, line, name_size, &value);
+}
+
 /* Defaults that php.ini may change. Without a php.ini PHP would show errors to visitors. */
 static void ini_defaults(HashTable *configuration)
 {
-    static const struct {
-        const char *directive, *value;
-    } defaults[] = {{"display_errors", "0"}, {"html_errors", "0"}, {"log_errors", "1"}};
-    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
-        zval value;
-        ZVAL_NEW_STR(&value, zend_string_init(defaults[i].value, strlen(defaults[i].value), true));
-        zend_hash_str_update(configuration, defaults[i].directive, strlen(defaults[i].directive),
-                             &value);
+    static const char *const ours[] = {"display_errors=0", "html_errors=0", "log_errors=1"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        ini_default(configuration, ours[i], strlen(ours[i]));
+    const char *at = php.settings.ini_defaults ? php.settings.ini_defaults : "";
+    for (size_t size; *at; at += size + (at[size] == '\n')) {
+        size = strcspn(at, "\n");
+        ini_default(configuration, at, size);
     }
 }
 

@@ -54,6 +54,11 @@ void session_close(void)
     globals()->in_save_handler = false; /* left set by a handler that exited */
 }
 
+bool session_is_open(void)
+{
+    return session.module && globals()->session_status == php_session_active;
+}
+
 void session_open(void)
 {
     if (!session.module)

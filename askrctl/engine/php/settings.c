@@ -33,14 +33,18 @@ static int read_number(const char *text, uint64_t max, uint64_t *out)
 }
 
 /* Later lines win over earlier ones, so the caller's order is kept. */
-static void ini_append(const char *line)
+static void lines_append(char **lines, const char *line)
 {
     char *joined;
-    const char *before = php.settings.ini ? php.settings.ini : "";
-    int size = asprintf(&joined, "%s%s\n", before, line);
+    int size = asprintf(&joined, "%s%s\n", *lines ? *lines : "", line);
     assert(size >= 0);
-    free(php.settings.ini);
-    php.settings.ini = joined;
+    free(*lines);
+    *lines = joined;
+}
+
+static void ini_append(const char *line)
+{
+    lines_append(&php.settings.ini, line);
 }
 
 static int set_mode(const char *value, char *error, size_t size)
@@ -91,10 +95,9 @@ static int set_one(const struct askr_setting *setting, char *error, size_t size)
     const struct {
         const char *key, **target;
     } strings[] = {
-        {"script", &settings->script},
-        {"document_root", &settings->document_root},
-        {"sapi_name", &settings->sapi_name},
-        {"php_ini", &settings->php_ini},
+        {"script", &settings->script},       {"document_root", &settings->document_root},
+        {"sapi_name", &settings->sapi_name}, {"php_ini", &settings->php_ini},
+        {"inspect", &settings->inspect},
     };
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
         if (strcmp(setting->key, strings[i].key) == 0) {
@@ -113,6 +116,10 @@ static int set_one(const struct askr_setting *setting, char *error, size_t size)
         return set_number(setting, error, size);
     if (strcmp(setting->key, "ini") == 0) {
         ini_append(setting->value);
+        return 0;
+    }
+    if (strcmp(setting->key, "ini_defaults") == 0) {
+        lines_append(&settings->ini_defaults, setting->value);
         return 0;
     }
     snprintf(error, size, "php: unknown setting \"%s\"", setting->key);

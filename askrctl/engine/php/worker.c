@@ -35,6 +35,7 @@ static void finish_boot(void)
     reset_baseline();
     cycle_close();
     reset_ini_baseline();
+    inspect_boot();
     announce_ready();
 }
 
@@ -86,7 +87,9 @@ static void serve_request(zend_fcall_info *info, zend_fcall_info_cache *cache)
     php.worker.in_request = true;
     deadline_set();
     cycle_open(&php.request);
+    inspect_begin();
     call_callback(info, cache);
+    inspect_end();
     cycle_close();
     deadline_clear();
     request_complete(ASKR_DONE);
@@ -123,8 +126,10 @@ PHP_FUNCTION(askr_handle_request)
     if (taken)
         serve_request(&info, &cache);
     cycle_idle_open();
-    if (taken)
+    if (taken) {
         reset_after_request();
+        inspect_after();
+    }
     RETURN_BOOL(taken);
 }
 

@@ -77,9 +77,11 @@ static void obey(struct worker *worker, const struct control_message *message, i
     if (message->kind == CONTROL_RECORD)
         record_close(worker);
     if (message->kind == CONTROL_LISTEN)
-        listeners_begin(worker);
+        worker_listen(worker);
     if (message->kind == CONTROL_RETIRE)
         apps_retire(worker, message->place, message->pid);
+    if (message->kind == CONTROL_KEEP)
+        worker_keep(worker, worker->io.now_ns + (int64_t)message->value * NS_PER_MS);
     if (message->kind == CONTROL_DRAIN) {
         worker_drain(worker, worker->io.now_ns + (int64_t)message->value * NS_PER_MS);
         if (message->place == 1)

@@ -17,12 +17,13 @@ enum control_kind {
         3,           /* place could not be started; the text is in no message: see boot_error */
     CONTROL_TLS = 4, /* fd: a sealed memfd with certificates and ticket keys for new connections */
     CONTROL_RETIRE = 5, /* place, pid: give it nothing more; it exits when it has finished */
-    CONTROL_LISTEN = 6, /* take connections from the listeners, if it does not yet */
+    CONTROL_LISTEN = 6, /* take connections from the listeners, if it does not yet or any more */
     CONTROL_ADOPT =
         7,           /* fd: serve this connected socket, as one that came from the machine itself */
     CONTROL_LOG = 8, /* fd: the access log from now on */
     CONTROL_RECORD = 9, /* fd: record requests there (record.h); place: bytes kept of each body,
                            value: records a second, pid: of so many requests one. Without: stop */
+    CONTROL_KEEP = 10, /* as CONTROL_DRAIN, but stay, with the applications, until CONTROL_LISTEN */
     /* worker → supervisor */
     CONTROL_READY = 16,          /* listening; value = enum askr_io_id */
     CONTROL_APP_KILL = 17,       /* place, pid: kill and replace it; value = enum control_kill */

@@ -175,6 +175,8 @@ static void on_listener(struct io *io, struct io_op *op, struct io_event event)
         listener->retry_ns = NEVER;
         if (event.result != -ECANCELED)
             listener->worker->failure = event.result;
+        if (listener->worker->listen_again)
+            listeners_begin(listener->worker);
         return;
     }
     if (!listener->deferring)
@@ -218,8 +220,13 @@ int listeners_open(struct worker *worker, askr_error *error)
 void listeners_begin(struct worker *worker)
 {
     const struct askr_worker_config *config = worker->config;
-    if (worker->listener_count > 0 || worker->draining)
+    bool listening = worker->listener_count > 0 && !worker->listeners_stopped;
+    if (listening || worker->draining)
         return;
+    worker->listen_again = !listeners_idle(worker); /* the ops are still being cancelled */
+    if (worker->listen_again)
+        return;
+    worker->listeners_stopped = false;
     for (uint32_t i = 0; i < config->listener_count; i++) {
         struct listener *listener = &worker->listeners[i];
         int on = 1;
@@ -238,6 +245,8 @@ void listeners_begin(struct worker *worker)
 
 void listeners_stop(struct worker *worker)
 {
+    worker->listeners_stopped = true;
+    worker->listen_again = false;
     for (uint32_t i = 0; i < worker->listener_count; i++)
         if (worker->listeners[i].fd >= 0)
             io_cancel(&worker->io, &worker->listeners[i].op);

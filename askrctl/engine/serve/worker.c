@@ -42,11 +42,29 @@ void worker_drain(struct worker *worker, int64_t deadline_ns)
     int64_t idle_ns = worker->io.now_ns + DRAIN_IDLE_NS;
     worker->drain_deadline_ns = deadline_ns;
     worker->idle_deadline_ns = idle_ns < deadline_ns ? idle_ns : deadline_ns;
+    worker->kept = false;
+    worker->status->state = ASKR_WORKER_DRAINING;
     if (worker->draining)
         return;
     worker->draining = true;
-    worker->status->state = ASKR_WORKER_DRAINING;
     listeners_stop(worker);
+}
+
+void worker_keep(struct worker *worker, int64_t deadline_ns)
+{
+    worker_drain(worker, deadline_ns);
+    worker->kept = true;
+    worker->status->state = ASKR_WORKER_KEPT;
+}
+
+void worker_listen(struct worker *worker)
+{
+    if (worker->kept) {
+        worker->kept = worker->draining = false;
+        worker->drain_deadline_ns = worker->idle_deadline_ns = NEVER;
+        worker->status->state = ASKR_WORKER_READY;
+    }
+    listeners_begin(worker);
 }
 
 static void on_bell(struct io *io, struct io_op *op, struct io_event event)
@@ -187,7 +205,7 @@ static bool is_done(const struct worker *worker)
 {
     if (worker->failure != 0)
         return true;
-    return worker->draining && worker->conn_count == 0 && listeners_idle(worker);
+    return worker->draining && !worker->kept && worker->conn_count == 0 && listeners_idle(worker);
 }
 
 static void run(struct worker *worker)

@@ -100,13 +100,16 @@ struct worker {
 
     bool fds_short; /* the last connection took a descriptor of the reserve */
     bool draining;
+    bool kept; /* it drains, but does not end */
+    bool listeners_stopped, listen_again;
     int64_t drain_deadline_ns, idle_deadline_ns;
     int failure; /* -errno that ends the loop */
 };
 
 /* serve/listener.c */
 int listeners_open(struct worker *, askr_error *);
-/* The same later, once; how many there are has been checked. */
+/* The same later; how many there are has been checked. After listeners_stop() as soon as that is
+ * done; otherwise a second call does nothing. */
 void listeners_begin(struct worker *);
 void listeners_stop(struct worker *);
 void listeners_retry(struct worker *, int64_t now_ns);
@@ -130,6 +133,9 @@ int worker_open(struct worker *, const struct askr_worker_config *, askr_error *
 void worker_turn(struct worker *);
 void worker_close(struct worker *);
 void worker_drain(struct worker *, int64_t deadline_ns);
+/* Drain, and stay; worker_listen() begins anew. */
+void worker_keep(struct worker *, int64_t deadline_ns);
+void worker_listen(struct worker *);
 struct slice worker_date(struct worker *);
 
 #endif

@@ -93,7 +93,8 @@ enum askr_worker_state {
     ASKR_WORKER_STARTING = 1,
     ASKR_WORKER_READY = 2,
     ASKR_WORKER_DRAINING = 3,
-    ASKR_WORKER_FAILED = 4
+    ASKR_WORKER_FAILED = 4,
+    ASKR_WORKER_KEPT = 5 /* takes no connections, and is ready to take them again */
 };
 
 /* One worker's page of the status memory: written by that worker alone, read by all. */

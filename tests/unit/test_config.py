@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""askr.toml: what it may hold beside plain keys, and how what is wrong with it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from askrctl.config import Config, Origin, Warmup, origins, read_text
+from askrctl.model import AskrError
+
+
+def read(text: str) -> Config:
+    return read_text(text, Path("askr.toml"))
+
+
+def test_warmups_are_a_list_of_tables_in_their_order() -> None:
+    config = read(
+        """
+        [[warmup]]
+        path = "/"
+        [[warmup]]
+        path = "/de/shop?x=1"
+        method = "HEAD"
+        host = "shop.example:8080"
+        headers = { Accept-Language = "de", Cookie = "a=b" }
+        status = [200, 302]
+        required = false
+        """
+    )
+    headers = (("Accept-Language", "de"), ("Cookie", "a=b"))
+    shop = Warmup("/de/shop?x=1", "HEAD", "shop.example:8080", headers, (200, 302), False)
+    assert config.warmup == (Warmup("/"), shop)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[warmup]\npath = "/"', "is written as [[warmup]]"),
+        ("warmup = 3", "is written as [[warmup]]"),
+        ("[[warmup]]\nrequired = true", "line 1: [[warmup]] number 1 needs a line"),
+        ('[[warmup]]\npath = "/"\n[[warmup]]\npaht = "/"', "number 2 needs a line"),
+        ('[[warmup]]\npath = "/"\nstatsu = 200', "unknown key statsu; did you mean status?"),
+        ('[[warmup]]\npath = ""', "path must be a path"),
+        ('[[warmup]]\npath = "/a b"', "path must be a path"),
+        ('[[warmup]]\npath = "/"\nstatus = 99', "status must be a status"),
+        ('[[warmup]]\npath = "/"\nstatus = [true]', "status must be a status"),
+        ('[[warmup]]\npath = "/"\nmethod = "PUT"', 'method must be "GET" or "HEAD"'),
+        ('[[warmup]]\npath = "/"\nhost = "a\\r\\nX: y"', "host must be a host"),
+        ('[[warmup]]\npath = "/"\nheaders = { "A B" = "x" }', "'A B' cannot be sent"),
+        ('[[warmup]]\npath = "/"\nheaders = { A = "x\\ny" }', "'A' cannot be sent"),
+        ('[[warmup]]\npath = "/"\nheaders = { Connection = "x" }', "Connection is not for"),
+        ('[[warmup]]\npath = "/"\n' * 65, "at most 64 requests"),
+    ],
+)
+def test_a_warmup_that_cannot_be_asked_is_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(AskrError) as caught:
+        read(text)
+    assert said in caught.value.message
+    assert caught.value.message.startswith("askr.toml")
+    assert caught.value.code == 2
+
+
+FILE = """
+log.access = "-"
+
+[server]
+workers = 3
+listen = [
+    ":80"]
+[php]   # of the shop
+ini = ["memory_limit=64M"]
+[[warmup]]
+path = "/"
+"""
+
+
+def test_every_value_has_the_origin_that_counted_in_the_end() -> None:
+    environment = {"ASKR_SERVER_LISTEN": ":81", "ASKR_LIMITS_QUEUE": "7", "PATH": "/bin"}
+    flags = {"server.workers": 5, "tls.cert": "a.pem", "php.processes": None, "tls.key": ()}
+    found = origins(FILE, Path("askr.toml"), environment, flags)
+    assert found["server.workers"] == Origin("flag", "--workers")
+    assert found["server.listen"] == Origin("environment", "ASKR_SERVER_LISTEN")
+    assert found["limits.queue"] == Origin("environment", "ASKR_LIMITS_QUEUE")
+    assert found["php.ini"] == Origin("file", "askr.toml, line 9")
+    assert found["warmup"] == Origin("file", "askr.toml, line 10")
+    assert found["log.access"] == Origin("file", "askr.toml"), "a dotted key is not looked for"
+    assert found["tls.cert"] == Origin("flag", "--tls-cert")
+    assert found["tls.key"] == found["php.processes"] == Origin("default")
+    assert str(found["tls.key"]) == "default"
+    assert all(str(origin) for origin in found.values())
