@@ -64,6 +64,7 @@ static const struct {
     {"trace_accept", offsetof(struct askr_worker_config, trace_accept), 0},
     {"trace_parent_based", offsetof(struct askr_worker_config, trace_parent_based), 0},
     {"trace_bound", offsetof(struct askr_worker_config, trace_bound), 1},
+    {"server_timing", offsetof(struct askr_worker_config, server_timing), 0},
     {"connections_max", offsetof(struct askr_worker_config, connections_max), 0},
 };
 
