@@ -160,7 +160,7 @@ struct static_coding {
 };
 extern const struct static_coding static_codings[STATIC_ENCODINGS];
 /* The best of `there` (STATIC_PLAIN is always there) that the client takes. */
-enum static_encoding static_choose(struct slice accept_encoding,
+enum static_encoding static_choose(const struct http_request *,
                                    struct static_entry *const there[STATIC_ENCODINGS]);
 
 /* static_type.c */

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "serve/chain.h"
 #include "serve/compress.h"
@@ -101,14 +100,7 @@ void exchange_recycle(struct exchange *exchange)
 static void resolve(struct exchange *exchange)
 {
     struct worker *worker = exchange->conn->worker;
-    struct slice accept_encoding = SLICE("");
-    if (worker->config->precompressed)
-        for (size_t i = 0; i < worker->request.field_count; i++)
-            if (worker->request.fields[i].name.size == 15 &&
-                strncasecmp(worker->request.fields[i].name.data, "accept-encoding", 15) == 0)
-                accept_encoding = worker->request.fields[i].value;
-    static_resolve(worker->files, worker->request.path, accept_encoding, worker->io.now_ns,
-                   &worker->target);
+    static_resolve(worker->files, &worker->request, worker->io.now_ns, &worker->target);
     worker->request_of = exchange;
 }
 
