@@ -41,6 +41,7 @@ static struct address address_told(uint8_t family, const struct proxy_end *end)
     struct address address = {.family = family == PROXY_INET ? AF_INET : AF_INET6,
                               .port = end->port};
     memcpy(address.bytes, end->bytes, sizeof address.bytes);
+    address_unmap(&address);
     return address;
 }
 
