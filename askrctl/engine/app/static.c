@@ -160,7 +160,7 @@ void static_resolve(struct static_files *files, const struct http_request *reque
                     struct static_target *out)
 {
     struct slice path = request->path;
-    uint64_t hash = static_hash(files->seed, path.data, path.size);
+    uint64_t hash = hash_bytes(files->seed, path.data, path.size);
     struct static_route *route = static_cache_find(files, path, hash);
     struct static_found *found;
     files->now_ns = now_ns;

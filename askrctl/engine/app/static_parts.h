@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "app/static.h"
+#include "base/hash.h"
 
 enum {
     STATIC_BUCKETS = 2048, /* a power of two, twice STATIC_ENTRIES_MAX */
@@ -165,9 +166,6 @@ enum static_encoding static_choose(const struct http_request *,
 
 /* static_type.c */
 struct slice static_type_of(struct slice name);
-
-/* static_hash.c: 64 bits of bytes; for tables with a secret seed, for ETags with 0. */
-uint64_t static_hash(uint64_t seed, const char *data, size_t size);
 
 /* static_date.c: HTTP dates (RFC 9110 section 5.6.7), seconds since 1970. */
 void static_date_write(int64_t seconds, char out[static STATIC_DATE_SIZE + 1]);

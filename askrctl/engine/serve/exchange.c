@@ -9,6 +9,7 @@
 #include "serve/compress.h"
 #include "serve/forwarded.h"
 #include "serve/protocol.h"
+#include "serve/rate_limit.h"
 #include "serve/record.h"
 #include "serve/trace.h"
 #include "serve/worker.h"
@@ -233,6 +234,11 @@ static void route(struct exchange *exchange, struct slice head)
         return;
     }
     resolve(exchange);
+    if (UNLIKELY(worker->rates.count > 0) && !rate_limit_admits(exchange)) {
+        exchange_drop_target(worker);
+        respond_error(exchange, 429, "too many requests; try again later");
+        return;
+    }
     bool is_script = worker->target.kind == STATIC_SCRIPT && worker->config->app_count > 0;
     if (is_script && request->method != HTTP_TRACE) {
         begin_for_app(exchange, head);
@@ -251,6 +257,7 @@ int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head
     if (exchange == NULL)
         return -ENOMEM;
     const struct http_request *request = &conn->worker->request;
+    conn->requests++;
     exchange->head_request = request->method == HTTP_HEAD;
     exchange->http10 = request->version < 1001;
     exchange->keep_alive = request->keep_alive;
