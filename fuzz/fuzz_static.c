@@ -179,8 +179,11 @@ static void check_normal(struct slice path)
 static void check_path(struct slice path, uint8_t options)
 {
     struct static_target target;
-    struct slice accept_encoding = (options & SIBLINGS) != 0 ? SLICE("br;q=0.5, gzip") : SLICE("");
-    static_resolve(site.files, path, accept_encoding, site.now_ns, &target);
+    static struct http_request request;
+    request.path = path;
+    request.fields[0] = (struct http_field){SLICE("Accept-Encoding"), SLICE("br;q=0.5, gzip")};
+    request.field_count = (options & SIBLINGS) != 0 ? 1 : 0;
+    static_resolve(site.files, &request, site.now_ns, &target);
     must(target.kind <= STATIC_FAILED);
     must((target.path.size == 0) == (target.kind == STATIC_BAD));
     if (target.kind != STATIC_BAD)

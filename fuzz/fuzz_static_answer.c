@@ -170,9 +170,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct static_answer answer;
     struct static_target target;
     struct slice path = slice_of(paths[(data[0] >> 1) % COUNT_OF(paths)]);
-    static_resolve(site.files, path, data[0] & 128 ? SLICE("gzip") : SLICE(""), site.now_ns,
-                   &target);
+    request.path = path;
+    request.fields[0] = (struct http_field){SLICE("Accept-Encoding"), SLICE("gzip")};
+    request.field_count = data[0] & 128 ? 1 : 0;
+    static_resolve(site.files, &request, site.now_ns, &target);
     must(target.kind == STATIC_FILE);
+    request.field_count = 0;
     target.entry->settled = (data[0] & 64) != 0;
     struct slice input = {(const char *)data + 1, size - 1};
     read_request(input, target.entry->tag, text, &request);

@@ -4,7 +4,7 @@
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from askrctl.config.otel import is_endpoint, whole_endpoint
@@ -13,6 +13,8 @@ from askrctl.config.schema import (
     ENCODINGS,
     FORWARDED,
     KIB,
+    RATE_KEYS,
+    RATES_MAX,
     ROUTE_NAME_MAX,
     ROUTES_MAX,
     SYMLINK_POLICIES,
@@ -22,6 +24,7 @@ from askrctl.config.schema import (
     WARMUPS_MAX,
     WORKERS_MAX,
     Certificate,
+    RateLimit,
     TimeoutsConfig,
     Warmup,
 )
@@ -31,6 +34,7 @@ from askrctl.config.values import (
     one_of,
     parse_flag,
     parse_number,
+    parse_rate,
     parse_seconds,
     parse_size,
     parse_text,
@@ -128,6 +132,68 @@ def _warmup(table: dict[str, object], number: int) -> Warmup:
     return Warmup(**parsed)
 
 
+def _rate_key(value: object) -> str:
+    text = parse_text(value)
+    kind, _, name = text.partition(":")
+    token = re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name)
+    if text != "address" and not (kind in RATE_KEYS[1:] and token):
+        raise ValueError('"address", "header:NAME" or "cookie:NAME"')
+    return text
+
+
+def _rate_path(value: object) -> str:
+    text = parse_text(value)
+    # Rules are held against decoded, normalised paths: one with an escape would never match.
+    if not text.startswith("/") or re.search(r"[%?#]|//|/\.{1,2}(/|$)", text):
+        raise ValueError('a decoded path such as "/login", without query')
+    return text
+
+
+def _rate_name(value: object) -> str:
+    text = parse_text(value)
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", text):
+        raise ValueError("letters, digits, dots, dashes and underscores, at most 40")
+    return text
+
+
+_RATE_KINDS: dict[str, Callable[[object], Any]] = {
+    "rate": parse_rate,
+    "path": _rate_path,
+    "key": _rate_key,
+    "burst": between(parse_number, 1, 1 << 20),
+    "name": _rate_name,
+}
+
+
+def _rate(item: object, number: int) -> RateLimit:
+    example = 'a table such as { path = "/login", rate = "5/m" }'
+    if not isinstance(item, dict) or "rate" not in item:
+        raise ValueError(f"{example}; number {number} is none with a rate")
+    values = {}
+    for key, value in item.items():
+        if key not in _RATE_KINDS:
+            hint = suggest(key, list(_RATE_KINDS))
+            raise ValueError(f"{example}; number {number}: {key!r} is unknown, {hint}")
+        try:
+            values[key] = _RATE_KINDS[key](value)
+        except ValueError as error:
+            raise ValueError(f"{example}; number {number}: {key} must be {error}") from None
+    found = RateLimit(**values)
+    return replace(found, burst=found.burst or found.rate.count, name=found.name or f"rate{number}")
+
+
+def _rates(value: object) -> tuple[RateLimit, ...]:
+    items = value if isinstance(value, (list, tuple)) else [value]
+    if len(items) > RATES_MAX:
+        raise ValueError(f"at most {RATES_MAX} tables")
+    found = tuple(_rate(item, number) for number, item in enumerate(items, 1))
+    names = [item.name for item in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"tables with names of their own; {twice!r} is there twice")
+    return found
+
+
 def _backend(value: object) -> Backend:
     return Backend(one_of(*Backend)(value))
 
@@ -204,6 +270,8 @@ def _route_patterns(value: object) -> tuple[str, ...]:
         if len(text) > ROUTE_NAME_MAX:
             raise ValueError(f"paths of at most {ROUTE_NAME_MAX} characters")
     return patterns
+
+
 def _endpoint(value: object) -> str:
     text = parse_text(value)
     if text and not is_endpoint(text):
@@ -243,7 +311,11 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "limits.body_size": between(parse_size, 0, 1 << 50),
     "limits.queue": between(parse_number, 0, 1 << 20),
     "limits.connections": between(parse_number, 1, 1 << 20),
+    "limits.connections_per_address": between(parse_number, 0, 1 << 20),
+    "limits.requests_per_connection": between(parse_number, 0, 1 << 31),
     "limits.body_rate": between(parse_number, 0, 1 << 30),
+    "limits.rate": _rates,
+    "limits.rate_keys": between(parse_number, 1024, 1 << 24),
     "limits.streams": between(parse_number, 1, 1000),
     **{f"timeouts.{item.name}": _period for item in fields(TimeoutsConfig)},
     "php.processes": between(parse_number, 1, APPS_MAX),

@@ -14,8 +14,10 @@ WORKERS_MAX = 128  # half of the status pages: two generations live side by side
 TOKEN_SIZE_MIN = 16  # characters of admin.token: fewer can be guessed
 ROUTES_MAX = 63  # that have a name: ASKR_ROUTES_MAX of the engine, without "(other)"
 ROUTE_NAME_MAX = 55  # characters: ASKR_ROUTE_NAME_SIZE
+RATES_MAX = 16  # ASKR_RATES_MAX of the engine
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
+RATE_KEYS = ("address", "header", "cookie")  # enum askr_rate_key, in its order
 TRACE_ACCEPT = ("nobody", "all", "trusted")  # enum askr_trace_accept, in its order
 FORWARDED = ("off", "x-forwarded", "forwarded")  # enum askr_forwarded, in its order
 WARMUPS_MAX = 64  # [[warmup]] requests: each is answered by every process before a reload is done
@@ -59,17 +61,47 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in each period."""
+
+    count: int
+    period_s: int
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.period_s} s"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """One [[limits.rate]]: how often a client may ask for `path` and what is below it."""
+
+    rate: Rate  # "5/m": five come into the client's bucket each minute, one every 12 s
+    path: str = "/"
+    key: str = "address"  # or "header:NAME", "cookie:NAME": what tells clients apart
+    burst: int = 0  # how many the bucket holds; 0: as many as `rate` names
+    name: str = ""  # in RateLimit and RateLimit-Policy; "": "rate1", "rate2", …
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     head_size: int = 16 * KIB  # bytes; more is 431
     target_size: int = 8 * KIB  # bytes; RFC 9112 section 3 asks for 8000; more is 414
     fields: int = 100  # more is 431
     body_size: int = 64 * MIB  # bytes; more is 413
     queue: int = 1024  # requests of one worker waiting for an application; more is 503
-    connections: int = 16384  # of one worker; more wait in the kernel's backlog
+    # Of one worker; then one that waits for a request goes for each new one: docs/limits.md.
+    connections: int = 16384
+    # Of one client address (IPv6: /64) with one worker, trusted proxies excepted; 0: any number.
+    connections_per_address: int = 0
+    requests_per_connection: int = 0  # the last is answered with Connection: close, GOAWAY; 0: any
     body_rate: int = 240  # bytes per second that a body, or a reader, must keep up with
     # Requests of one HTTP/2 connection at a time; more are refused, to be asked again. RFC 9113
     # section 6.5.2 wants at least 100; each costs up to 4 KiB while it is served.
     streams: int = 100
+    rate: tuple[RateLimit, ...] = ()  # docs/limits.md
+    # Clients that all rate limits together remember, 16 bytes each; then the one that has asked the
+    # least is forgotten. Rounded down to a power of two.
+    rate_keys: int = 65536
 
 
 @dataclass(frozen=True, slots=True)

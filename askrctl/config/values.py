@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from askrctl.config.schema import KIB, MIB
+from askrctl.config.schema import KIB, MIB, Rate
 
 Number = TypeVar("Number", int, float)
 
 _SIZE = re.compile(r"(\d{1,15})\s*([kKmMgG]?)(?:i?[bB])?")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h)")
+_RATE = re.compile(r"(\d{1,7})\s*/\s*([smhd])")
+_PERIODS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE_UNITS = {"": 1, "k": KIB, "m": MIB, "g": 1024 * MIB}
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -38,6 +40,14 @@ def parse_seconds(value: object) -> float:
     if match is None:
         raise ValueError('a time such as 30, "500ms" or "2m"')
     return float(match[1]) * _DURATION_UNITS[match[2]]
+
+
+def parse_rate(value: object) -> Rate:
+    """So many in a period: "10/s", "5/m", "1000/h"."""
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or int(match[1]) == 0:
+        raise ValueError('a rate such as "10/s", "5/m" or "1000/h"')
+    return Rate(int(match[1]), _PERIODS_S[match[2]])
 
 
 def parse_text(value: object) -> str:

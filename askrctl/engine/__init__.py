@@ -16,6 +16,7 @@ ROUTE_OTHER = "(other)"
 STATUS_STRIDE: int = lib.askr_status_stride()
 STATUS_SIZE: int = WORKERS_MAX * STATUS_STRIDE
 PORT_SIZE: int = lib.askr_port_size()
+RATE_SEED_SIZE: int = lib.askr_rate_seed_size()
 
 SPLIT_FIELDS: tuple[str, ...] = tuple(name for name, _ in ffi.typeof("struct askr_split").fields)
 HISTOGRAMS = {
@@ -91,6 +92,9 @@ class WorkerStatus:
     tls_resumed: int
     tls_failed: int
     proxy_refused: int
+    evicted: int
+    address_refused: int
+    rate_limited: int
     queue_wait_ns: int
     abandoned: int
     log_lines: int
@@ -189,6 +193,9 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         tls_resumed=status.tls_resumed,
         tls_failed=status.tls_failed,
         proxy_refused=status.proxy_refused,
+        evicted=status.evicted,
+        address_refused=status.address_refused,
+        rate_limited=status.rate_limited,
         queue_wait_ns=status.queue_wait_ns,
         abandoned=status.abandoned,
         log_lines=status.log_lines,
@@ -234,29 +241,50 @@ def read_routes(memory: memoryview, slot: int) -> dict[str, tuple[int, list[int]
     return found
 
 
+def rate_size(buckets: int) -> int:
+    """Bytes of the memory for so many buckets of rate limits."""
+    size: int = lib.askr_rate_size(buckets)
+    return size
+
+
+def counters(memory: memoryview, slot: int, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Some counters of a worker's page, without the rest."""
+    status = _status(memory, slot)
+    return tuple(getattr(status, name) for name in names)
+
+
 def heartbeat_ns(memory: memoryview, slot: int) -> int:
     """CLOCK_MONOTONIC of the worker's last sign of life."""
     page = memory[slot * STATUS_STRIDE : slot * STATUS_STRIDE + 8]
     return int.from_bytes(page, "little", signed=True)
 
 
+def _fill(target: Any, settings: Mapping[str, Any], keep: list[Any]) -> None:
+    """Set the fields of a struct; lists are arrays, mappings structs."""
+
+    def c_value(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        keep.append(ffi.new("char[]", value.encode()))
+        return keep[-1]
+
+    for name, value in settings.items():
+        if isinstance(value, list):
+            array = getattr(target, name)
+            for index, item in enumerate(value):
+                if isinstance(item, Mapping):
+                    _fill(array[index], item, keep)
+                else:
+                    array[index] = c_value(item)
+        elif value is not None:
+            setattr(target, name, c_value(value))
+
+
 def run_worker(settings: Mapping[str, Any]) -> None:
     """Run a worker until it has drained. Keys are the fields of struct askr_worker_config."""
     config = ffi.new("struct askr_worker_config *")
-    keep = []  # C strings must outlive the call
-    for name, value in settings.items():
-        if isinstance(value, str):
-            keep.append(ffi.new("char[]", value.encode()))
-            setattr(config, name, keep[-1])
-        elif isinstance(value, list):
-            target = getattr(config, name)
-            for index, item in enumerate(value):
-                if isinstance(item, str):
-                    keep.append(ffi.new("char[]", item.encode()))
-                    item = keep[-1]
-                target[index] = item
-        elif value is not None:
-            setattr(config, name, value)
+    keep: list[Any] = []  # C strings must outlive the call
+    _fill(config, settings, keep)
     error = ffi.new("askr_error *")
     result: int = lib.askr_worker_run(config, error)
     if result < 0:

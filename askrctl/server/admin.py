@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from askrctl.model import AskrError
 from askrctl.server import sockets
+from askrctl.server.acceptor import Acceptor
 from askrctl.server.loop import Loop
 
 HEAD_SIZE_MAX = 16384
@@ -116,7 +117,7 @@ class AdminServer:
         users: frozenset[int],
     ) -> None:
         self.addresses = [address for _, address in listeners]
-        self._listeners = [listener for listener, _ in listeners]
+        self._acceptors = [Acceptor(listener, "admin", self._welcome) for listener, _ in listeners]
         self._token = token
         self._users = users
         self._clients: dict[int, _Client] = {}
@@ -125,18 +126,8 @@ class AdminServer:
 
     def open(self, loop: Loop, handler: Handler) -> None:
         self._loop, self._handler = loop, handler
-        for listener in self._listeners:
-            loop.add(listener.fileno(), self._acceptor(listener))
-
-    def _acceptor(self, listener: socket.socket) -> Callable[[], None]:
-        def accept() -> None:
-            try:
-                stream, _ = listener.accept()
-            except OSError:
-                return
-            self._welcome(stream)
-
-        return accept
+        for acceptor in self._acceptors:
+            acceptor.open(loop)
 
     def _welcome(self, stream: socket.socket) -> None:
         assert self._loop is not None
@@ -239,10 +230,8 @@ class AdminServer:
     def close(self) -> None:
         for fd, client in list(self._clients.items()):
             self._forget(fd, client)
-        for listener in self._listeners:
-            if self._loop is not None:
-                self._loop.remove(listener.fileno())
-            listener.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for address in self.addresses:
             sockets.remove(address)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from askrctl.model import AskrError
+from askrctl.server.acceptor import Acceptor
 from askrctl.server.loop import Loop
 
 REQUEST_SIZE_MAX = 4096
@@ -88,7 +89,7 @@ class ControlServer:
         self._loop: Loop | None = None
         self._clients: dict[int, _Client] = {}
         self._answer: Answer | None = None
-        self._listener = self._listen(path)
+        self._acceptor = Acceptor(self._listen(path), "control", self._welcome)
 
     @staticmethod
     def _listen(path: Path) -> socket.socket:
@@ -112,14 +113,10 @@ class ControlServer:
 
     def open(self, loop: Loop, answer: Answer) -> None:
         self._loop, self._answer = loop, answer
-        loop.add(self._listener.fileno(), self._accept)
+        self._acceptor.open(loop)
 
-    def _accept(self) -> None:
+    def _welcome(self, client: socket.socket) -> None:
         assert self._loop is not None
-        try:
-            client, _ = self._listener.accept()
-        except OSError:
-            return
         pid_uid_gid = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         uid = struct.unpack("=iII", pid_uid_gid)[1]
         if uid not in (0, os.geteuid()) or len(self._clients) >= CLIENTS_MAX:
@@ -172,7 +169,7 @@ class ControlServer:
     def close(self) -> None:
         for fd in list(self._clients):
             self._forget(fd)
-        self._listener.close()
+        self._acceptor.close()
         with suppress(OSError):
             self.path.unlink()
 

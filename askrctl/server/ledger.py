@@ -31,6 +31,9 @@ COUNTERS = (
     "tls_resumed",
     "tls_failed",
     "proxy_refused",
+    "evicted",
+    "address_refused",
+    "rate_limited",
 )
 
 

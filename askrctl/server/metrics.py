@@ -60,6 +60,9 @@ _COUNTERS = (
     ("askr_tls_handshakes", "TLS handshakes completed.", "tls_handshakes"),
     ("askr_tls_resumed", "TLS handshakes that resumed a session.", "tls_resumed"),
     ("askr_tls_failed", "TLS handshakes that ended in an alert.", "tls_failed"),
+    ("askr_connections_evicted", "Connections closed to make room for new ones.", "evicted"),
+    ("askr_rate_limited", "Requests answered 429 by a rate limit.", "rate_limited"),
+    ("askr_connections_refused", "Connections of an address with its share.", "address_refused"),
     ("askr_proxy_refused", "Connections without a PROXY head that counts.", "proxy_refused"),
 )
 
@@ -284,6 +287,8 @@ def _opcache(known: Mapping[str, int]) -> Iterator["Metric"]:
         restarts.add_metric([reason], known.get(f"restarts_{reason}", 0))
     yield lookups
     yield restarts
+
+
 def _traces(report: Report) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily as Counter
 

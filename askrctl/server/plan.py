@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import APPS_MAX, FORWARDED, SYMLINK_POLICIES, TRACE_ACCEPT, Config, Origin
+from askrctl.config import (
+    APPS_MAX,
+    FORWARDED,
+    RATE_KEYS,
+    SYMLINK_POLICIES,
+    TRACE_ACCEPT,
+    Config,
+    Origin,
+    RateLimit,
+)
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.accesslog import template
 from askrctl.server.detect import Application
@@ -189,6 +198,10 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "body_size_max": limits.body_size,
         "queue_max": limits.queue,
         "connections_max": limits.connections,
+        "connections_per_address": limits.connections_per_address,
+        "requests_per_connection": limits.requests_per_connection,
+        "rates": [_rate(rule) for rule in limits.rate],
+        "rate_count": len(limits.rate),
         "streams_max": limits.streams if config.server.http2 else 0,
         "body_rate_min": limits.body_rate,
         "hsts": config.tls.hsts or None,
@@ -223,6 +236,20 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
     }
     credentials = asdict(plan.credentials) if plan.credentials is not None else None
     return {"cpu": plan.cpus[index], "credentials": credentials, "engine": settings}
+
+
+def _rate(rule: RateLimit) -> dict[str, Any]:
+    """struct askr_rate."""
+    kind, _, name = rule.key.partition(":")
+    return {
+        "name": rule.name,
+        "path": rule.path,
+        "key": RATE_KEYS.index(kind),
+        "key_name": name,
+        "count": rule.rate.count,
+        "period_s": rule.rate.period_s,
+        "burst": rule.burst,
+    }
 
 
 def _front(plan: Plan) -> str | None:

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 
 from askrctl import engine
+from askrctl.config import LimitsConfig
 
 _BELL_FLAGS = os.EFD_NONBLOCK | os.EFD_CLOEXEC
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -25,6 +26,33 @@ def make_status_memory() -> int:
     os.ftruncate(fd, engine.STATUS_SIZE)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     return fd
+
+
+class RateMemory:
+    """The buckets of rate limits, for workers of all generations; without limits, fd is -1."""
+
+    def __init__(self) -> None:
+        self.fd = -1
+        self._keys = 0
+
+    def use(self, limits: LimitsConfig) -> None:
+        """For the generations that begin from now on. What clients owe is kept, if it fits."""
+        keys = limits.rate_keys if limits.rate else 0
+        if keys == self._keys:
+            return
+        self.close()
+        self._keys = keys
+        if keys == 0:
+            return
+        self.fd = os.memfd_create("askr-rates", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.fd, engine.rate_size(keys))
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
+        os.pwrite(self.fd, os.urandom(engine.RATE_SEED_SIZE), 0)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd, self._keys = -1, 0
 
 
 @dataclass(slots=True)

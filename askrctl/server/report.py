@@ -52,6 +52,9 @@ class WorkerReport:
     tls_resumed: int
     tls_failed: int
     proxy_refused: int
+    evicted: int
+    address_refused: int
+    rate_limited: int
     abandoned: int
     log_lines: int
     log_dropped: int

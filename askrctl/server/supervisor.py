@@ -20,6 +20,7 @@ from askrctl.server import notify, sockets
 from askrctl.server.accesslog import AccessLog
 from askrctl.server.admin import AdminServer
 from askrctl.server.admin_api import AdminApi
+from askrctl.server.bursts import Bursts
 from askrctl.server.control import ControlServer, Parcel
 from askrctl.server.explained import explain
 from askrctl.server.generation import Generation, Proof
@@ -28,7 +29,7 @@ from askrctl.server.ledger import Ledger, Sums
 from askrctl.server.loop import Loop
 from askrctl.server.orders import Orders
 from askrctl.server.plan import Plan
-from askrctl.server.ports import make_status_memory
+from askrctl.server.ports import RateMemory, make_status_memory
 from askrctl.server.recording import Recording
 from askrctl.server.reloads import Ticket, Tickets, describe, shortfall
 from askrctl.server.report import Report, make_report
@@ -92,6 +93,8 @@ class Supervisor:
         self._access_log = AccessLog()
         self.tracing = Tracing(self._loop)
         self._recording = Recording(self._loop, self._tell_recording)
+        self._rates = RateMemory()
+        self._bursts = Bursts(self._memory)
         self._current: Generation | None = None
         self._next: Generation | None = None
         self._old: list[Generation] = []
@@ -129,6 +132,7 @@ class Supervisor:
     def _begin(self, plan: Plan) -> None:
         self._access_log.use(plan.config.log.access)
         self.tracing.use(plan.config.trace, plan.credentials)
+        self._rates.use(plan.config.limits)
         self._number += 1
         base = self._free_slots(len(plan.cpus))
         fds = tuple(listener.fileno() for listener in self._listeners)
@@ -139,6 +143,7 @@ class Supervisor:
             https_port=next((item.port for item in self.addresses if item.role == "tls"), 443),
             tls=self.tls,
             status_fd=self._status_fd,
+            rate_fd=self._rates.fd,
             generation=self._number,
             slot_base=base,
             slowlog=self._slowlog,
@@ -378,6 +383,7 @@ class Supervisor:
         self._access_log.close()
         self._recording.close()
         self.tracing.close()
+        self._rates.close()
         for address in self.addresses:
             sockets.remove(address)
 
@@ -390,6 +396,7 @@ class Supervisor:
         if self.tls is not None and self.tls.poll():
             for generation in self._alive():
                 generation.renew_tls()
+        self._bursts.look((item.slot, item.pid) for item in self._workers())
         if not stalled:
             for generation in self._alive():
                 generation.watch()
@@ -398,8 +405,10 @@ class Supervisor:
 
     def sums(self) -> Sums:
         """Counters since the start, of workers that are gone as well."""
-        workers = [worker for item in self._alive() for worker in item.workers.values()]
-        return self._ledger.sums((worker.slot, worker.pid) for worker in workers)
+        return self._ledger.sums((worker.slot, worker.pid) for worker in self._workers())
+
+    def _workers(self) -> list[WorkerProcess]:
+        return [worker for item in self._alive() for worker in item.workers.values()]
 
     def report(self) -> Report:
         """Everything `askrctl status` shows."""

@@ -93,6 +93,7 @@ class Surroundings:
     https_port: int
     tls: TlsKeeper | None
     status_fd: int
+    rate_fd: int
     generation: int
     slot_base: int
     slowlog: SlowLog
@@ -160,10 +161,11 @@ class WorkerProcess:
             control_fd=control_fd,
             status_fd=around.status_fd,
             status_slot=self.slot,
+            rate_fd=around.rate_fd,
             log_fd=around.access_log.fd,
             trace_fd=around.trace_fd,
         )
-        log_fds = [around.access_log.fd] if around.access_log.fd >= 0 else []
+        maybe = (around.access_log.fd, around.rate_fd, around.trace_fd or -1, tls_fd)
         # -P: a folder of the application's must not shadow a module (python(1)).
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],
@@ -173,10 +175,8 @@ class WorkerProcess:
                 control_fd,
                 self.bell,
                 around.status_fd,
-                *log_fds,
-                *([around.trace_fd] if around.trace_fd else []),
                 *around.listeners,
-                *([tls_fd] if tls_fd >= 0 else []),
+                *(fd for fd in maybe if fd >= 0),
             ],
         )
 

@@ -165,6 +165,16 @@ static int goes_on(struct askr_exchange *exchange, const char *argument)
     return result;
 }
 
+/* So many fields in its head. */
+static int many_fields(struct askr_exchange *exchange, const char *argument)
+{
+    struct askr_field all[128];
+    long count = strtol(argument, NULL, 10);
+    for (long i = 0; i < count && i < 128; i++)
+        all[i] = (struct askr_field){TEXT("X-Field"), TEXT("value")};
+    return host->head(exchange, 200, all, count < 128 ? (size_t)count : 128);
+}
+
 /* One "name: value" a line. */
 static int fields(struct askr_exchange *exchange, const char *argument)
 {
@@ -248,6 +258,7 @@ static const struct route {
     {"/last/", last_words},            /* N flushed blocks, end(), then the process exits */
     {"/after", goes_on},               /* end(), then 50 ms more work */
     {"/fields", fields},               /* request fields */
+    {"/many/", many_fields},           /* N fields, at most 128 */
     {"/request", request},             /* everything else in a request */
     {"/status/", status},              /* that status, empty body */
     {"/bodied/", bodied},              /* that status, and a body in any case */

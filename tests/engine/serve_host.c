@@ -3,9 +3,9 @@
  * sanitizers without Python: one worker on the main thread, a zygote as a child, and a thread that
  * answers both. Prints "port N" once it serves; SIGTERM drains it, and see hear_signal().
  *
- * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--unix PATH] [--record FD]
- * [--zygote EXE --module SO --apps N] [--key=value …] where key is a number of struct
- * askr_worker_config (see options[]), times in milliseconds. */
+ * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--unix PATH] [--trusted NETWORKS]
+ * [--record FD] [--rate RULE] [--zygote EXE --module SO --apps N] [--key=value …] where key is a
+ * number of struct askr_worker_config (see options[]), times in milliseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +64,9 @@ static const struct {
     {"trace_accept", offsetof(struct askr_worker_config, trace_accept), 0},
     {"trace_parent_based", offsetof(struct askr_worker_config, trace_parent_based), 0},
     {"trace_bound", offsetof(struct askr_worker_config, trace_bound), 1},
+    {"server_timing", offsetof(struct askr_worker_config, server_timing), 0},
+    {"connections_per_address", offsetof(struct askr_worker_config, connections_per_address), 0},
+    {"requests_per_connection", offsetof(struct askr_worker_config, requests_per_connection), 0},
     {"connections_max", offsetof(struct askr_worker_config, connections_max), 0},
 };
 
@@ -262,6 +265,21 @@ static void set_option(const char *argument)
     die(argument);
 }
 
+/* PATH KEY KEY_NAME COUNT PERIOD_S BURST, with words that stand for themselves. */
+static void set_rate(const char *text)
+{
+    static char path[64], key_name[64];
+    struct askr_rate *rate = &host.config.rates[0];
+    *rate = (struct askr_rate){.name = "test", .path = path, .key_name = key_name};
+    if (sscanf(text, "%63s %u %63s %u %u %u", path, &rate->key, key_name, &rate->count,
+               &rate->period_s, &rate->burst) != 6)
+        die(text);
+    host.config.rate_count = 1;
+    host.config.rate_fd = memfd_create("rates", MFD_CLOEXEC);
+    if (ftruncate(host.config.rate_fd, (off_t)askr_rate_size(1024)) < 0)
+        die("ftruncate");
+}
+
 static void set_defaults(struct askr_worker_config *config)
 {
     *config = (struct askr_worker_config){
@@ -315,6 +333,10 @@ static void parse_arguments(int count, char **arguments)
             host.module = next;
         else if (strcmp(arguments[i], "--tls") == 0)
             host.tls_store = next;
+        else if (strcmp(arguments[i], "--rate") == 0)
+            set_rate(next);
+        else if (strcmp(arguments[i], "--trusted") == 0)
+            config->trusted_proxies = next;
         else if (strcmp(arguments[i], "--unix") == 0)
             host.unix_path = next;
         else if (strcmp(arguments[i], "--record") == 0)

@@ -136,11 +136,26 @@ static inline void site_close(struct site *site)
     site_must(nftw(site->folder, site_remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0, site->folder);
 }
 
+/* A request that accepts so much; a slash parts its fields. */
+static inline struct http_request site_accepting(const char *accepts)
+{
+    struct http_request request = {0};
+    for (;; accepts++) {
+        struct http_field *field = &request.fields[request.field_count++];
+        *field = (struct http_field){SLICE("Accept-Encoding"), {accepts, strcspn(accepts, "/")}};
+        accepts += field->value.size;
+        if (*accepts == '\0')
+            return request;
+    }
+}
+
 static inline struct static_target site_resolve_for(struct site *site, const char *path,
-                                                    const char *accept_encoding)
+                                                    const char *accepts)
 {
     struct static_target target;
-    static_resolve(site->files, slice_of(path), slice_of(accept_encoding), site->now_ns, &target);
+    struct http_request request = site_accepting(accepts);
+    request.path = slice_of(path);
+    static_resolve(site->files, &request, site->now_ns, &target);
     return target;
 }
 

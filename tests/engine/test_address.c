@@ -40,6 +40,20 @@ static void ipv6_and_others(void)
     OK(text.size == 0 && text.text[0] == '\0', "a unix socket has no address");
 }
 
+static void a_mapped_ipv4_address_is_ipv4(void)
+{
+    struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(443)};
+    inet_pton(AF_INET6, "::ffff:192.0.2.7", &name.sin6_addr);
+    struct address address = address_of((struct sockaddr *)&name);
+    struct address plain = inet_address(0xc0000207, 443);
+    struct address_text text = address_format(&address);
+    OK(strcmp(text.text, "192.0.2.7") == 0, "it is written as one");
+    OK(memcmp(&address, &plain, sizeof address) == 0, "and is the same address, port and all");
+    inet_pton(AF_INET6, "::fffe:192.0.2.7", &name.sin6_addr);
+    address = address_of((struct sockaddr *)&name);
+    OK(address.family == AF_INET6, "its neighbours are not");
+}
+
 /* A listener on 127.0.0.n; -1 when this machine has no such address. */
 static int listener_on(unsigned n)
 {
@@ -78,6 +92,7 @@ int main(void)
 {
     ipv4_is_formatted_as_the_library_does();
     ipv6_and_others();
+    a_mapped_ipv4_address_is_ipv4();
     own_addresses_are_remembered_up_to_a_limit();
     return TAP_END();
 }

@@ -279,6 +279,14 @@ def test_a_body_is_dropped_where_the_status_has_none(apps: Server, status: int) 
     assert client.get("/hello").body == HELLO
 
 
+def test_server_timing_is_left_out_where_there_is_no_room_for_it(backend: str, root: Path) -> None:
+    with serving(backend, root, "--server_timing=1", apps=1) as server:
+        client = server.connect()
+        assert client.get("/many/127").field("Server-Timing").startswith("read;dur=")
+        answer = client.get("/many/128")
+        assert (answer.status, answer.field("Server-Timing")) == (200, "")
+
+
 def test_an_interim_answer_comes_first(apps: Server) -> None:
     client = apps.connect()
     assert client.get("/interim").status == 103

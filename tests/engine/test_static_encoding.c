@@ -50,6 +50,9 @@ static void test_choice(void)
         {",", GZIP, STATIC_PLAIN},
         {"\tgzip\t", GZIP, STATIC_GZIP},
         {"deflate", EVERY, STATIC_PLAIN},
+        {"gzip/deflate", GZIP, STATIC_GZIP}, /* several fields are one list */
+        {"gzip;q=0.1/br", GZIP | 1 << STATIC_BROTLI, STATIC_BROTLI},
+        {"br/br;q=0", EVERY, STATIC_PLAIN},
     };
     struct static_entry *const entry = (struct static_entry *)&cases; /* never looked into */
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -57,8 +60,9 @@ static void test_choice(void)
         for (int encoding = STATIC_BROTLI; encoding < STATIC_ENCODINGS; encoding++)
             if ((cases[i].there & 1 << encoding) != 0)
                 there[encoding] = entry;
-        OK(static_choose(slice_of(cases[i].accepts), there) == cases[i].expected,
-           "Accept-Encoding: '%s'", cases[i].accepts);
+        struct http_request request = site_accepting(cases[i].accepts);
+        OK(static_choose(&request, there) == cases[i].expected, "Accept-Encoding: '%s'",
+           cases[i].accepts);
     }
 }
 

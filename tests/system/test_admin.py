@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -301,6 +302,36 @@ def test_what_is_no_request_is_refused(server: Server, data: bytes, status: int)
     with Connection(admin_address(server)) as connection:
         connection.send(data)
         assert connection.receive().status == status
+
+
+def lowest_free(pid: int) -> int:
+    taken = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    return next(fd for fd in range(len(taken) + 1) if fd not in taken)
+
+
+def test_without_descriptors_admin_and_control_wait_and_come_back(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(tmp_path, config={"admin": {"listen": ["127.0.0.1:0"], "token": TOKEN}})
+    address, pid = admin_address(server), server.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+    def is_short() -> bool:
+        """Once the client of our last look at its status is gone."""
+        free = lowest_free(pid)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, hard))
+        return lowest_free(pid) == free
+
+    wait_until("no descriptor is left", is_short)
+    with Connection(address) as late, Connection(str(server.control)) as later:
+        late.send(build("GET", "/metrics"))
+        later.send(b'{"command": "status"}\n')
+        server.wait_log("event=accept_paused listener=admin")
+        server.wait_log("event=accept_paused listener=control")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert late.receive().status == 401
+        assert b'"workers"' in later.rest()
+    assert server.log.count("event=accept_paused") == 2, "it is told once"
 
 
 def test_a_scraper_that_hangs_holds_up_nobody(server: Server) -> None:

@@ -2,6 +2,7 @@
 """X-Forwarded-* and Forwarded: who is believed, and what of it reaches the application."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,21 @@ def test_behind_the_proxy_protocol_the_source_is_asked(serve: Serve, app: Path) 
             fields = [("X-Forwarded-For", "198.51.100.9")]
             found = json.loads(connection.ask("GET", "/", fields).body)
             assert found["REMOTE_ADDR"] == client
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv4_client_of_a_listener_for_both_is_ipv4(serve: Serve, app: Path) -> None:
+    server = start(serve, app, "x-forwarded", ["127.0.0.0/8"], listen=[":0"])
+    found = variables(server, [])
+    assert (found["REMOTE_ADDR"], found["SERVER_ADDR"]) == ("127.0.0.1", "127.0.0.1")
+    found = variables(server, [("X-Forwarded-For", "::ffff:203.0.113.7")])
+    assert found["REMOTE_ADDR"] == "203.0.113.7"
+    log = app.parent / "access.log"
+    wait_until("both are logged", lambda: log.read_text().count("\n") == 2)
+    assert [line.split()[0] for line in log.read_text().splitlines()] == [
+        "127.0.0.1",
+        "203.0.113.7",
+    ]
 
 
 def test_an_unknown_kind_is_refused(serve: Serve, app: Path) -> None:

@@ -156,10 +156,11 @@ static struct static_found *look(struct static_files *files, struct slice path, 
     return kept != NULL ? &kept->found : &files->found;
 }
 
-void static_resolve(struct static_files *files, struct slice path, struct slice accept_encoding,
-                    int64_t now_ns, struct static_target *out)
+void static_resolve(struct static_files *files, const struct http_request *request, int64_t now_ns,
+                    struct static_target *out)
 {
-    uint64_t hash = static_hash(files->seed, path.data, path.size);
+    struct slice path = request->path;
+    uint64_t hash = hash_bytes(files->seed, path.data, path.size);
     struct static_route *route = static_cache_find(files, path, hash);
     struct static_found *found;
     files->now_ns = now_ns;
@@ -176,7 +177,7 @@ void static_resolve(struct static_files *files, struct slice path, struct slice 
     };
     if (found->kind == STATIC_FILE) {
         bool vary = found->entries[STATIC_PLAIN]->vary;
-        out->entry = found->entries[vary ? static_choose(accept_encoding, found->entries) : 0];
+        out->entry = found->entries[vary ? static_choose(request, found->entries) : 0];
         static_retain(out->entry);
     }
     if (found == &files->found)

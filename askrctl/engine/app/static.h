@@ -87,9 +87,10 @@ struct static_files;
 int static_open(struct static_files **out, const struct static_options *, askr_error *);
 /* Every entry must have been released. NULL is nothing to do. */
 void static_close(struct static_files *);
-/* `path` percent-encoded. Never fails: kind says what it found. `accept_encoding` may be empty. */
-void static_resolve(struct static_files *, struct slice path, struct slice accept_encoding,
-                    int64_t now_ns, struct static_target *out);
+/* Of the request counts what it asks for, and which codings it accepts. Never fails: kind says what
+ * it found. */
+void static_resolve(struct static_files *, const struct http_request *, int64_t now_ns,
+                    struct static_target *out);
 /* Conditional and range handling (RFC 9110 sections 13 and 14). GET and HEAD only; the caller
  * answers other methods with 405 and Allow. */
 void static_answer(struct static_files *, struct static_entry *, const struct http_request *,

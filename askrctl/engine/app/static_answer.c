@@ -86,8 +86,8 @@ static struct slice set_boundary(struct static_files *files, struct static_answe
     const char *bytes = (const char *)&count;
     int length =
         snprintf(answer->text, sizeof answer->text, "multipart/byteranges; boundary=%016llx%016llx",
-                 (unsigned long long)static_hash(files->seed, bytes, sizeof count),
-                 (unsigned long long)static_hash(~files->seed, bytes, sizeof count));
+                 (unsigned long long)hash_bytes(files->seed, bytes, sizeof count),
+                 (unsigned long long)hash_bytes(~files->seed, bytes, sizeof count));
     assert(length > 32);
     answer->fields[0].value = (struct slice){answer->text, (size_t)length};
     return (struct slice){answer->text + length - 32, 32};

@@ -17,13 +17,12 @@ static const enum encoding codings[STATIC_ENCODINGS] = {
     [STATIC_GZIP] = ENCODING_GZIP,
 };
 
-enum static_encoding static_choose(struct slice accept_encoding,
+enum static_encoding static_choose(const struct http_request *request,
                                    struct static_entry *const there[STATIC_ENCODINGS])
 {
     struct accept_encoding accept;
     enum static_encoding best = STATIC_PLAIN;
-    accept_encoding_init(&accept);
-    accept_encoding_read(&accept, accept_encoding);
+    accept_encoding_of(request, &accept);
     for (enum static_encoding i = STATIC_BROTLI; i < STATIC_ENCODINGS; i++)
         if (there[i] != NULL && accept_encoding_better(&accept, codings[i], codings[best]))
             best = i;

@@ -62,8 +62,8 @@ static void set_etag(struct static_entry *entry, enum static_encoding encoding)
     const struct static_identity *identity = &entry->identity;
     const int64_t stamps[] = {identity->modified_ns, identity->changed_ns, (int64_t)identity->inode,
                               entry->size};
-    uint64_t hash = entry->in_memory ? static_hash(0, entry->content, (size_t)entry->size)
-                                     : static_hash(0, (const char *)stamps, sizeof stamps);
+    uint64_t hash = entry->in_memory ? hash_bytes(0, entry->content, (size_t)entry->size)
+                                     : hash_bytes(0, (const char *)stamps, sizeof stamps);
     struct slice coding = static_codings[encoding].name;
     int size = snprintf(entry->etag_text, sizeof entry->etag_text, "W/\"%016llx-%llx%s%s\"",
                         (unsigned long long)hash, (unsigned long long)entry->size,

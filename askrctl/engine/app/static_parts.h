@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "app/static.h"
+#include "base/hash.h"
 
 enum {
     STATIC_BUCKETS = 2048, /* a power of two, twice STATIC_ENTRIES_MAX */
@@ -160,14 +161,11 @@ struct static_coding {
 };
 extern const struct static_coding static_codings[STATIC_ENCODINGS];
 /* The best of `there` (STATIC_PLAIN is always there) that the client takes. */
-enum static_encoding static_choose(struct slice accept_encoding,
+enum static_encoding static_choose(const struct http_request *,
                                    struct static_entry *const there[STATIC_ENCODINGS]);
 
 /* static_type.c */
 struct slice static_type_of(struct slice name);
-
-/* static_hash.c: 64 bits of bytes; for tables with a secret seed, for ETags with 0. */
-uint64_t static_hash(uint64_t seed, const char *data, size_t size);
 
 /* static_date.c: HTTP dates (RFC 9110 section 5.6.7), seconds since 1970. */
 void static_date_write(int64_t seconds, char out[static STATIC_DATE_SIZE + 1]);

@@ -47,11 +47,6 @@ static bool reads(struct slice text, struct slice word)
     return text.size == word.size && strncasecmp(text.data, word.data, word.size) == 0;
 }
 
-bool accept_encoding_is_name(struct slice name)
-{
-    return reads(name, SLICE("accept-encoding"));
-}
-
 static int weight_of(struct slice text)
 {
     if (text.size == 0 || text.size > 5 || (text.data[0] != '0' && text.data[0] != '1') ||
@@ -100,6 +95,14 @@ void accept_encoding_read(struct accept_encoding *accept, struct slice value)
         else if (reads(name, SLICE("*")))
             accept->others = weight;
     }
+}
+
+void accept_encoding_of(const struct http_request *request, struct accept_encoding *accept)
+{
+    accept_encoding_init(accept);
+    for (uint16_t i = 0; i < request->field_count; i++)
+        if (reads(request->fields[i].name, SLICE("accept-encoding")))
+            accept_encoding_read(accept, request->fields[i].value);
 }
 
 int accept_encoding_weight(const struct accept_encoding *accept, enum encoding encoding)

@@ -41,6 +41,7 @@ static int epoll_open(struct io *io, const struct io_options *options, askr_erro
         return result;
     }
     io_queue_init(&epoll->again);
+    io_queue_init(&epoll->files);
     io_queue_init(&epoll->starved);
     io->priv = epoll;
     return 0;
@@ -155,7 +156,7 @@ static void start_writer(struct io *io, struct io_op *op)
     int result = watch(epoll, op->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, false);
     if (result < 0) {
         if (op->state == EPOLL_AGAIN)
-            io_queue_remove(&epoll->again, op);
+            io_queue_remove(epoll_again(epoll, op), op);
         op->state = EPOLL_PARKED;
         io_ready(io, op, result);
         return;
@@ -205,7 +206,7 @@ static void epoll_cancel(struct io *io, struct io_op *op)
     struct epoll *epoll = io->priv;
     struct epoll_entry *entry = epoll_entry_of(epoll, op->fd);
     if (op->state == EPOLL_AGAIN)
-        io_queue_remove(&epoll->again, op);
+        io_queue_remove(epoll_again(epoll, op), op);
     else if (op->state == EPOLL_STARVED)
         io_queue_remove(&epoll->starved, op);
     if (entry->reader == op)
@@ -291,11 +292,17 @@ static void wake(struct io *io, const struct epoll_event *event)
 static void run_again(struct io *io)
 {
     struct epoll *epoll = io->priv;
-    for (uint32_t count = epoll->again.count; count > 0 && epoll->again.first != NULL; count--) {
-        struct io_op *op = io_queue_pop(&epoll->again);
-        if (io_direction(op) == IO_READER)
-            epoll_try_reader(io, op);
-        else if (epoll_try_writer(io, op) && op->state == IO_READY)
+    for (uint32_t count = epoll->again.count; count > 0 && epoll->again.first != NULL; count--)
+        epoll_try_reader(io, io_queue_pop(&epoll->again));
+}
+
+static void run_files(struct io *io)
+{
+    struct epoll *epoll = io->priv;
+    for (uint32_t count = epoll->files.count;
+         count > 0 && epoll->files.first != NULL && epoll->files_left > 0; count--) {
+        struct io_op *op = io_queue_pop(&epoll->files);
+        if (epoll_try_writer(io, op) && op->state == IO_READY)
             epoll_entry_of(epoll, op->fd)->writer = NULL;
     }
 }
@@ -311,6 +318,7 @@ static void run_starved(struct io *io)
 static int epoll_step(struct io *io, int64_t deadline_ns)
 {
     struct epoll *epoll = io->priv;
+    epoll->files_left = EPOLL_FILES_SIZE;
     /* Sends that went out at once have their events waiting: run them without a system call, but
      * not twice in a row, or the fds would starve. */
     epoll->skipped = io->ready.first != NULL && !epoll->skipped;
@@ -319,12 +327,13 @@ static int epoll_step(struct io *io, int64_t deadline_ns)
         io_run_ready(io);
         return 0;
     }
-    bool busy =
-        epoll->again.first != NULL || (epoll->starved.first != NULL && io->bufs_free != NULL);
+    bool busy = epoll->again.first != NULL || epoll->files.first != NULL ||
+                (epoll->starved.first != NULL && io->bufs_free != NULL);
     int result = io_wait(io, busy ? INT64_MIN : deadline_ns, enter);
     if (result < 0)
         return result;
     run_again(io);
+    run_files(io);
     run_starved(io);
     for (int i = 0; i < epoll->event_count; i++)
         wake(io, &epoll->events[i]);

@@ -16,6 +16,7 @@ enum {
     EPOLL_ROUNDS = 4,   /* buffers, or file chunks, of one fd in one step: then others are served */
     EPOLL_ACCEPTS = 64, /* connections of one listener in one step, likewise */
     EPOLL_BOUNCE_SIZE = 64 * 1024, /* of a file at a time */
+    EPOLL_FILES_SIZE = 2 << 20,    /* of all files in one step, a millisecond's work: then again */
 };
 
 /* io_op.state */
@@ -40,7 +41,9 @@ struct epoll {
     int event_count;
     uint32_t entry_count;
     struct epoll_entry *entries;
-    struct io_queue again, starved;
+    struct io_queue again, starved; /* readers */
+    struct io_queue files;          /* writers of files whose turn is over */
+    int64_t files_left;             /* of EPOLL_FILES_SIZE, in this step */
     char *bounce; /* what is read of files on its way to a socket; never holds anything for long */
     struct epoll_event events[EPOLL_EVENTS_MAX];
 };
@@ -50,6 +53,12 @@ static inline struct epoll_entry *epoll_entry_of(struct epoll *epoll, int fd)
 {
     assert((uint32_t)fd < epoll->entry_count);
     return &epoll->entries[fd];
+}
+
+/* Where an op waits for the next step. */
+static inline struct io_queue *epoll_again(struct epoll *epoll, const struct io_op *op)
+{
+    return op->kind == IO_SENDFILE ? &epoll->files : &epoll->again;
 }
 
 /* Try an op; it is finished, parked or in a queue when this returns. */

@@ -13,9 +13,8 @@
 
 static void later(struct io *io, struct io_op *op)
 {
-    struct epoll *epoll = io->priv;
     op->state = EPOLL_AGAIN;
-    io_queue_push(&epoll->again, op);
+    io_queue_push(epoll_again(io->priv, op), op);
 }
 
 /* The last event of a reader. */
@@ -170,6 +169,7 @@ static bool file_round(struct io *io, struct io_op *op)
         io_ready(io, op, got < 0 ? (int32_t)got : op->sent);
         return true;
     }
+    epoll->files_left -= got;
     ssize_t sent = send_chunk(op, epoll->bounce, (size_t)got);
     if (sent == -EAGAIN)
         return false;
@@ -187,7 +187,8 @@ static bool file_round(struct io *io, struct io_op *op)
 
 static bool try_sendfile(struct io *io, struct io_op *op)
 {
-    for (int round = 0; round < EPOLL_ROUNDS; round++) {
+    const struct epoll *epoll = io->priv;
+    for (int round = 0; round < EPOLL_ROUNDS && epoll->files_left > 0; round++) {
         if (!file_round(io, op))
             return false;
         if (op->state == IO_READY)

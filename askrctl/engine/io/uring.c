@@ -6,30 +6,32 @@
  * its last completion by then, so nothing stale can be taken for news.
  *
  * Happy path: recv is multishot into the pool's buffer ring, send asks for all or an error
- * (MSG_WAITALL), poll and accept are multishot and re-armed when the kernel ends them. Failure
- * modes: a full submission queue is flushed, and what the kernel then still refuses waits in
- * `backlog`; an empty pool (-ENOBUFS) parks a recv in `starved`. */
+ * (MSG_WAITALL), poll and accept are multishot and re-armed when the kernel ends them. A file goes
+ * through one of BOUNCES_MAX buffers, a chunk at a time and then it is another's turn; while its
+ * peer takes nothing it holds none. So thousands of slow downloads cost neither memory nor long
+ * steps. Failure modes: a full submission queue is flushed, and what the kernel then still refuses
+ * waits in `backlog`; an empty pool (-ENOBUFS) parks a recv in `starved`. */
 #include "io/uring.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 enum {
     BATCH = 64, /* completions copied out at a time, so that callbacks find room in the ring */
     BOUNCE_SIZE = 64 * 1024, /* of a file at a time */
-    /* Bounce buffers kept when nobody uses them: 2 MiB. There may be as many as connections that
-     * are being sent a file; each also holds its socket buffer in the kernel, which is larger. */
-    BOUNCES_KEPT = 32,
+    BOUNCES_MAX = 32,  /* 2 MiB: what is read or sent of files in one step, a millisecond's work */
     CANCEL_ANSWER = 1, /* in user_data */
 };
 
 /* io_op.state */
-enum { FLYING = IO_STATE_OWN, BACKLOG, STARVED };
+enum { FLYING = IO_STATE_OWN, BACKLOG, STARVED, HUNGRY };
 
-/* io_op.flags: the part of a file in the bounce buffer is being sent; `result` is its size. */
-enum { SENDING = IO_FLAG_OWN };
+/* io_op.flags of a sendfile: the part in the bounce buffer is being sent, `result` is its size; or
+ * it waits until the peer takes more, without a buffer. */
+enum { SENDING = IO_FLAG_OWN, WAITING = IO_FLAG_OWN << 1 };
 
 _Static_assert(_Alignof(struct io_op) >= 2, "bit 0 of an op's address is free");
 
@@ -49,6 +51,7 @@ static int uring_open(struct io *io, const struct io_options *options, askr_erro
     io_queue_init(&uring->backlog);
     io_queue_init(&uring->cancels);
     io_queue_init(&uring->starved);
+    io_queue_init(&uring->hungry);
     io->bufs_free = NULL; /* the ring has them */
     io->priv = uring;
     return 0;
@@ -89,23 +92,22 @@ void uring_refuse(struct io *io, bool refuses)
 static void *bounce_get(struct uring *uring)
 {
     struct uring_bounce *bounce = uring->bounces;
-    if (bounce == NULL)
-        return malloc(BOUNCE_SIZE);
-    uring->bounces = bounce->next;
-    uring->bounce_count--;
+    if (bounce != NULL)
+        uring->bounces = bounce->next;
+    else if (uring->bounce_count == BOUNCES_MAX || (bounce = malloc(BOUNCE_SIZE)) == NULL)
+        return NULL;
+    else
+        uring->bounce_count++;
     return bounce;
 }
 
 static void bounce_put(struct uring *uring, void *memory)
 {
     struct uring_bounce *bounce = memory;
-    if (uring->bounce_count == BOUNCES_KEPT) {
-        free(bounce);
+    if (bounce == NULL)
         return;
-    }
     bounce->next = uring->bounces;
     uring->bounces = bounce;
-    uring->bounce_count++;
 }
 
 /* --- submission --- */
@@ -139,9 +141,13 @@ static void prepare_send(struct uring *uring, struct io_uring_sqe *entry, const 
 
 static void prepare_file(struct io_uring_sqe *entry, const struct io_op *op)
 {
+    if ((op->flags & WAITING) != 0) {
+        io_uring_prep_poll_add(entry, op->fd, POLLOUT);
+        return;
+    }
     if ((op->flags & SENDING) != 0) {
         io_uring_prep_send(entry, op->fd, op->arg.file.bounce, (size_t)op->result,
-                           MSG_WAITALL | MSG_NOSIGNAL);
+                           MSG_DONTWAIT | MSG_NOSIGNAL);
         return;
     }
     unsigned size = op->arg.file.left < BOUNCE_SIZE ? (unsigned)op->arg.file.left : BOUNCE_SIZE;
@@ -203,17 +209,39 @@ static void issue(struct uring *uring, struct io_op *op)
     io_uring_sqe_set_data(entry, op);
 }
 
+/* The next chunk of a file, once it is its turn. */
+static void issue_file(struct uring *uring, struct io_op *op)
+{
+    op->state = HUNGRY;
+    io_queue_push(&uring->hungry, op);
+}
+
+static void feed_hungry(struct io *io)
+{
+    struct uring *uring = io->priv;
+    while (uring->hungry.first != NULL) {
+        void *bounce = bounce_get(uring);
+        if (bounce == NULL && uring->bounce_count > 0)
+            return; /* one comes back with a completion */
+        struct io_op *op = io_queue_pop(&uring->hungry);
+        op->arg.file.bounce = bounce;
+        if (bounce != NULL)
+            issue(uring, op);
+        else
+            io_ready(io, op, -ENOMEM);
+    }
+}
+
 static void uring_submit(struct io *io, struct io_op *op)
 {
     struct uring *uring = io->priv;
     note_try(io, op);
     if (op->kind == IO_SENDFILE) {
-        op->arg.file.bounce = bounce_get(uring);
-        if (op->arg.file.bounce == NULL) {
-            io_ready(io, op, -ENOMEM);
-            return;
-        }
-    } else if (op->kind == IO_ACCEPT) {
+        op->arg.file.bounce = NULL;
+        issue_file(uring, op);
+        return;
+    }
+    if (op->kind == IO_ACCEPT) {
         /* Some kernels end an accept that found nothing on a non-blocking listener. */
         int flags = fcntl(op->fd, F_GETFL);
         if (flags >= 0 && (flags & O_NONBLOCK) != 0)
@@ -247,7 +275,10 @@ static void uring_cancel(struct io *io, struct io_op *op)
         cancel_flying(uring, op);
         return;
     }
-    io_queue_remove(op->state == BACKLOG ? &uring->backlog : &uring->starved, op);
+    io_queue_remove(op->state == BACKLOG   ? &uring->backlog
+                    : op->state == STARVED ? &uring->starved
+                                           : &uring->hungry,
+                    op);
     if (op->kind == IO_SENDFILE)
         end_file(io, op);
     io_ready(io, op, -ECANCELED);
@@ -329,35 +360,68 @@ static void complete_send(struct io *io, struct io_op *op, int32_t result)
         go_on(io, op); /* the rest will tell why not all of it went */
 }
 
-/* A chunk was read: send it. A chunk, or some of it, was sent: read on from there. */
+/* It came to its end, whichever that is. */
+static void finish_file(struct io *io, struct io_op *op, int32_t result)
+{
+    end_file(io, op);
+    finish(io, op, result);
+}
+
+/* The peer takes no more: another may have the buffer until it does. */
+static void wait_for_peer(struct io *io, struct io_op *op)
+{
+    end_file(io, op);
+    op->flags = (uint16_t)((op->flags & ~SENDING) | WAITING);
+    issue(io->priv, op);
+}
+
+/* So much of the chunk was sent. */
+static void advance_file(struct io *io, struct io_op *op, int32_t result)
+{
+    bool all = result == op->result;
+    op->flags &= (uint16_t)~SENDING;
+    op->sent += result;
+    op->arg.file.offset += result;
+    op->arg.file.left -= result;
+    if (op->arg.file.left == 0) {
+        finish_file(io, op, op->sent);
+    } else if (all) {
+        end_file(io, op);
+        issue_file(io->priv, op);
+    } else {
+        wait_for_peer(io, op);
+    }
+}
+
+/* A chunk was read: send it. A chunk, or some of it, was sent: read on from there, at once or when
+ * the peer takes more. */
 static void complete_file(struct io *io, struct io_op *op, int32_t result)
 {
-    bool sending = (op->flags & SENDING) != 0;
-    if (sending)
+    bool sending = (op->flags & SENDING) != 0, waiting = (op->flags & WAITING) != 0;
+    if (waiting)
         note_wait(io, op);
     note_try(io, op);
-    bool again = result == -EAGAIN || result == -EINTR;
-    if (result <= 0 && !again) {
-        bool file_ended = result == 0 && !sending;
-        end_file(io, op);
-        finish(io, op, file_ended ? op->sent : result == 0 ? -EIO : result);
-        return;
-    }
-    if (!again && sending) {
-        op->flags &= (uint16_t)~SENDING;
-        op->sent += result;
-        op->arg.file.offset += result;
-        op->arg.file.left -= result;
-    } else if (!again) {
+    if (cancelled(op)) {
+        finish_file(io, op, result < 0 && result != -EAGAIN ? result : -ECANCELED);
+    } else if (result == -EINTR || (result == -EAGAIN && !sending)) {
+        issue(io->priv, op);
+    } else if (result == -EAGAIN) {
+        wait_for_peer(io, op);
+    } else if (result < 0) {
+        finish_file(io, op, result);
+    } else if (waiting) {
+        op->flags &= (uint16_t)~WAITING;
+        issue_file(io->priv, op);
+    } else if (result ==
+               0) { /* the file ended early, or the socket takes nothing and says nothing */
+        finish_file(io, op, sending ? -EIO : op->sent);
+    } else if (sending) {
+        advance_file(io, op, result);
+    } else {
         op->flags |= SENDING;
         op->result = result;
+        issue(io->priv, op);
     }
-    if (op->arg.file.left == 0 || cancelled(op)) {
-        end_file(io, op);
-        finish(io, op, op->arg.file.left == 0 ? op->sent : -ECANCELED);
-        return;
-    }
-    issue(io->priv, op);
 }
 
 /* Poll and accept: they fire until they are cancelled or fail. */
@@ -456,6 +520,7 @@ static int uring_step(struct io *io, int64_t deadline_ns)
     struct uring *uring = io->priv;
     retry_backlog(uring);
     feed_starved(io);
+    feed_hungry(io);
     bool refused = uring->backlog.first != NULL || uring->cancels.first != NULL;
     int count = io_wait(io, refused ? INT64_MIN : deadline_ns, uring_enter);
     if (count < 0)

@@ -24,13 +24,14 @@ struct uring {
     uint32_t bufs_returned; /* put into the ring and not yet shown to the kernel */
     bool one_shot;          /* multishot recv is not to be had (before Linux 6.0) */
     bool multishot_worked;
-    bool refuses;            /* for tests: the kernel takes no entries */
-    struct msghdr *messages; /* of SENDMSG, one for each submission entry */
-    struct io_queue backlog; /* ops the kernel would not take: tried again in the next step */
-    struct io_queue cancels; /* ops in flight whose cancel found no room: likewise */
-    struct io_queue starved; /* recvs that found no buffer */
-    struct uring_bounce *bounces;
-    uint32_t bounce_count;
+    bool refuses;                 /* for tests: the kernel takes no entries */
+    struct msghdr *messages;      /* of SENDMSG, one for each submission entry */
+    struct io_queue backlog;      /* ops the kernel would not take: tried again in the next step */
+    struct io_queue cancels;      /* ops in flight whose cancel found no room: likewise */
+    struct io_queue starved;      /* recvs that found no buffer */
+    struct io_queue hungry;       /* sendfiles whose next chunk waits for a bounce buffer */
+    struct uring_bounce *bounces; /* free ones */
+    uint32_t bounce_count;        /* all that there are */
 };
 
 /* 0, or -errno with a sentence. The pool of `io` becomes the ring's. */

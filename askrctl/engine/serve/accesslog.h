@@ -35,7 +35,7 @@ void accesslog_reopen(struct worker *, int fd);
 void accesslog_close(struct worker *);
 /* Keep what a line will need; the request is in worker->request. */
 void accesslog_note(struct exchange *);
-/* The exchange is complete. `how`: "done", "cut" or "left". */
+/* The exchange is complete. `how`: "done", "limited", "cut" or "left". */
 void accesslog_write(struct exchange *, const char *how);
 /* Every heartbeat: what was written reaches the file. */
 void accesslog_beat(struct worker *);

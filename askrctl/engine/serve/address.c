@@ -6,6 +6,16 @@
 
 #include <arpa/inet.h>
 
+void address_unmap(struct address *address)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    if (address->family != AF_INET6 || memcmp(address->bytes, mapped, sizeof mapped) != 0)
+        return;
+    address->family = AF_INET;
+    memcpy(address->bytes, address->bytes + sizeof mapped, 4);
+    memset(address->bytes + 4, 0, sizeof address->bytes - 4);
+}
+
 struct address address_of(const struct sockaddr *name)
 {
     struct address address = {.family = (uint8_t)name->sa_family};
@@ -17,6 +27,7 @@ struct address address_of(const struct sockaddr *name)
         const struct sockaddr_in6 *inet6 = (const void *)name;
         address.port = ntohs(inet6->sin6_port);
         memcpy(address.bytes, &inet6->sin6_addr, sizeof inet6->sin6_addr);
+        address_unmap(&address);
     }
     return address;
 }

@@ -37,6 +37,9 @@ struct own_addresses {
 };
 
 struct address address_of(const struct sockaddr *);
+/* An IPv4 address in IPv6's clothes (::ffff:0:0/96, RFC 4291 section 2.5.5.2), as a listener for
+ * both sees its clients, is IPv4. address_of() has done it. */
+void address_unmap(struct address *);
 struct address_text address_format(const struct address *);
 
 /* Where the client of `fd` reached us. `*remembered` is the caller's, 0 at first. */

@@ -60,14 +60,10 @@ void compress_choose(struct exchange *exchange)
 {
     const struct worker *worker = exchange->conn->worker;
     const struct encoding_rules *rules = &worker->compressors.rules;
-    const struct http_request *request = &worker->request;
     struct accept_encoding accept;
     if (rules->count == 0)
         return;
-    accept_encoding_init(&accept);
-    for (size_t i = 0; i < request->field_count; i++)
-        if (accept_encoding_is_name(request->fields[i].name))
-            accept_encoding_read(&accept, request->fields[i].value);
+    accept_encoding_of(&worker->request, &accept);
     exchange->encoding = (uint8_t)encoding_choose(rules, &accept);
     exchange->not_plain = accept_encoding_weight(&accept, ENCODING_NONE) == 0;
 }

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "serve/conn_timer.h"
+#include "serve/evict.h"
 #include "serve/exchange.h"
 #include "serve/output.h"
+#include "serve/per_address.h"
 #include "serve/protocol.h"
 #include "serve/secure.h"
 #include "serve/speak_proxy.h"
@@ -47,6 +49,8 @@ struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *nam
         conn->next->link = &conn->next;
     worker->conns = conn;
     worker->conn_count++;
+    if (!proxied)
+        per_address_enter(conn);
     worker->status->connections = worker->conn_count;
     worker->status->accepted++;
     conn->parked_last = &conn->parked;
@@ -67,6 +71,8 @@ static void on_closed(struct io *io, struct io_op *op, struct io_event event)
         conn->next->link = conn->link;
     worker->conn_count--;
     worker->status->connections = worker->conn_count;
+    per_address_leave(conn);
+    evict_gone(conn);
     free(conn->held);
     if (conn->secure)
         secure_fini(conn);
@@ -95,6 +101,7 @@ void conn_close(struct conn *conn)
         return;
     conn->closing = true;
     timer_clear(&conn->worker->timers, &conn->timer);
+    evict_forget(conn);
     conn->protocol->abandon(conn);
     split_closed(conn);
     if (conn->reading)
@@ -111,6 +118,12 @@ struct slice conn_hsts(const struct conn *conn)
     /* RFC 6797 section 7.2: never over plain HTTP. */
     const char *value = conn->secure ? conn->worker->config->hsts : NULL;
     return value != NULL ? slice_of(value) : SLICE("");
+}
+
+bool conn_is_spent(const struct conn *conn)
+{
+    uint32_t most = conn->worker->config->requests_per_connection;
+    return UNLIKELY(most > 0) && conn->requests >= most;
 }
 
 void conn_finish(struct conn *conn)

@@ -58,8 +58,11 @@ struct conn {
     char *held; /* input not consumed yet */
     uint32_t held_size, held_capacity;
     int fd;
-    uint8_t wait; /* enum conn_wait */
-    uint8_t own;  /* which of our addresses: address_own() */
+    uint8_t wait;        /* enum conn_wait */
+    uint8_t own;         /* which of our addresses: address_own() */
+    uint8_t evict_queue; /* enum evict_queue; with the next three it is evict.h's */
+    struct conn *evict_next, **evict_link;
+    int64_t evict_since_ns; /* in this queue */
     bool dirty : 1;
     bool reading : 1; /* recv_op is armed */
     bool paused : 1;  /* recv_op was cancelled to hold the peer back */
@@ -73,11 +76,14 @@ struct conn {
     bool secure : 1;      /* the head of a struct secure: TLS */
     bool has_tls : 1;     /* ... allocated as one; `secure` once TLS begins */
     bool redirect : 1;    /* came by a listener that sends everything to https */
+    bool evicted : 1;     /* closing, for a newcomer's sake */
+    bool counted : 1;     /* among its address's: per_address.h */
     bool proxied : 1;     /* came by a proxy that says from whom: speak_proxy.h */
     uint64_t progress;    /* body bytes, or bytes acked by the peer, at the last timer */
     size_t bodies_memory; /* of all its requests */
     uint64_t received;    /* body bytes of this request */
     int64_t begun_ns;     /* when the first bytes of a head came that is not complete; 0 */
+    uint32_t requests;    /* begun, ever */
     uint64_t sent;        /* bytes handed to the kernel, ever */
     struct exchange *parked, **parked_last; /* answered, and not yet sent to their end */
     struct address peer;
@@ -104,6 +110,8 @@ void conn_sent(struct conn *, int64_t result);
 struct output *conn_output(struct conn *);
 /* Strict-Transport-Security of this connection's answers; empty without. */
 struct slice conn_hsts(const struct conn *);
+/* Has it had as many requests as limits.requests_per_connection lets it have? */
+bool conn_is_spent(const struct conn *);
 /* From now on it is HTTP/2: after the preface was seen, or ALPN. 0 or -ENOMEM. */
 int conn_speak_h2(struct conn *);
 /* When the supervisor asked for a drain: idle connections are closed after their grace. */

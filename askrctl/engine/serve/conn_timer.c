@@ -8,6 +8,7 @@
 #include <linux/tcp.h>
 #include <sys/socket.h>
 
+#include "serve/evict.h"
 #include "serve/output.h"
 #include "serve/protocol.h"
 #include "serve/secure.h"
@@ -71,6 +72,7 @@ void conn_timer_update(struct conn *conn)
     if (wait == conn->wait && conn->timer.link != NULL)
         return;
     conn->wait = (uint8_t)wait;
+    evict_note(conn, wait);
     conn->progress = wait == CONN_BODY ? conn->received : 0;
     int64_t period = period_of(conn, wait);
     if (period != NEVER) /* else a timer already set is let run out: it does nothing then */

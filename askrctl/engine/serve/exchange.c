@@ -4,12 +4,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "serve/chain.h"
 #include "serve/compress.h"
 #include "serve/forwarded.h"
 #include "serve/protocol.h"
+#include "serve/rate_limit.h"
 #include "serve/record.h"
 #include "serve/trace.h"
 #include "serve/worker.h"
@@ -101,14 +101,7 @@ void exchange_recycle(struct exchange *exchange)
 static void resolve(struct exchange *exchange)
 {
     struct worker *worker = exchange->conn->worker;
-    struct slice accept_encoding = SLICE("");
-    if (worker->config->precompressed)
-        for (size_t i = 0; i < worker->request.field_count; i++)
-            if (worker->request.fields[i].name.size == 15 &&
-                strncasecmp(worker->request.fields[i].name.data, "accept-encoding", 15) == 0)
-                accept_encoding = worker->request.fields[i].value;
-    static_resolve(worker->files, worker->request.path, accept_encoding, worker->io.now_ns,
-                   &worker->target);
+    static_resolve(worker->files, &worker->request, worker->io.now_ns, &worker->target);
     worker->request_of = exchange;
 }
 
@@ -241,6 +234,11 @@ static void route(struct exchange *exchange, struct slice head)
         return;
     }
     resolve(exchange);
+    if (UNLIKELY(worker->rates.count > 0) && !rate_limit_admits(exchange)) {
+        exchange_drop_target(worker);
+        respond_error(exchange, 429, "too many requests; try again later");
+        return;
+    }
     bool is_script = worker->target.kind == STATIC_SCRIPT && worker->config->app_count > 0;
     if (is_script && request->method != HTTP_TRACE) {
         begin_for_app(exchange, head);
@@ -259,6 +257,7 @@ int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head
     if (exchange == NULL)
         return -ENOMEM;
     const struct http_request *request = &conn->worker->request;
+    conn->requests++;
     exchange->head_request = request->method == HTTP_HEAD;
     exchange->http10 = request->version < 1001;
     exchange->keep_alive = request->keep_alive;

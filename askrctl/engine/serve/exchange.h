@@ -66,6 +66,7 @@ struct exchange {
     bool bare : 1;      /* once the head is known: no body follows, whatever is written */
     bool sized : 1;     /* ... or one of an announced length */
     bool chunked : 1;   /* ... or, HTTP/1.1, one in chunks */
+    bool limited : 1;   /* refused by a rate limit */
     bool not_plain : 1; /* the client refuses an answer that is not compressed */
     uint8_t encoding;   /* enum encoding that the client would take for it */
     int status;

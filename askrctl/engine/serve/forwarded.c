@@ -20,6 +20,7 @@ static bool read_client(struct slice text, struct address *client)
     client->family = family == PROXY_INET ? AF_INET : AF_INET6;
     client->port = end.port;
     memcpy(client->bytes, end.bytes, sizeof client->bytes);
+    address_unmap(client);
     return true;
 }
 

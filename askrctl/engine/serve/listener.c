@@ -11,7 +11,9 @@
  *
  * Failure modes: EMFILE and ENFILE and memory shortage back off for BACKOFF_NS; connections that
  * are open live on. Before it comes to that, the last descriptors are kept for those connections:
- * a file to be sent, a body to be spooled. New connections wait in the kernel's backlog. */
+ * a file to be sent, a body to be spooled. When limits.connections or that reserve is reached, one
+ * that only waits goes for each new one (evict.h); if none does, new ones wait in the kernel's
+ * backlog. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -21,6 +23,8 @@
 #include <unistd.h>
 
 #include "serve/conn.h"
+#include "serve/evict.h"
+#include "serve/per_address.h"
 #include "serve/speak_proxy.h"
 #include "serve/worker.h"
 
@@ -36,6 +40,11 @@ enum {
     SHARE_SLACK = 1, /* a lead of this many connections over the mean is not worth a delay */
     HASTE_COUNT = 8,
 };
+
+/* Bytes that the kernel holds for a client beyond those on their way. Without it a socket takes 4
+ * MiB from a slow reader's answer, and a thousand of them all the memory that TCP may have
+ * (tcp_mem): then nobody's bytes go out. */
+enum { UNSENT_SIZE = 128 << 10 };
 
 struct share {
     uint64_t connections; /* of all live workers of this generation, ours included */
@@ -92,6 +101,15 @@ static bool reserve_reached(struct worker *worker, int start)
     return worker->fds_short;
 }
 
+static bool admits(struct listener *listener, const struct sockaddr *peer)
+{
+    struct worker *worker = listener->worker;
+    if (UNLIKELY(listener->flags & ASKR_LISTENER_PROXY))
+        return proxy_admits(worker, peer, listener->flags); /* who it is for is told later */
+    struct address address = address_of(peer);
+    return per_address_admits(worker, &address);
+}
+
 /* Take one connection. False: there is none, or none may be taken now. */
 static bool accept_one(struct listener *listener)
 {
@@ -100,7 +118,7 @@ static bool accept_one(struct listener *listener)
     socklen_t size = sizeof name;
     int fd = accept4(listener->fd, (struct sockaddr *)&name, &size, SOCK_CLOEXEC);
     if (fd >= 0) {
-        if (!proxy_admits(worker, (struct sockaddr *)&name, listener->flags)) {
+        if (!admits(listener, (struct sockaddr *)&name)) {
             close(fd);
             return true;
         }
@@ -109,6 +127,8 @@ static bool accept_one(struct listener *listener)
             try_later(listener, BACKOFF_NS);
             return false;
         }
+        if (listener->full) /* one too many, but for a moment */
+            evict_one(worker);
         worker->fds_short = fd >= listener->reserve_start;
         return true;
     }
@@ -135,9 +155,11 @@ static bool may_accept(struct listener *listener, int *haste)
     struct worker *worker = listener->worker;
     if (worker->draining)
         return false;
-    if (worker->conn_count >= worker->config->connections_max ||
-        reserve_reached(worker, listener->reserve_start)) {
-        try_later(listener, BACKOFF_NS);
+    listener->full = worker->conn_count >= worker->config->connections_max ||
+                     reserve_reached(worker, listener->reserve_start);
+    int64_t wait_ns = listener->full ? evict_wait(worker) : 0;
+    if (wait_ns > 0) {
+        try_later(listener, wait_ns);
         return false;
     }
     if (*haste > 0) {
@@ -181,6 +203,13 @@ static void on_listener(struct io *io, struct io_op *op, struct io_event event)
     }
     if (!listener->deferring)
         accept_some(listener);
+}
+
+void listeners_hurry(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->listener_count; i++)
+        if (worker->listeners[i].retry_ns != NEVER && !worker->listeners[i].deferring)
+            try_later(&worker->listeners[i], 0);
 }
 
 void listeners_retry(struct worker *worker, int64_t now_ns)
@@ -229,13 +258,14 @@ void listeners_begin(struct worker *worker)
     worker->listeners_stopped = false;
     for (uint32_t i = 0; i < config->listener_count; i++) {
         struct listener *listener = &worker->listeners[i];
-        int on = 1;
+        int on = 1, unsent = UNSENT_SIZE;
         *listener = (struct listener){.worker = worker,
                                       .fd = config->listeners[i],
                                       .flags = config->listener_flags[i],
                                       .retry_ns = NEVER};
         /* Inherited by what is accepted: one call here instead of one for each connection. */
         setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(listener->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
         io_poll(&worker->io, &listener->op, listener->fd, EPOLLIN, on_listener);
         /* What was queued before the poll may make no edge. */
         try_later(listener, 0);

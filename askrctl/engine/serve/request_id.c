@@ -64,16 +64,10 @@ static bool same_bits(const uint8_t *a, const uint8_t *b, uint8_t bits)
 
 bool trust_has(const struct worker *worker, const struct address *peer)
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:0:0/96, RFC 4291 */
-    struct address address = *peer;
-    if (address.family == AF_INET6 && memcmp(address.bytes, mapped, sizeof mapped) == 0) {
-        address.family = AF_INET;
-        memmove(address.bytes, address.bytes + sizeof mapped, 4);
-    }
     for (uint32_t i = 0; i < worker->trust.count; i++) {
         const struct trusted_network *network = &worker->trust.networks[i];
-        if (network->family == address.family &&
-            same_bits(network->bytes, address.bytes, network->prefix))
+        if (network->family == peer->family &&
+            same_bits(network->bytes, peer->bytes, network->prefix))
             return true;
     }
     return false;

@@ -5,6 +5,7 @@
 
 #include "serve/exchange.h"
 #include "serve/protocol.h"
+#include "serve/rate_limit.h"
 #include "serve/worker.h"
 
 enum {
@@ -74,13 +75,17 @@ static size_t error_fields(struct http_field fields[static 2], int status)
 static int write_error(struct exchange *exchange, int status, const char *detail)
 {
     char page[PAGE_SIZE_MAX];
-    struct http_field fields[2];
+    struct http_field fields[2 + RATE_LIMIT_FIELDS];
     size_t size = write_page(page, sizeof page, status, detail);
+    struct rate_limit_text text;
+    size_t count = error_fields(fields, status);
+    if (status == 429)
+        count += rate_limit_fields(exchange, fields + count, &text);
     struct answer_head head = {
         .status = status,
         .content_length = (int64_t)size,
         .fields = fields,
-        .field_count = error_fields(fields, status),
+        .field_count = count,
     };
     int result = say_head(exchange, &head);
     return result < 0 ? result : say_body(exchange, (struct slice){page, size});

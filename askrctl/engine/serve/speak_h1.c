@@ -173,7 +173,8 @@ static struct h1_response response_of(struct exchange *exchange, const struct an
 {
     struct conn *conn = exchange->conn;
     struct worker *worker = conn->worker;
-    if (!exchange->keep_alive || worker->draining || !exchange_complete(exchange))
+    if (!exchange->keep_alive || worker->draining || !exchange_complete(exchange) ||
+        conn_is_spent(conn))
         conn->close = true;
     return (struct h1_response){
         .status = answer->status,

@@ -85,11 +85,34 @@ void stream_free(struct stream *stream)
     worker->streams_free_count++;
 }
 
+static void warn(struct h2_conn *h2)
+{
+    if (h2->warned)
+        return;
+    h2->warned = true;
+    h2_warn(h2->h2);
+    conn_dirty(h2->conn);
+}
+
+/* A connection that has had its requests is warned behind an answer (speak_h2_fill.c). One that is
+ * never without a request is warned when it has had a full set of streams more, and refused another
+ * set later: it does not listen. */
+static bool is_refused(struct h2_conn *h2)
+{
+    const struct askr_worker_config *config = h2->conn->worker->config;
+    if (!conn_is_spent(h2->conn))
+        return false;
+    uint32_t more = h2->conn->requests - config->requests_per_connection;
+    if (more >= config->streams_max)
+        warn(h2);
+    return more >= 2 * config->streams_max;
+}
+
 static void begin(struct h2_conn *h2, const struct h2_news *news)
 {
     struct conn *conn = h2->conn;
     struct worker *worker = conn->worker;
-    struct stream *stream = stream_new(h2);
+    struct stream *stream = is_refused(h2) ? NULL : stream_new(h2);
     if (stream == NULL) {
         h2_refuse(h2->h2, H2_REFUSED_STREAM);
         return;
@@ -273,10 +296,8 @@ static void drain(struct conn *conn, bool grace_over)
         return;
     if (h2->streams == NULL && (grace_over || (h2->warned && h2_warned(h2->h2)))) {
         shut(conn, H2_NO_ERROR);
-    } else if (grace_over && !h2->warned) {
-        h2->warned = true;
-        h2_warn(h2->h2);
-        conn_dirty(conn);
+    } else if (grace_over) {
+        warn(h2);
     }
 }
 

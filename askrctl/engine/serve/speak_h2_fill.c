@@ -111,16 +111,26 @@ static bool free_closed(struct h2_conn *h2)
     return any;
 }
 
-/* The worker drains, and the last answer of this connection goes out: a GOAWAY that closes nothing
- * goes with it, in the same send. Sent any earlier it would be read before the answer, and there
- * are clients that give up a request then (httpx does). */
+/* The worker drains, or the connection has had its requests, and its last answer goes out: a GOAWAY
+ * that closes nothing goes with it, in the same send. Sent any earlier it would be read before the
+ * answer, and there are clients that give up a request then (httpx does). */
 static bool warn_after_last(struct h2_conn *h2)
 {
-    if (!h2->conn->worker->draining || h2->warned || h2->streams != NULL)
+    bool leaves = h2->conn->worker->draining || conn_is_spent(h2->conn);
+    if (!leaves || h2->warned || h2->streams != NULL)
         return false;
     h2->warned = true;
     h2_warn(h2->h2);
     return true;
+}
+
+/* It has had its requests, and has read the warning: the last GOAWAY. */
+static bool end_if_spent(struct conn *conn)
+{
+    if (!conn_is_spent(conn) || conn->h2->shut)
+        return false;
+    conn->protocol->drain(conn, false);
+    return conn->h2->shut;
 }
 
 void h2_fill(struct conn *conn)
@@ -129,7 +139,8 @@ void h2_fill(struct conn *conn)
     if (conn->output != NULL && output_sending(conn->output))
         return;
     int result = take_frames(conn);
-    if (free_closed(h2) && result >= 0 && warn_after_last(h2))
+    bool freed = free_closed(h2);
+    if (result >= 0 && ((freed && warn_after_last(h2)) || end_if_spent(conn)))
         result = take_frames(conn);
     if (result < 0)
         conn_close(conn);

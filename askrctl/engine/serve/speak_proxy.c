@@ -2,6 +2,7 @@
  * The head of the PROXY protocol as the first thing a connection speaks (speak_proxy.h). */
 #include "serve/speak_proxy.h"
 
+#include "serve/per_address.h"
 #include "serve/protocol.h"
 #include "serve/secure.h"
 #include "serve/worker.h"
@@ -41,18 +42,24 @@ static struct address address_told(uint8_t family, const struct proxy_end *end)
     struct address address = {.family = family == PROXY_INET ? AF_INET : AF_INET6,
                               .port = end->port};
     memcpy(address.bytes, end->bytes, sizeof address.bytes);
+    address_unmap(&address);
     return address;
 }
 
-static void believe(struct conn *conn, const struct proxy_head *head)
+/* False: the client has its share of connections already. */
+static bool believe(struct conn *conn, const struct proxy_head *head)
 {
     struct proxied *proxied = proxied_of(conn);
     proxied->secure = head->secure;
     if (head->family == PROXY_NONE)
-        return;
+        return true;
     conn->peer = address_told(head->family, &head->source);
     proxied->own.address = address_told(head->family, &head->target);
     proxied->own.text = address_format(&proxied->own.address);
+    if (!per_address_admits(conn->worker, &conn->peer))
+        return false;
+    per_address_enter(conn);
+    return true;
 }
 
 /* From here on it is a connection like any other, and these are its first bytes. */
@@ -79,8 +86,10 @@ static void receive(struct conn *conn, struct slice *input)
     case PROXY_NEED_DATA:
         break;
     case PROXY_DONE:
-        believe(conn, &head);
-        go_on(conn, input);
+        if (believe(conn, &head))
+            go_on(conn, input);
+        else
+            conn_close(conn);
         break;
     case PROXY_ERROR:
         conn->worker->status->proxy_refused++;

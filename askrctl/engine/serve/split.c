@@ -76,6 +76,11 @@ static inline void complete(struct exchange *exchange, const char *how)
     exchange_recycle(exchange);
 }
 
+static const char *outcome_of(const struct exchange *exchange)
+{
+    return exchange->cut ? "cut" : exchange->limited ? "limited" : "done";
+}
+
 void split_answered(struct exchange *exchange)
 {
     struct conn *conn = exchange->conn;
@@ -85,7 +90,7 @@ void split_answered(struct exchange *exchange)
     if (conn->protocol->fill != NULL)
         waiting++; /* its frames are still to be made: it is the send after this one that counts */
     if (waiting == 0 || conn->closing) {
-        complete(exchange, exchange->cut || conn->closing ? "cut" : "done");
+        complete(exchange, conn->closing ? "cut" : outcome_of(exchange));
         return;
     }
     exchange->position = conn->sent + waiting;
@@ -124,7 +129,7 @@ void split_sent(struct conn *conn, int64_t size)
         first->times.client_ns += conn->output->op.waited_ns;
     conn->sent += (uint64_t)size;
     for (; (first = conn->parked) != NULL && first->position <= conn->sent;)
-        complete(unpark(conn), first->cut ? "cut" : "done");
+        complete(unpark(conn), outcome_of(first));
 }
 
 void split_closed(struct conn *conn)

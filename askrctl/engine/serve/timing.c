@@ -14,13 +14,13 @@ static double ms(int64_t duration_ns)
     return duration_ns > 0 ? (double)duration_ns / 1e6 : 0.0;
 }
 
-/* Behind the application's fields, where there is room for one more. */
+/* Behind the application's fields, if a head takes one more. */
 void timing_add(struct exchange *exchange)
 {
     const struct worker *worker = exchange->conn->worker;
     const struct split_times *times = &exchange->times;
     int mode = worker->config->server_timing;
-    if (mode == ASKR_TIMING_OFF ||
+    if (mode == ASKR_TIMING_OFF || exchange->field_count >= H1_RESPONSE_FIELDS_MAX ||
         (mode == ASKR_TIMING_TRUSTED && !trust_has(worker, &exchange->conn->peer)))
         return;
     char *text = exchange_allocate(exchange, TIMING_SIZE);

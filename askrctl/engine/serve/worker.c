@@ -131,6 +131,10 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
     if (result == 0 && config->trace_fd > 0)
         result = trace_open(worker, error);
     if (result == 0)
+        result = per_address_open(worker, error);
+    if (result == 0)
+        result = rate_limit_open(worker, error);
+    if (result == 0)
         result = secure_open(worker, error);
     if (result < 0)
         goto out_io;
@@ -140,6 +144,8 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
     return 0;
 
 out_io:
+    per_address_close(worker);
+    rate_limit_close(worker);
     accesslog_close(worker);
     trace_close(worker);
     io_fini(&worker->io);
@@ -265,6 +271,8 @@ void worker_close(struct worker *worker)
     static_close(worker->files);
     secure_close(worker);
     compress_close(worker);
+    per_address_close(worker);
+    rate_limit_close(worker);
     free_lists(worker);
     accesslog_close(worker);
     record_close(worker);

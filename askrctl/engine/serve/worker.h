@@ -18,6 +18,9 @@
 #include "serve/chain.h"
 #include "serve/compress.h"
 #include "serve/control.h"
+#include "serve/evict.h"
+#include "serve/per_address.h"
+#include "serve/rate_limit.h"
 #include "serve/request_id.h"
 #include "serve/route.h"
 #include "serve/split.h"
@@ -46,6 +49,7 @@ struct listener {
     int64_t retry_ns;  /* when a deferred or failed accept is tried again; NEVER */
     int reserve_start; /* the first descriptor that is kept for open connections */
     bool deferring;
+    bool full;                /* the next one takes the place of another: evict.h */
     uint64_t others_accepted; /* when the deferral began */
 };
 
@@ -75,6 +79,9 @@ struct worker {
 
     struct conn *conns; /* all open ones, doubly linked */
     uint32_t conn_count;
+    struct evictions evictions;
+    struct per_address per_address;
+    struct rates rates;
     struct conn *dirty; /* those with output to flush this turn */
     struct exchange *exchanges_free;
     uint32_t exchanges_free_count;
@@ -112,6 +119,8 @@ int listeners_open(struct worker *, askr_error *);
  * done; otherwise a second call does nothing. */
 void listeners_begin(struct worker *);
 void listeners_stop(struct worker *);
+/* There is room again: look at once. */
+void listeners_hurry(struct worker *);
 void listeners_retry(struct worker *, int64_t now_ns);
 int64_t listeners_next(const struct worker *);
 bool listeners_idle(const struct worker *);

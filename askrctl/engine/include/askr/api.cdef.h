@@ -18,6 +18,7 @@ enum askr_limits {
     ASKR_LISTENERS_MAX = 16,
     ASKR_WORKERS_MAX = 256,
     ASKR_APPS_MAX = 64,       /* application processes of one worker */
+    ASKR_RATES_MAX = 16,      /* rate limits */
     ASKR_BUCKETS = 514,       /* of a histogram: base/histogram.h */
     ASKR_ROUTES_MAX = 64,     /* "(other)" included: a series of metrics for each */
     ASKR_ROUTE_NAME_SIZE = 56 /* bytes, with a NUL */
@@ -112,20 +113,23 @@ struct askr_worker_status {
     uint64_t requests;     /* answered, ever */
     uint64_t responses[6]; /* by class: [2] is 2xx; [0] unused */
     uint64_t bytes_in, bytes_out;
-    uint64_t errors;         /* connections ended by a protocol error */
-    uint64_t timeouts;       /* 408, 504 and silent closes by a timer */
-    uint64_t queue_full;     /* 503: the queue was full */
-    uint64_t queue_expired;  /* 503: queue_timeout */
-    uint64_t app_deaths;     /* processes that died under a worker's eyes */
-    uint64_t tls_handshakes; /* completed, ever */
-    uint64_t tls_resumed;    /* of those: with a ticket */
-    uint64_t tls_failed;     /* handshakes that ended in an alert */
-    int64_t queue_wait_ns;   /* how long the oldest request in the queue has been waiting; 0 */
-    uint64_t log_lines;      /* of the access log, that the file took or will take */
-    uint64_t log_dropped;    /* ... that were lost: the file was too slow, or full */
-    uint64_t proxy_refused;  /* connections: no trusted peer, or no head of the PROXY protocol */
-    uint64_t abandoned;      /* requests whose client left before they were answered */
-    char boot_error[512];    /* last reason an application could not boot, or "" */
+    uint64_t errors;          /* connections ended by a protocol error */
+    uint64_t timeouts;        /* 408, 504 and silent closes by a timer */
+    uint64_t queue_full;      /* 503: the queue was full */
+    uint64_t queue_expired;   /* 503: queue_timeout */
+    uint64_t app_deaths;      /* processes that died under a worker's eyes */
+    uint64_t tls_handshakes;  /* completed, ever */
+    uint64_t tls_resumed;     /* of those: with a ticket */
+    uint64_t tls_failed;      /* handshakes that ended in an alert */
+    int64_t queue_wait_ns;    /* how long the oldest request in the queue has been waiting; 0 */
+    uint64_t log_lines;       /* of the access log, that the file took or will take */
+    uint64_t log_dropped;     /* ... that were lost: the file was too slow, or full */
+    uint64_t proxy_refused;   /* connections: no trusted peer, or no head of the PROXY protocol */
+    uint64_t rate_limited;    /* requests: 429 */
+    uint64_t address_refused; /* connections: their address had as many as it may have */
+    uint64_t evicted;         /* connections closed to make room for new ones */
+    uint64_t abandoned;       /* requests whose client left before they were answered */
+    char boot_error[512];     /* last reason an application could not boot, or "" */
 
     uint64_t records;         /* of the recording, that were sent to it */
     uint64_t records_lost;    /* ... that it did not take, or that could not be made */
@@ -147,6 +151,19 @@ enum askr_symlinks {
     ASKR_SYMLINKS_APPLICATION = 1, /* beneath the served application */
     ASKR_SYMLINKS_FOLLOW = 2,      /* anywhere */
     ASKR_SYMLINKS_NEVER = 3
+};
+
+/* What tells clients apart. A request without the field or cookie counts for its address. */
+enum askr_rate_key { ASKR_RATE_ADDRESS = 0, ASKR_RATE_HEADER = 1, ASKR_RATE_COOKIE = 2 };
+
+/* One rate limit: a bucket of `burst` requests for each client, into which `count` more come in
+ * each `period_s` seconds. */
+struct askr_rate {
+    const char *name;     /* in RateLimit and RateLimit-Policy */
+    const char *path;     /* where it holds: this path, and all below it */
+    uint32_t key;         /* enum askr_rate_key */
+    const char *key_name; /* of the field or cookie */
+    uint32_t count, period_s, burst;
 };
 
 /* Everything a worker is told. Pointers stay the caller's; the call does not keep them after it
@@ -178,8 +195,10 @@ struct askr_worker_config {
     uint32_t head_size_max, target_size_max, fields_max;
     int64_t body_size_max;
     uint32_t queue_max;
-    uint32_t connections_max; /* of this worker */
-    uint32_t streams_max;     /* of one HTTP/2 connection at a time; 0: no HTTP/2 */
+    uint32_t connections_max;         /* of this worker */
+    uint32_t connections_per_address; /* 0: no limit */
+    uint32_t requests_per_connection; /* 0: no limit */
+    uint32_t streams_max;             /* of one HTTP/2 connection at a time; 0: no HTTP/2 */
     int64_t proxy_timeout_ns, handshake_timeout_ns;
     int64_t head_timeout_ns, body_timeout_ns, keepalive_timeout_ns, write_timeout_ns;
     int64_t queue_timeout_ns, request_timeout_ns, kill_grace_ns, drain_timeout_ns;
@@ -201,6 +220,9 @@ struct askr_worker_config {
     const char *health_path;     /* answered without an application; NULL or "": none */
     const char *route_patterns;  /* separated by spaces, or NULL: serve/route.h */
     uint32_t route_segments;     /* of paths that match none, that name their route; 0: other */
+    struct askr_rate rates[16];  /* enum askr_limits ASKR_RATES_MAX */
+    uint32_t rate_count;
+    int rate_fd; /* memory of all workers' buckets: askr_rate_size(); or -1 */
 };
 
 const char *askr_version(void);
@@ -222,5 +244,8 @@ int askr_worker_run(const struct askr_worker_config *config, askr_error *error);
 
 size_t askr_status_stride(void); /* bytes from one worker's page to the next */
 size_t askr_port_size(void);     /* bytes of a port's memfd */
+/* Bytes of the memory for so many buckets; what is in it at first is random, then zeroes. */
+size_t askr_rate_size(uint32_t buckets);
+size_t askr_rate_seed_size(void); /* the random part */
 /* Where a bucket of a histogram begins, in nanoseconds; < ASKR_BUCKETS. */
 int64_t askr_bucket_start_ns(uint32_t index);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * A hash of bytes: eight at a time, a 128-bit product folded to 64 (the mix of wyhash). With a
- * secret seed it spreads keys that a client chooses; with 0 it names content in an ETag, where it
- * has to tell versions of one file apart, not to resist their author. */
-#include "app/static_parts.h"
+ * The hash of hash.h: eight bytes at a time, a 128-bit product folded to 64 (the mix of wyhash). */
+#include "base/hash.h"
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -17,7 +15,7 @@ static uint64_t word_at(const char *data, size_t size)
     return word;
 }
 
-uint64_t static_hash(uint64_t seed, const char *data, size_t size)
+uint64_t hash_bytes(uint64_t seed, const char *data, size_t size)
 {
     const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15), other = UINT64_C(0xd6e8feb86659fd93);
     uint64_t hash = mix(seed ^ odd, size ^ other);
