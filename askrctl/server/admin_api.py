@@ -49,14 +49,15 @@ class Route:
     summary: str
     open: bool  # to everybody
     statuses: tuple[int, ...]
+    content: str = "application/json"  # of a success; an error is always JSON
 
 
 ROUTES = (
-    Route("GET", "/", "The dashboard; it asks for the token itself.", True, (200,)),
+    Route("GET", "/", "The dashboard; it asks for the token itself.", True, (200,), "text/html"),
     Route("GET", "/healthz/live", "The supervisor answers.", True, (200,)),
     Route("GET", "/healthz/startup", "A generation has become ready.", True, (200, 503)),
     Route("GET", "/healthz/ready", "Requests can be served now.", True, (200, 503)),
-    Route("GET", "/metrics", "Prometheus exposition.", False, (200,)),
+    Route("GET", "/metrics", "Prometheus exposition.", False, (200,), "text/plain"),
     Route("GET", "/api/status", "What `askrctl status --json` says.", False, (200,)),
     Route("GET", "/api/metrics", "Counters, time split, quantiles, memory.", False, (200,)),
     Route("GET", "/api/config", "The configuration that counts, without secrets.", False, (200,)),
@@ -87,7 +88,7 @@ def openapi() -> dict[str, Any]:
         operation: dict[str, Any] = {
             "summary": route.summary,
             "responses": {
-                str(status): {"description": _DESCRIPTIONS[status]}
+                str(status): _describe(status, route.content)
                 for status in (*route.statuses, *(() if route.open else (401,)))
             },
             "security": [] if route.open else [{"token": []}],
@@ -108,6 +109,12 @@ def openapi() -> dict[str, Any]:
         "paths": paths,
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
+
+
+def _describe(status: int, content: str) -> dict[str, Any]:
+    media = content if status < 400 else "application/json"
+    schema = {"type": "object" if media == "application/json" else "string"}
+    return {"description": _DESCRIPTIONS[status], "content": {media: {"schema": schema}}}
 
 
 _DESCRIPTIONS = {

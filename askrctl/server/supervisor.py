@@ -176,12 +176,12 @@ class Supervisor:
         return base
 
     def _alive(self) -> list[Generation]:
-        kept = self._kept.generation if self._kept is not None else None
-        return [item for item in (self._current, self._next, kept, *self._old) if item is not None]
+        return [item for _, item in self.generations()]
 
     def generations(self) -> list[tuple[str, Generation]]:
         """With what they do; the one that serves is the first."""
-        named = [("serving", self._current), ("starting", self._next)]
+        kept = self._kept.generation if self._kept is not None else None
+        named = [("serving", self._current), ("starting", self._next), ("kept", kept)]
         named += [("draining", item) for item in self._old]
         return [(state, item) for state, item in named if item is not None]
 

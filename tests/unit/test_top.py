@@ -191,6 +191,14 @@ def test_an_application_that_cannot_boot_is_told() -> None:
         assert "no such class: Kernel" in lines_of(board, Ui(), 80, height)
 
 
+def test_a_worker_of_another_generation_says_so() -> None:
+    samples = recorded()
+    old = WorkerSample(0, 2, "draining", page(90, [], generation=2), durations())
+    samples[-1] = replace(samples[-1], workers=(*samples[-1].workers, old))
+    lines = lines_of(make_board(VIEW, samples), Ui(), 80, 24)
+    assert [line for line in lines if "generation 2" in line and " 90 " in line]
+
+
 def test_plain_output_has_every_row(board: Board) -> None:
     lines = [line.plain for line in plain(board, Ui(), 160)]
     assert sum("GET /hello" in line for line in lines) == 2
@@ -317,7 +325,7 @@ def test_a_line_of_the_status_table_is_one_worker_at_every_width(width: int) -> 
     status = {
         "version": "1", "pid": 1, "user": "www", "listeners": ["http://x/"], "mode": "classic",
         "application": {"kind": "PHP", "root": "/srv"}, "uptime_s": 1, "generation": 1,
-        "draining_generations": 0, "opcache": {},
+        "draining_generations": 0, "opcache": {}, "trace": {"endpoint": ""},
         "workers": [{**worker, "index": i} for i in range(12)],
         "io_backend": {"requested": "epoll", "active": "epoll", "reason": "r", "detail": "",
                        "fix": ""},

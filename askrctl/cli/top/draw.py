@@ -124,7 +124,7 @@ def plain(board: Board, ui: Ui, width: int) -> list[Text]:
     """For a pipe or a file: everything, once."""
     rows = arrange(board, ui.sort, ui.wanted, ui.busy_only, ui.turned)
     lines = [*_head(board, width, HEADER_HEIGHT_MIN), Text(), _titles(ui, width)]
-    lines += [_line(row, width, " ") for row in rows]
+    lines += [_line(board, row, width, " ") for row in rows]
     lines += [Text(), _titles(replace(ui, routes=True), width)]
     lines += _routes(board, ui, width)
     for line in lines:
@@ -247,7 +247,7 @@ def _body(board: Board, ui: Ui, width: int, room: int) -> list[Text]:
     first = index // room * room
     lines = []
     for row in rows[first : first + room]:
-        line = _line(row, width, MARK if row.key == ui.selected else " ")
+        line = _line(board, row, width, MARK if row.key == ui.selected else " ")
         if row.key == ui.selected:
             line.stylize("bold")
         lines.append(line)
@@ -293,7 +293,7 @@ def _values(row: Row) -> dict[str, str]:
     }
 
 
-def _line(row: Row, width: int, mark: str) -> Text:
+def _line(board: Board, row: Row, width: int, mark: str) -> Text:
     values, line = _values(row), Text(mark)
     for column in _shown(width):
         style = ""
@@ -304,7 +304,9 @@ def _line(row: Row, width: int, mark: str) -> Text:
         line.append(_cell(column, values[column.title]), style=style).append(" ")
     if row.place is None:
         wide = {column.title for column in _shown(width)} >= _WIDE
-        return line.append_text(_worker_words(row, max(0, width - line.cell_len), wide))
+        other = "" if row.generation == board.generation else f"generation {row.generation}"
+        words = _worker_words(row, max(0, width - line.cell_len - len(other)), wide)
+        return line.append(other + "  " if other else "", style="yellow").append_text(words)
     return line.append(printable(row.request), style="" if row.age_s is not None else "dim")
 
 

@@ -38,7 +38,7 @@ class WorkerSample:
 
     index: int
     generation: int
-    generation_state: str  # serving, starting, draining
+    generation_state: str  # serving, starting, kept, draining
     page: engine.WorkerStatus
     durations: tuple[int, ...]
 
