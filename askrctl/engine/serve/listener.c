@@ -71,7 +71,7 @@ static const struct askr_worker_status *live_peer(const struct worker *worker, u
 }
 
 /* New requests would wait here, and could be served elsewhere at once. Those that are here stay:
- * docs/decisions/0014. */
+ * docs/decisions/0015. */
 static bool overloaded(const struct worker *worker)
 {
     if (!has_queue(worker->status))
