@@ -2,7 +2,7 @@
 """`askrctl serve`: find out what is to be served and how, then supervise it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -101,6 +101,13 @@ def serve_command(
         "server.user": user,
         "server.control": control,
     }
+    raise typer.Exit(_serve(path, config, flags, inspect))
+
+
+serve_command.__doc__ = f"{serve_command.__doc__}\n{EPILOG}"
+
+
+def _serve(path: Path, config: Path | None, flags: dict[str, Any], inspect: Path | None) -> int:
     from askrctl.server import logs
     from askrctl.server.detect import logical
     from askrctl.server.launch import Request, launch, prepare
@@ -109,10 +116,7 @@ def serve_command(
     request = Request(logical(path), config, flags, inspect)
     plan = prepare(request)
     logs.set_up(plan.config.log.format)
-    raise typer.Exit(launch(request, plan, _greet))
-
-
-serve_command.__doc__ = f"{serve_command.__doc__}\n{EPILOG}"
+    return launch(request, plan, _greet)
 
 
 def _greet(supervisor: "Supervisor") -> None:

@@ -121,7 +121,7 @@ void cycle_close(void)
         php_output_end_all();
     }
     zend_end_try();
-    if (php.worker.in_request)
+    if (php.worker.in_callback)
         measure_end();
     zend_unset_timeout();
     filter_input_release();
