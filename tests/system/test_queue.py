@@ -3,12 +3,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from system.client import build
+from system.client import Connection, build
 from system.conftest import Serve, copy_app
 from system.harness import Server, wait_until
 
@@ -22,10 +22,10 @@ def app(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def busy(server: Server, folder: Path) -> Iterator[Path]:
-    """Keep the only application process busy until the file that is given exists."""
+def busy(server: Server, folder: Path, through: Connection | None = None) -> Iterator[Path]:
+    """Keep the only application process of the worker busy until the file that is given exists."""
     started, go = folder / "started", folder / "go"
-    with server.connect() as connection:
+    with nullcontext(through) if through else server.connect() as connection:
         target = f"/hold?started={quote(str(started))}&go={quote(str(go))}"
         connection.send(build("GET", target))
         wait_until("the script runs", started.exists)
@@ -72,6 +72,41 @@ def test_a_script_that_takes_too_long_is_504_and_stopped(
         assert connection.ask("GET", f"/hold?started={started}&go={never}").status == 504
     answer = server.get("/pid")  # in front of which the script has to end
     assert (answer.status, answer.body) == (200, str(before).encode())
+
+
+IDLE = 20  # connections of the worker that has nothing to do: many more than the other one's
+NEW = 40
+# Without regard to the queue the numbers of connections would have to be equal first: 19 or so.
+SERVED_MIN = 32
+
+
+def test_new_connections_go_to_the_worker_whose_application_is_idle(
+    serve: Serve, app: Path, tmp_path: Path
+) -> None:
+    server = serve(app, "--workers", "2", config={"php": ONE})
+    server.wait_applications(2)
+    with ExitStack() as opened:
+        stuck = connections_to_one_worker(server, opened)
+        with busy(server, tmp_path, stuck[0]) as go, ThreadPoolExecutor(NEW) as pool:
+            stuck[1].send(build("GET", "/hello"))
+            wait_until("it waits", lambda: server.status()["totals"]["queue_depth"] == 1)
+            asked = [pool.submit(server.get, "/hello") for _ in range(NEW)]
+            wait_until("most are served", lambda: sum(f.done() for f in asked) >= SERVED_MIN)
+            go.touch()
+            assert {future.result().status for future in asked} == {200}
+
+
+def connections_to_one_worker(server: Server, opened: ExitStack) -> list[Connection]:
+    """Two of one worker; the other one gets IDLE of them."""
+    connections: dict[int, list[Connection]] = {}
+    while len(connections) < 2 or min(map(len, connections.values())) < IDLE:
+        connection = opened.enter_context(server.connect())
+        pid = int(connection.ask("GET", "/pid").text)
+        connections.setdefault(pid, []).append(connection)
+    few = next(iter(connections.values()))
+    while len(few) > 2:
+        few.pop().stream.close()
+    return few
 
 
 def test_static_files_do_not_wait_for_php(serve: Serve, app: Path, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@
  * A poll tells of new connections, accept4() takes them until EAGAIN. Multishot ACCEPT is not used:
  * on a shared listener it is exclusive and sticky (measured: one ring got 64 of 64 connections, and
  * when its worker was stopped every new connection hung). So that an eager worker does not take
- * them all, one that holds more than its share waits DEFER_NS before it takes more. If none of the
- * others took part meanwhile, because they are stopped or their core is busy, it takes HASTE_COUNT
- * and waits HASTE_NS: 64 connections that arrive at once beside a stopped worker are all taken
- * within 45 ms.
+ * them all, one that holds more than its share, or has requests waiting while another's application
+ * is idle, waits DEFER_NS before it takes more. If none of the others took part meanwhile, because
+ * they are stopped or their core is busy, it takes HASTE_COUNT and waits HASTE_NS: 64 connections
+ * that arrive at once beside a stopped worker are all taken within 45 ms.
  *
  * Failure modes: EMFILE and ENFILE and memory shortage back off for BACKOFF_NS; connections that
  * are open live on. Before it comes to that, the last descriptors are kept for those connections:
@@ -27,6 +27,8 @@
 #define DEFER_NS (10 * NS_PER_MS)
 #define HASTE_NS (5 * NS_PER_MS)
 #define BACKOFF_NS (200 * NS_PER_MS)
+/* To have an idle virtual CPU woken by another one takes so long: docs/architecture.md. */
+#define CROSS_CORE_NS (75 * NS_PER_US)
 #define PEER_STALE_NS (300 * NS_PER_MS) /* three missed heartbeats: it takes no connections */
 
 /* Of the descriptors a process may have, the part kept for the connections it has. */
@@ -43,14 +45,46 @@ struct share {
     uint64_t accepted; /* by the others, ever: grows while they take part */
 };
 
+/* Requests of it wait, longer than it takes to wake another core. */
+static bool has_queue(const struct askr_worker_status *status)
+{
+    return status->queue_wait_ns > CROSS_CORE_NS;
+}
+
+/* A live worker of this generation other than this one, or NULL. */
+static const struct askr_worker_status *live_peer(const struct worker *worker, uint32_t index)
+{
+    const struct askr_worker_status *peer = status_page(worker, index);
+    if (peer == worker->status || peer->state != ASKR_WORKER_READY ||
+        worker->io.now_ns - peer->heartbeat_ns > PEER_STALE_NS)
+        return NULL;
+    return peer;
+}
+
+/* New requests would wait here, and could be served elsewhere at once. Those that are here stay:
+ * docs/decisions/0014. */
+static bool overloaded(const struct worker *worker)
+{
+    if (!has_queue(worker->status))
+        return false;
+    for (uint32_t index = 0; index < worker->config->count; index++) {
+        const struct askr_worker_status *peer = live_peer(worker, index);
+        if (peer == NULL || peer->queue_wait_ns != 0)
+            continue;
+        for (uint32_t place = 0; place < COUNT_OF(peer->apps) && place < peer->app_count; place++)
+            if (peer->apps[place].state == ASKR_APP_IDLE)
+                return true;
+    }
+    return false;
+}
+
+/* One that has a queue leaves new connections to those that have none: it does not count there. */
 static struct share share_of(const struct worker *worker)
 {
     struct share share = {.connections = worker->conn_count, .workers = 1};
-    int64_t now_ns = worker->io.now_ns;
     for (uint32_t index = 0; index < worker->config->count; index++) {
-        const struct askr_worker_status *peer = status_page(worker, index);
-        if (peer == worker->status || peer->state != ASKR_WORKER_READY ||
-            now_ns - peer->heartbeat_ns > PEER_STALE_NS)
+        const struct askr_worker_status *peer = live_peer(worker, index);
+        if (peer == NULL || (has_queue(peer) && !has_queue(worker->status)))
             continue;
         share.connections += peer->connections;
         share.accepted += peer->accepted;
@@ -145,7 +179,7 @@ static bool may_accept(struct listener *listener, int *haste)
         return true;
     }
     struct share share = share_of(worker);
-    if (!over_share(worker, &share))
+    if (!over_share(worker, &share) && !overloaded(worker))
         return true;
     defer(listener, &share, *haste == 0 ? HASTE_NS : DEFER_NS);
     return false;
