@@ -204,6 +204,8 @@ def _route_patterns(value: object) -> tuple[str, ...]:
         if len(text) > ROUTE_NAME_MAX:
             raise ValueError(f"paths of at most {ROUTE_NAME_MAX} characters")
     return patterns
+
+
 def _endpoint(value: object) -> str:
     text = parse_text(value)
     if text and not is_endpoint(text):

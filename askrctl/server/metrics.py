@@ -284,6 +284,8 @@ def _opcache(known: Mapping[str, int]) -> Iterator["Metric"]:
         restarts.add_metric([reason], known.get(f"restarts_{reason}", 0))
     yield lookups
     yield restarts
+
+
 def _traces(report: Report) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily as Counter
 
