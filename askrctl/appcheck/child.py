@@ -23,7 +23,7 @@ from askrctl.server import control
 START_MAX_S = 60.0
 STOP_MAX_S = 15.0
 POLL_S = 0.05
-_KEPT = ("library", "php_ini", "ini", "sapi_name")
+_KEPT = ("library", "php_ini", "ini", "preset", "sapi_name")
 
 
 def settings_of(config: Config) -> str:

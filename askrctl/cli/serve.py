@@ -37,6 +37,15 @@ Listen = Annotated[
         "those alone. `:80,redirect` sends to https, `:80,proxy` expects the PROXY protocol first."
     ),
 ]
+Admin = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Metrics, dashboard and API: unix:/path, or HOST:PORT with ASKR_ADMIN_TOKEN set."
+    ),
+]
+Inspect = Annotated[
+    Path | None, typer.Option(hidden=True, help="For askrctl check app: a file to report to.")
+]
 
 
 def serve_command(
@@ -66,12 +75,7 @@ def serve_command(
     tls_self_signed: Annotated[
         bool, typer.Option("--tls-self-signed", help="A certificate for development.")
     ] = False,
-    admin: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Metrics, dashboard and API: unix:/path, or HOST:PORT with ASKR_ADMIN_TOKEN set."
-        ),
-    ] = None,
+    admin: Admin = None,
     config: Annotated[Path | None, typer.Option(help="An askr.toml.")] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="For development: reload when files change.")
@@ -82,9 +86,7 @@ def serve_command(
     control: Annotated[
         str | None, typer.Option(help="Where the control socket goes. [env: ASKR_CONTROL]")
     ] = None,
-    inspect: Annotated[
-        Path | None, typer.Option(hidden=True, help="For askrctl check app: a file to report to.")
-    ] = None,
+    inspect: Inspect = None,
 ) -> None:
     """Serve an application or a folder of files over HTTP."""
     flags = {

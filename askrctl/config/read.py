@@ -162,6 +162,8 @@ def is_given(value: object) -> bool:
 
 def flag_of(name: str) -> str:
     """The option that sets "section.key"."""
+    if name == "admin.listen":
+        return "--admin"
     section, key = name.split(".")
     flag = {"tls": f"tls-{key}", "admin": "admin"}.get(section, key)
     return f"--{flag.replace('_', '-')}"

@@ -76,7 +76,13 @@ path = "/"
 
 def test_every_value_has_the_origin_that_counted_in_the_end() -> None:
     environment = {"ASKR_SERVER_LISTEN": ":81", "ASKR_LIMITS_QUEUE": "7", "PATH": "/bin"}
-    flags = {"server.workers": 5, "tls.cert": "a.pem", "php.processes": None, "tls.key": ()}
+    flags: dict[str, object] = {
+        "server.workers": 5,
+        "tls.cert": "a.pem",
+        "php.processes": None,
+        "tls.key": (),
+    }
+    flags["admin.listen"] = ["unix:/run/admin"]
     found = origins(FILE, Path("askr.toml"), environment, flags)
     assert found["server.workers"] == Origin("flag", "--workers")
     assert found["server.listen"] == Origin("environment", "ASKR_SERVER_LISTEN")
@@ -84,6 +90,7 @@ def test_every_value_has_the_origin_that_counted_in_the_end() -> None:
     assert found["php.ini"] == Origin("file", "askr.toml, line 9")
     assert found["warmup"] == Origin("file", "askr.toml, line 10")
     assert found["log.access"] == Origin("file", "askr.toml"), "a dotted key is not looked for"
+    assert found["admin.listen"] == Origin("flag", "--admin")
     assert found["tls.cert"] == Origin("flag", "--tls-cert")
     assert found["tls.key"] == found["php.processes"] == Origin("default")
     assert str(found["tls.key"]) == "default"
