@@ -15,7 +15,7 @@ const FRANKENPHP_LOG_LEVEL_ERROR = 8;
  * Worker mode: wait for a request, call `$callback` without arguments, and send the answer.
  *
  * Superglobals, ini settings, handlers, the session, the environment, locale, time zone and the
- * working directory are those of the request within the callback and of the boot after it; globals
+ * working directory are those of the request until the next call, and then those of the boot; globals
  * and statics stay. exit() and an uncaught exception end the request, not the script; a fatal error
  * runs the script again.
  *

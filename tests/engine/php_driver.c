@@ -49,6 +49,7 @@ struct askr_exchange {
     int64_t written;
     int status, flushes;
     bool in_use, has_head, ended;
+    enum askr_outcome outcome; /* once it has ended */
     struct buffer fields, body, interims, events;
 };
 
@@ -332,14 +333,25 @@ static int host_end(struct askr_exchange *exchange)
 {
     assert(exchange->in_use && exchange->has_head && !exchange->ended);
     exchange->ended = true;
+    exchange->outcome = ASKR_DONE;
     note(exchange, "end");
     return 0;
+}
+
+static void host_answered(struct askr_exchange *exchange, enum askr_outcome outcome)
+{
+    assert(exchange->in_use);
+    assert(exchange->has_head || outcome == ASKR_FAILED);
+    exchange->ended = true;
+    exchange->outcome = outcome;
 }
 
 static void host_finish(struct askr_exchange *exchange, enum askr_outcome outcome)
 {
     assert(exchange->in_use);
     exchange->in_use = false;
+    if (exchange->ended)
+        outcome = exchange->outcome;
     if (!exchange->has_head) {
         assert(outcome == ASKR_FAILED);
         exchange->status = 500;
@@ -375,6 +387,7 @@ static const struct askr_host host = {
     .write = host_write,
     .flush = host_flush,
     .end = host_end,
+    .answered = host_answered,
     .finish = host_finish,
     .aborted = host_aborted,
     .log = host_log,

@@ -179,6 +179,46 @@ def test_a_session_belongs_to_its_cookie(serve: Callable[..., Run]) -> None:
     assert bodies(run) == [b"1", b"2", b"1", nobody, b"3", nobody, b"1", b"4", nobody]
 
 
+def test_what_a_script_does_between_requests_is_put_back_as_well(
+    serve: Callable[..., Run],
+) -> None:
+    run = serve("process", Request("worker.php", "a=served&between=dirty"), "process", "peek")
+    assert run.answers[2].json() == run.answers[0].json()
+    assert (run.answers[1].status, run.answers[1].body) == (200, b"2")
+    assert run.answers[3].json() == [False, "", 1]
+
+
+def test_a_session_opened_between_requests_is_closed_before_the_next(
+    serve: Callable[..., Run],
+) -> None:
+    def visit(query: str, cookie: str) -> Request:
+        return Request("worker.php", query, cookie=f"PHPSESSID={cookie}")
+
+    run = serve(
+        visit("a=session&between=session", "one"), visit("a=peek", "two"), visit("a=session", "one")
+    )
+    assert run.answers[1].json() == [False, "", 1]
+    assert last(run).body == b"3"
+
+
+def test_the_wall_clock_counts_what_follows_the_answer(serve: Callable[..., Run]) -> None:
+    run = serve(
+        Request("worker.php", "a=served&between=sleep"), "served", request_timeout_ms=1000
+    )
+    assert [(answer.status, answer.body) for answer in run.answers] == [(200, b"1")] * 2
+    assert run.logged("Maximum execution time of 1 second exceeded")
+
+
+def test_where_sessions_are_kept_is_the_applications_until_its_script_ends(
+    serve: Callable[..., Run], tmp_path: Path
+) -> None:
+    look = "save_path"
+    run = serve(look, f"{look}&path=/a", look, f"{look}&path=/b", look, "memory", look)
+    before = str(tmp_path).encode()
+    assert bodies(run)[:5] == [before, b"/a", b"/a", b"/b", b"/b"]
+    assert last(run).body == before
+
+
 def test_a_session_can_start_by_itself(serve: Callable[..., Run]) -> None:
     request = Request("worker.php", "a=peek", cookie="PHPSESSID=auto")
     run = serve(request, request, ini="session.auto_start=1")

@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 from system.client import Response
 from system.conftest import Serve, copy_app
-from system.harness import Server, wait_until
+from system.harness import Server, run, wait_until
 
 TWO_REQUESTS = """<?php
 $count = 0;
 $answer = function () use (&$count) { header('X-Count: ' . ++$count); };
 while ($count < 2 && frankenphp_handle_request($answer)) {
+}
+"""
+STUCK_AFTERWARDS = """<?php
+$answer = static function () { echo getmypid(); };
+while (frankenphp_handle_request($answer)) {
+    if (isset($_GET['stuck'])) {
+        exec('sleep 60');
+    }
 }
 """
 ONE_PROCESS = {"php": {"processes": 1}}
@@ -54,6 +62,22 @@ def test_a_script_that_returns_is_booted_again(serve: Serve, app: Path) -> None:
     script.write_text(TWO_REQUESTS)
     server = serve(app, "--worker-script", script, config=ONE_PROCESS)
     assert [count(server) for _ in range(5)] == [1, 2, 1, 2, 1]
+
+
+def test_a_script_that_is_stuck_after_an_answer_keeps_nobody_waiting(
+    serve: Serve, app: Path
+) -> None:
+    script = app / "public/worker.php"
+    script.write_text(STUCK_AFTERWARDS)
+    config = {"timeouts": {"request": 1}, "php": {"processes": 2, "kill_grace": 0.2}}
+    server = serve(app, "--worker-script", script, config=config)
+    both = set(server.wait_applications(2))
+    answer = server.get("/?stuck")
+    assert answer.status == 200
+    stuck = int(answer.body)
+    assert {int(server.get("/").body) for _ in range(10)} == both - {stuck}
+    wait_until("it is replaced", lambda: stuck not in server.wait_applications(2))
+    assert "GET /" in run("slowlog", "--control", server.control).stdout
 
 
 def test_a_boot_that_fails_later_is_503_with_the_reason_and_heals(serve: Serve, app: Path) -> None:

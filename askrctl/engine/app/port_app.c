@@ -42,6 +42,7 @@ int port_app_open(struct askr_port **out, int memfd, int app_bell_fd, int worker
         return askr_fail(error, ENOMEM, "no memory for a port");
     port->worker_bell_fd = worker_bell_fd;
     port->zygote_pid = getppid();
+    port->lingers = true; /* nobody knows yet */
     port->sleep_fd = open_sleep_fd(app_bell_fd, error);
     if (port->sleep_fd < 0) {
         result = port->sleep_fd;
@@ -104,6 +105,7 @@ const struct askr_host port_host = {
     .write = port_app_write,
     .flush = port_app_flush,
     .end = port_app_end,
+    .answered = port_app_answered,
     .finish = port_app_finish,
     .aborted = port_app_aborted,
     .log = app_log,

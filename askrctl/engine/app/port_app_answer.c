@@ -198,14 +198,15 @@ int port_app_flush(struct askr_exchange *exchange)
 static void say_answered(struct askr_exchange *exchange, uint8_t kind, bool failed)
 {
     struct askr_port *port = exchange->port;
-    int64_t now_ns = clock_now_ns();
+    exchange->ended = true;
+    exchange->ended_ns = clock_now_ns();
     say(port, (struct port_frame){.kind = kind,
                                   .tag = exchange->tag,
                                   .failed = failed,
                                   .status = port_pack_ns(take_cpu_ns(port)),
-                                  .value = (uint64_t)now_ns});
+                                  .value = (uint64_t)exchange->ended_ns});
     if (port->answered_ns == 0)
-        port->answered_ns = now_ns;
+        port->answered_ns = exchange->ended_ns;
 }
 
 int port_app_end(struct askr_exchange *exchange)
@@ -215,15 +216,44 @@ int port_app_end(struct askr_exchange *exchange)
         return -EINVAL;
     if (port_app_aborted(exchange))
         return -ECONNABORTED;
-    exchange->ended = true;
     say_answered(exchange, PORT_FRAME_END, false);
     port_app_ring(exchange->port); /* the script goes on, maybe for long */
     return 0;
 }
 
-void port_app_finish(struct askr_exchange *exchange, enum askr_outcome outcome)
+static bool has_failed(const struct askr_exchange *exchange, enum askr_outcome outcome)
+{
+    return outcome != ASKR_DONE || !exchange->headed;
+}
+
+/* Most worker scripts ask for the next request at once, and going to sleep rings anyway. For one
+ * that goes on for long this is found out once; until then a heartbeat of the worker finds it. */
+void port_app_answered(struct askr_exchange *exchange, enum askr_outcome outcome)
 {
     assert(exchange->active);
+    if (exchange->ended)
+        return;
+    say_answered(exchange, PORT_FRAME_END, has_failed(exchange, outcome));
+    if (exchange->port->lingers)
+        port_app_ring(exchange->port);
+}
+
+void port_app_finish(struct askr_exchange *exchange, enum askr_outcome outcome)
+{
+    struct askr_port *port = exchange->port;
+    assert(exchange->active);
     exchange->active = false;
-    say_answered(exchange, PORT_FRAME_FINISHED, outcome != ASKR_DONE || !exchange->headed);
+    if (!exchange->ended) {
+        say_answered(exchange, PORT_FRAME_FINISHED, has_failed(exchange, outcome));
+        return;
+    }
+    int64_t now_ns = clock_now_ns();
+    struct port_frame frame = {
+        .kind = PORT_FRAME_FINISHED, .tag = exchange->tag, .value = (uint64_t)exchange->ended_ns};
+    port->lingers = now_ns - exchange->ended_ns > PORT_UNRUNG_MAX_NS;
+    if (port->lingers) { /* else it is not worth a look at the clock of this thread */
+        frame.value = (uint64_t)now_ns;
+        frame.status = port_pack_ns(take_cpu_ns(port));
+    }
+    say(port, frame);
 }

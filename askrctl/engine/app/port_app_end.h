@@ -21,6 +21,7 @@ struct askr_exchange {
     uint32_t inline_at; /* its next byte in the slot's text, when it is there */
     bool body_streamed; /* it comes through the body ring instead */
     bool body_begun;    /* ... where `port->body_read` is its next byte */
+    int64_t ended_ns;   /* when it ended */
     struct askr_request request;
     struct askr_field fields[HTTP_FIELDS_MAX];
     struct askr_field variables[PORT_VARIABLES_MAX];
@@ -37,6 +38,7 @@ struct askr_port {
     uint64_t body_announced; /* what it was when the worker was last rung */
     bool unrung;             /* the worker has not been rung for what we wrote */
     int64_t cpu_ns;          /* this thread's CPU clock when it was last told */
+    bool lingers;            /* the last request went on for long after its answer */
     int64_t answered_ns;     /* when the first answer it has not been rung for was complete; 0 */
     struct askr_exchange exchange;
 };
@@ -67,6 +69,7 @@ int port_app_interim(struct askr_exchange *, int status, const struct askr_field
 int port_app_write(struct askr_exchange *, const void *data, size_t size);
 int port_app_flush(struct askr_exchange *);
 int port_app_end(struct askr_exchange *);
+void port_app_answered(struct askr_exchange *, enum askr_outcome);
 void port_app_finish(struct askr_exchange *, enum askr_outcome);
 
 #endif

@@ -7,8 +7,8 @@
  * Happy path, classic: request_take(), request_bind(), php_request_startup(), the script,
  * php_request_shutdown(), request_complete(). Worker mode: the same around the script, and inside
  * it, per handle_request(): request_take(), cycle_open(), the callback, cycle_close(),
- * request_complete(). A fatal error longjmps to the frame that runs the script; nothing of ours
- * between there and here owns memory. */
+ * request_answered(); and request_complete() when it is called again. A fatal error longjmps to the
+ * frame that runs the script; nothing of ours between there and here owns memory. */
 #ifndef ASKR_PHP_H
 #define ASKR_PHP_H
 
@@ -48,10 +48,10 @@ struct php_request {
 };
 
 struct php_worker {
-    bool running;    /* a worker script is being executed */
-    bool booted;     /* it has called handle_request() */
-    bool in_request; /* its callback runs */
-    bool draining;   /* handle_request() answers false from now on */
+    bool running;     /* a worker script is being executed */
+    bool booted;      /* it has called handle_request() */
+    bool in_callback; /* of a request */
+    bool draining;    /* handle_request() answers false from now on */
     size_t output_size;
     char output[BOOT_OUTPUT_SIZE]; /* what it printed while booting */
     char failure[512];             /* why it could not boot */
@@ -89,6 +89,7 @@ enum request_taken { REQUEST_TAKEN, REQUEST_NO_MORE, REQUEST_PORT_BROKEN };
 enum request_taken request_take(void);
 void request_bind(struct php_request *request);
 void request_unbind(void);
+void request_answered(void);
 void request_complete(enum askr_outcome outcome);
 
 /* output.c */

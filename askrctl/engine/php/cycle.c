@@ -121,7 +121,7 @@ void cycle_close(void)
         php_output_end_all();
     }
     zend_end_try();
-    if (php.worker.in_request)
+    if (php.worker.in_callback)
         measure_end();
     zend_unset_timeout();
     filter_input_release();
@@ -137,10 +137,21 @@ void cycle_close(void)
 void cycle_idle_open(void)
 {
     open_sapi(&php.idle);
+    if (!php.request.exchange)
+        return;
+    /* The slow log names the request that a script is still working for. */
+    SG(request_info).request_method = php.request.head->method.data;
+    SG(request_info).request_uri = (char *)php.request.head->target.data;
 }
 
+/* Resetting comes first: a handler that goes away may run a destructor, and that may print. */
 void cycle_idle_close(void)
 {
+    run_shutdown_functions();
+    session_close();
+    reset_after_request();
+    if (php.request.exchange)
+        inspect_after();
     zend_try
     {
         php_output_end_all();

@@ -255,7 +255,7 @@ static PHP_MINIT_FUNCTION(askr)
 static PHP_RSHUTDOWN_FUNCTION(askr)
 {
     SG(post_read) = 1; /* a body that nobody read is the host's to drop, not ours to drain */
-    if (!php.settings.worker_mode || php.worker.in_request)
+    if (!php.settings.worker_mode || php.worker.in_callback)
         measure_end();
     return SUCCESS;
 }

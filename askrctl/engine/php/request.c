@@ -70,15 +70,27 @@ void request_unbind(void)
 
 /* A script that fell over before its head went out gets the host's 500 page. One that had begun to
  * answer is ended as every PHP server ends it: what it printed is the answer. */
-void request_complete(enum askr_outcome outcome)
+static enum askr_outcome settle(struct php_request *request, enum askr_outcome outcome)
 {
-    struct php_request *request = &php.request;
     if (php.is_copy)
         _exit(EG(exit_status));
     assert(request->exchange);
     output_drain(request);
-    if (request->failed || !request->head_sent)
-        outcome = ASKR_FAILED;
+    return request->failed || !request->head_sent ? ASKR_FAILED : outcome;
+}
+
+/* The client has its answer, and the process is still busy with the request. */
+void request_answered(void)
+{
+    struct php_request *request = &php.request;
+    php.host->answered(request->exchange, settle(request, ASKR_DONE));
+    request->ended = true;
+}
+
+void request_complete(enum askr_outcome outcome)
+{
+    struct php_request *request = &php.request;
+    outcome = settle(request, outcome);
     struct askr_exchange *exchange = request->exchange;
     request->exchange = NULL;
     request->head = NULL;

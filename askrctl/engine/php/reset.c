@@ -184,7 +184,6 @@ void reset_baseline(void)
     call_function(functions.encoding, 0, NULL, &baseline.encoding);
 }
 
-/* Within the idle phase: a handler that goes away may run a destructor, and that may print. */
 void reset_after_request(void)
 {
     reset_ini_after_request();

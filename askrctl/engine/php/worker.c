@@ -6,10 +6,16 @@
  * cannot be survived in place: it longjmps out of the script, which is then run again; the request
  * stays attached until PHP has shut down, so shutdown functions can still render an error page.
  *
+ * A request is answered when its callback has returned and complete when the script asks for the
+ * next one: what the script does in between (Symfony's kernel.terminate, a new boot) is the
+ * request's, so its time limit holds, what it leaves behind is put back, and nobody is handed to a
+ * process that cannot serve yet.
+ *
  * A script that ends before it asks for a request has failed to boot: the host is told why, in one
  * line, and the process ends. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "askr_php.h"
 #include <ext/spl/spl_exceptions.h>
@@ -84,16 +90,22 @@ static void call_callback(zend_fcall_info *info, zend_fcall_info_cache *cache)
 
 static void serve_request(zend_fcall_info *info, zend_fcall_info_cache *cache)
 {
-    php.worker.in_request = true;
+    php.worker.in_callback = true;
     deadline_set();
     cycle_open(&php.request);
     inspect_begin();
     call_callback(info, cache);
     inspect_end();
     cycle_close();
+    request_answered();
+    php.worker.in_callback = false;
+}
+
+static void complete_last_request(void)
+{
     deadline_clear();
-    request_complete(ASKR_DONE);
-    php.worker.in_request = false;
+    if (php.request.exchange)
+        request_complete(ASKR_DONE);
 }
 
 static bool refuse_call(void)
@@ -101,7 +113,7 @@ static bool refuse_call(void)
     const char *why = NULL;
     if (!php.worker.running)
         why = "while not in worker mode";
-    else if (php.worker.in_request)
+    else if (php.worker.in_callback)
         why = "while a request is being handled";
     if (why)
         zend_throw_exception_ex(spl_ce_RuntimeException, 0, "%s() called %s",
@@ -118,18 +130,17 @@ PHP_FUNCTION(askr_handle_request)
     ZEND_PARSE_PARAMETERS_END();
     if (refuse_call())
         RETURN_THROWS();
+    if (php.is_copy)
+        RETURN_FALSE;
     if (php.worker.booted)
         cycle_idle_close();
     else
         finish_boot();
+    complete_last_request();
     bool taken = next_request();
     if (taken)
         serve_request(&info, &cache);
     cycle_idle_open();
-    if (taken) {
-        reset_after_request();
-        inspect_after();
-    }
     RETURN_BOOL(taken);
 }
 
@@ -226,17 +237,24 @@ static void run_script(void)
     zend_end_try();
     request_unbind();
     deadline_clear();
-    if (php.worker.in_request)
-        request_complete(ASKR_DONE);
+    if (php.request.exchange)
+        request_answered();
 }
 
 int worker_serve(void)
 {
     do
         run_script();
-    while (php.worker.booted && !php.worker.draining);
+    while (php.worker.booted && !php.worker.draining && !php.is_copy);
+    if (php.is_copy)
+        _exit(EG(exit_status));
+    complete_last_request();
     if (php.worker.booted)
         return 0;
-    php.host->boot_failed(php.port, php.worker.failure);
+    if (php.ready_said)
+        log_lines(ASKR_ERROR,
+                  php.worker.failure); /* whoever comes in its place tells the clients */
+    else
+        php.host->boot_failed(php.port, php.worker.failure);
     return EXIT_BOOT_FAILED;
 }

@@ -126,6 +126,12 @@ $handler = static function () use (&$served): void {
                 exit;
             }
             break;
+        case 'save_path':
+            if (isset($_GET['path'])) {
+                ini_set('session.save_path', $_GET['path']);
+            }
+            echo ini_get('session.save_path');
+            break;
         case 'peek':
             echo json_encode([isset($_SESSION), session_id(), session_status()]);
             break;
@@ -261,6 +267,12 @@ $handler = static function () use (&$served): void {
 
 $limit = (int) (getenv('LOOP_MAX') ?: PHP_INT_MAX);
 while ($limit-- > 0 && frankenphp_handle_request($handler)) {
+    match ($_GET['between'] ?? '') {
+        'dirty' => dirty(),
+        'session' => session_start() && $_SESSION['count']++,
+        'sleep' => sleep(60),
+        default => null,
+    };
     echo 'printed between requests';
     header('X-Between: 1');
 }

@@ -94,7 +94,11 @@ struct askr_host {
     int (*flush)(struct askr_exchange *);
     /* The client got its whole answer; the script may go on. write() is refused afterwards. */
     int (*end)(struct askr_exchange *);
-    /* Always the last call on an exchange, also after errors and after end(). */
+    /* The same where little is expected to follow, so that it costs no bell of its own, and for a
+     * failed answer too. Nothing after end(). */
+    void (*answered)(struct askr_exchange *, enum askr_outcome);
+    /* Always the last call on an exchange, also after errors, end() and answered(): this process
+     * wants the next one. Until then its time counts for the request. */
     void (*finish)(struct askr_exchange *, enum askr_outcome);
     bool (*aborted)(struct askr_exchange *);
 
