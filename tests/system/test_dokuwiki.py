@@ -6,17 +6,13 @@ that classic mode runs any PHP application.
 """
 
 import shutil
-import struct
 import subprocess
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support import expected_conditions as conditions
-from selenium.webdriver.support.ui import WebDriverWait
+from system.browser import Person, chromium, red_png
 from system.conftest import Serve
 from system.harness import Server, wait_until
 
@@ -24,22 +20,7 @@ pytestmark = pytest.mark.browser
 
 INSTALLED = Path("/usr/share/dokuwiki")
 PASSWORD = "correct horse"
-WAIT_S = 30
 SIZE = 32
-
-
-def red_png() -> bytes:
-    """A picture that no cache can have: SIZE x SIZE, red."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    rows = (b"\0" + b"\xff\0\0" * SIZE) * SIZE
-    header = struct.pack(">IIBBBBB", SIZE, SIZE, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def password_hash() -> str:
@@ -79,44 +60,12 @@ def wiki(
 
 @pytest.fixture(scope="module")
 def browser(require: Callable[[bool, str], None]) -> Iterator[webdriver.Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    require(chromium is not None and driver is not None, "chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(chromium)
-    # Tests run as root in a container: there is no namespace left for Chromium's own sandbox.
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(flag)
-    options.add_argument("--window-size=1200,900")
-    service = webdriver.ChromeService(executable_path=str(driver))
-    with webdriver.Chrome(options=options, service=service) as chrome:
+    with chromium(require) as chrome:
         yield chrome
 
 
-class Reader:
+class Reader(Person):
     """What a person does with a wiki."""
-
-    def __init__(self, browser: webdriver.Chrome, wiki: Server) -> None:
-        self.browser = browser
-        self.base = f"http://127.0.0.1:{wiki.port}"
-        self.wait = WebDriverWait(browser, WAIT_S)
-
-    def open(self, target: str) -> None:
-        self.browser.get(self.base + target)
-
-    def find(self, selector: str):
-        return self.wait.until(
-            conditions.presence_of_element_located((By.CSS_SELECTOR, selector)), selector
-        )
-
-    def click(self, selector: str) -> None:
-        self.wait.until(
-            conditions.element_to_be_clickable((By.CSS_SELECTOR, selector)), selector
-        ).click()
-
-    def type(self, selector: str, text: str) -> None:
-        element = self.find(selector)
-        element.clear()
-        element.send_keys(text)
 
     def log_in(self) -> None:
         self.open("/doku.php?id=start&do=login")
@@ -138,12 +87,6 @@ class Reader:
             "#mediamanager__upload_button, .qq-upload-action, #mediamanager__uploader button"
         )
 
-    def picture_width(self, selector: str) -> int:
-        """The width of a picture that the browser has really loaded; 0 before."""
-        image = self.find(selector)
-        script = "return arguments[0].complete ? arguments[0].naturalWidth : 0"
-        return self.wait.until(lambda browser: browser.execute_script(script, image))
-
 
 def test_a_wiki_in_a_real_browser(
     wiki: Server, browser: webdriver.Chrome, tmp_path: Path, backend: str
@@ -159,11 +102,11 @@ def test_a_wiki_in_a_real_browser(
     assert word in reader.find("#dokuwiki__content").text
 
     picture = tmp_path / "red.png"
-    picture.write_bytes(red_png())
+    picture.write_bytes(red_png(SIZE))
     reader.upload(picture)
     stored = "/lib/exe/fetch.php?media=red.png"
     wait_until("the upload arrives", lambda: wiki.get(stored).status == 200)
-    assert wiki.get(stored).body == red_png()
+    assert wiki.get(stored).body == red_png(SIZE)
 
     reader.open("/doku.php?id=fish")
     assert reader.picture_width("#dokuwiki__content img.media") == SIZE
