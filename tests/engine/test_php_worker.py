@@ -202,9 +202,7 @@ def test_a_session_opened_between_requests_is_closed_before_the_next(
 
 
 def test_the_wall_clock_counts_what_follows_the_answer(serve: Callable[..., Run]) -> None:
-    run = serve(
-        Request("worker.php", "a=served&between=sleep"), "served", request_timeout_ms=1000
-    )
+    run = serve(Request("worker.php", "a=served&between=sleep"), "served", request_timeout_ms=1000)
     assert [(answer.status, answer.body) for answer in run.answers] == [(200, b"1")] * 2
     assert run.logged("Maximum execution time of 1 second exceeded")
 
