@@ -7,6 +7,19 @@ from collections.abc import Callable
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="the counts that take minutes instead of seconds"
+    )
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether a test that repeats itself is to do so for minutes."""
+    chosen: bool = request.config.getoption("--full")
+    return chosen
+
+
 @pytest.fixture(scope="session")
 def require() -> Callable[[bool, str], None]:
     """`require(found, "chromium")`: go on, or skip; under ASKR_TEST_STRICT fail instead."""

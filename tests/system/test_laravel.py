@@ -16,6 +16,7 @@ from system.client import Response
 from system.conftest import Serve, copy_app
 from system.harness import Server
 
+LOOPS = 20  # MAX_REQUESTS, which Octane's script counts
 FRAMEWORK = Path("/usr/share/php/Illuminate/autoload.php")
 FOLDERS = ("storage/framework/sessions", "storage/framework/views", "storage/logs", "storage/app")
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
@@ -38,7 +39,7 @@ def laravel(
     done = subprocess.run(migrate, cwd=app, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     options = ["--worker-script", "public/worker.php"] if mode == "worker" else []
-    server = serve_shared(app, *options)
+    server = serve_shared(app, *options, environment={"MAX_REQUESTS": str(LOOPS)})
     server.wait_applications(4)
     return server
 

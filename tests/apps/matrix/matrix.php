@@ -8,6 +8,7 @@ declare(strict_types=1);
 
 namespace Matrix;
 
+require_once __DIR__ . '/dirt.php';
 require_once __DIR__ . '/stuck.php';
 
 /** How long an action waits for the test's sign before it gives up, in microseconds. */
@@ -249,7 +250,7 @@ function opcache(): void
 /** @return array<string, callable(): mixed> by path */
 function actions(): array
 {
-    return stuck_actions() + [
+    return stuck_actions() + dirt_actions() + [
         '/globals' => globals(...),
         '/headers' => static fn () => json(getallheaders()),
         '/input' => input(...),

@@ -13,5 +13,8 @@ $handle = static function () use (&$count): void {
     Matrix\handle();
 };
 while (frankenphp_handle_request($handle)) {
-    // The server tidies up between requests.
+    if (isset($afterwards)) {
+        $afterwards();
+        unset($afterwards);
+    }
 }

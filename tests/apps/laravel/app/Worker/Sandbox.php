@@ -44,7 +44,9 @@ final class Sandbox
         $this->makeCurrent($app);
         try {
             $kernel = $this->pointAt($app, $request);
+            ob_start(); // what the application prints by itself is not the answer
             $response = $kernel->handle($request);
+            ob_end_clean();
             $response->send();
             $kernel->terminate($request, $response);
         } finally {
