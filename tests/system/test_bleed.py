@@ -6,6 +6,7 @@ which takes half an hour; the suite does enough to meet every process state once
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,7 @@ COOKIE = [("Cookie", "PHPSESSID=fixed")]
 
 
 @pytest.fixture(scope="module")
-def one_process(
-    serve_shared: Serve, mode: str, tmp_path_factory: pytest.TempPathFactory
-) -> Server:
+def one_process(serve_shared: Serve, mode: str, tmp_path_factory: pytest.TempPathFactory) -> Server:
     folder = tmp_path_factory.mktemp("bleed")
     app = copy_app("matrix", folder)
     options = ["--worker-script", app / "public/worker.php"] if mode == "worker" else []
@@ -40,12 +39,11 @@ def one_process(
     return server
 
 
-def rss_kib(pid: int) -> int:
+def private_kib(pid: int) -> int:
     """Memory that this process shares with nobody, so that a shared cache that fills is no leak."""
-    fields = dict(
-        line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    )
-    return int(fields["Private_Dirty"].split()[0])
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    [private] = re.findall(r"^Private_Dirty:\s+(\d+) kB", rollup, re.MULTILINE)
+    return int(private)
 
 
 class Pairs:
@@ -86,13 +84,13 @@ def test_no_request_sees_what_another_left_behind(
     try:
         pairs.run(WARM_UP)
         [pid] = one_process.applications()
-        before = rss_kib(pid)
+        before = private_kib(pid)
         pairs.run(FULL_COUNT if full else COUNT)
     except ClosedError:
         pytest.fail(one_process.log[-2000:])
     finally:
         pairs.connection.stream.close()
     assert one_process.applications() == [pid]
-    growth = rss_kib(pid) - before
+    growth = private_kib(pid) - before
     print(f"{way}: {growth:+} KiB")
     assert growth < GROWTH_MAX_KIB
