@@ -137,8 +137,10 @@ def test_running_out_of_stack_or_memory_costs_one_request(
 ) -> None:
     server = start(serve, tmp_path, mode, {"php": {"processes": 2}})
     server.wait_applications(2)
-    assert server.get(f"/stuck/{name}").status in statuses
-    server.wait_applications(2)
+    with Steady(server.address, "/hello", count=2) as steady:
+        assert server.get(f"/stuck/{name}").status in statuses
+        server.wait_applications(2)
+    assert steady.failed == {}
     assert server.get("/hello").status == 200
 
 
