@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "askr_php.h"
+#include <ext/standard/url_scanner_ex.h>
 
 static struct {
     zval environment; /* what the boot putenv()ed, as a list of "NAME=value" */
@@ -174,6 +175,13 @@ static void forget_last_error(void)
     PG(last_error_file) = NULL;
 }
 
+/* PHP forgets them at the end of a script only: they would be in the next visitor's links. */
+static void forget_rewrite_variables(void)
+{
+    php_url_scanner_reset_vars();
+    php_url_scanner_reset_session_vars();
+}
+
 void reset_baseline(void)
 {
     find_functions();
@@ -195,6 +203,7 @@ void reset_after_request(void)
     forget_strtok();
     forget_default_context();
     forget_last_error();
+    forget_rewrite_variables();
     restore_setting(&baseline.time_zone, functions.get_time_zone, functions.set_time_zone);
     restore_setting(&baseline.encoding, functions.encoding, functions.encoding);
     zend_set_memory_limit((size_t)PG(memory_limit));

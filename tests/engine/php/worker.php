@@ -132,6 +132,10 @@ $handler = static function () use (&$served): void {
             }
             echo ini_get('session.save_path');
             break;
+        case 'rewrite':
+            output_add_rewrite_var($_GET['name'], '1');
+            echo '<a href="/x">x</a>';
+            break;
         case 'peek':
             echo json_encode([isset($_SESSION), session_id(), session_status()]);
             break;
