@@ -39,7 +39,13 @@ def _present(context: Context) -> Answer:
     try:
         process.of_unit(context.host, context.unit)
     except AskrError as error:
-        return fail(f"the unit cannot start: {error.message}", context.unit)
+        return fail(
+            f"the unit cannot start: {error.message}",
+            context.unit,
+            fix=remedy.by_hand(
+                f"useradd --system NAME, or another User= by systemctl edit {context.unit}"
+            ),
+        )
     return ok(context.unit, f"{len(paths)} files").at("files", ", ".join(paths))
 
 
@@ -86,25 +92,40 @@ def _private_users(context: Context) -> Answer:
 
 def _allows(listed: list[str]) -> bool:
     """Do these words of an allow-list hold io_uring?"""
-    allowed = any(word in _WITH_IO_URING for word in listed) or set(listed) >= _IO_URING_CALLS
-    denied = [word.removeprefix("~") for word in listed if word.startswith("~")]
-    return allowed and not _IO_URING_CALLS & set(denied)
+    return any(word in _WITH_IO_URING for word in listed) or set(listed) >= _IO_URING_CALLS
 
 
 def _syscall_filter(context: Context) -> Answer:
-    listed: list[str] = []
-    denied: list[str] = []
-    for item in _unit(context):
-        if item.name == "SystemCallFilter":
-            target = denied if item.value.startswith("~") else listed
-            target += item.value.removeprefix("~").split()
-    taken = {word.split(":")[0] for word in denied}
-    blocked = bool(taken & {"@aio", *_IO_URING_CALLS}) or bool(listed and not _allows(listed))
-    if not blocked:
-        return ok("a filter that lets io_uring pass" if listed or denied else "none")
-    fix = remedy.unit(context, "SystemCallFilter", "@aio", "append")
+    lines = [item.value for item in _unit(context) if item.name == "SystemCallFilter"]
+    passes, denied = _filtered(lines)
+    if passes:
+        return ok("a filter that lets io_uring pass" if any(lines) else "none")
+    if denied:
+        fix = remedy.by_hand(f"remove SystemCallFilter={denied}, or put @aio behind it")
+    else:
+        fix = remedy.unit(context, "SystemCallFilter", "@aio", "append")
     sentence = "the unit's filter blocks io_uring: the server runs on epoll"
-    return warn(sentence, " ".join([*listed, *(f"~{word}" for word in denied)])[:80], fix=fix)
+    return warn(sentence, " ".join(lines)[:80], fix=fix)
+
+
+def _filtered(lines: list[str]) -> tuple[bool, str]:
+    """Whether io_uring passes, and the line that takes it away, if one does (systemd.exec(5)).
+
+    The first line says what holds for calls that none names; each further one adds or takes away.
+    """
+    passes, first, denied = True, True, ""
+    for line in lines:
+        words = [word.split(":")[0] for word in line.removeprefix("~").split()]
+        if not words:
+            passes, first, denied = True, True, ""
+        elif line.startswith("~"):
+            taken = bool({"@aio", *_IO_URING_CALLS} & set(words))
+            passes, denied = passes and not taken, line if taken else denied
+        else:
+            passes = _allows(words) or (passes and not first)
+            denied = "" if passes else denied
+        first = first and not words
+    return passes, denied
 
 
 def _mdwe(context: Context) -> Answer:

@@ -233,7 +233,15 @@ def _iowq(context: Context) -> Answer:
     if threads == 0:
         return ok(0, "no kernel threads work for the rings", unit="threads")
     sentence = f"{threads} kernel threads (iou-wrk) do work that should complete by itself"
-    return warn(sentence, threads, wanted=Wanted("==", 0), unit="threads")
+    return warn(
+        sentence,
+        threads,
+        wanted=Wanted("==", 0),
+        unit="threads",
+        fix=remedy.by_hand(
+            "askrctl serve --io-backend epoll, and report it with askrctl doctor bundle"
+        ),
+    )
 
 
 def _overflow(context: Context) -> Answer:
@@ -251,7 +259,11 @@ def _overflow(context: Context) -> Answer:
         raise CannotTell("the rings of the workers may not be looked at by this user")
     if entries == 0:
         return ok(0, f"{seen} rings")
-    return warn("completion queues overflow: the workers do not keep up", entries)
+    return warn(
+        "completion queues overflow: the workers do not keep up",
+        entries,
+        fix=remedy.by_hand("more workers, or --io-backend epoll"),
+    )
 
 
 def _epoll(context: Context) -> Answer:
