@@ -185,6 +185,31 @@ def test_mistakes_are_one_sentence_and_exit_2() -> None:
         assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--format", "nagios", "--bogus"], "No such option: --bogus"),
+        (["--format=nagios", "--timeout", "soon"], "'soon' is not a time"),
+        (["list", "--format=nagios"], "No such option: --format"),
+    ],
+)
+def test_nagios_hears_of_every_misuse(words: list[str], shown: str) -> None:
+    done = run("doctor", *words)
+    assert (done.returncode, done.stdout.count("\n")) == (3, 1)
+    assert done.stdout.startswith(f"ASKR UNKNOWN - {shown}") and len(done.stdout) <= 81
+    assert "hint: askrctl doctor" in done.stderr
+
+
+def test_a_hint_names_the_command_that_was_misused() -> None:
+    for words, hint in (
+        (["tune", "apply", "--plan"], "askrctl tune apply --help"),
+        (["tune", "app", "--format", "xml"], "askrctl tune app --help"),
+        (["serve", "--listen"], "askrctl serve --help"),
+    ):
+        done = run(*words)
+        assert done.returncode == 2 and f"hint: {hint}\n" in done.stderr
+
+
 def test_nagios_hears_of_mistakes_too() -> None:
     done = run("doctor", "--format", "nagios", "--only", "nosuch")
     assert done.returncode == 3
