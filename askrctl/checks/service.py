@@ -14,7 +14,7 @@ from askrctl.checks.frame import Answer, Check, Context, fail, info, ok, warn
 from askrctl.checks.php import facts
 from askrctl.config import parse_seconds
 from askrctl.model import AskrError, Wanted
-from askrctl.probes import process
+from askrctl.probes import process, unit_filter
 from askrctl.probes.host import NotApplicable
 from askrctl.probes.process import Directive, last, words
 
@@ -23,8 +23,6 @@ _SERVICE = ("man:systemd.service(5)",)
 _YES = ("yes", "true", "1", "on")
 _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
 # systemd.exec(5), `systemd-analyze syscall-filter`: sets that hold the calls of io_uring.
-_WITH_IO_URING = ("@aio", "@system-service", "@known")
-_IO_URING_CALLS = {"io_uring_setup", "io_uring_enter", "io_uring_register"}
 
 
 def _unit(context: Context) -> list[Directive]:
@@ -90,14 +88,9 @@ def _private_users(context: Context) -> Answer:
     return warn(sentence, current=True, fix=fix)
 
 
-def _allows(listed: list[str]) -> bool:
-    """Do these words of an allow-list hold io_uring?"""
-    return any(word in _WITH_IO_URING for word in listed) or set(listed) >= _IO_URING_CALLS
-
-
 def _syscall_filter(context: Context) -> Answer:
     lines = [item.value for item in _unit(context) if item.name == "SystemCallFilter"]
-    passes, denied = _filtered(lines)
+    passes, denied = unit_filter.judge(lines)
     if passes:
         return ok("a filter that lets io_uring pass" if any(lines) else "none")
     if denied:
@@ -106,26 +99,6 @@ def _syscall_filter(context: Context) -> Answer:
         fix = remedy.unit(context, "SystemCallFilter", "@aio", "append")
     sentence = "the unit's filter blocks io_uring: the server runs on epoll"
     return warn(sentence, " ".join(lines)[:80], fix=fix)
-
-
-def _filtered(lines: list[str]) -> tuple[bool, str]:
-    """Whether io_uring passes, and the line that takes it away, if one does (systemd.exec(5)).
-
-    The first line says what holds for calls that none names; each further one adds or takes away.
-    """
-    passes, first, denied = True, True, ""
-    for line in lines:
-        words = [word.split(":")[0] for word in line.removeprefix("~").split()]
-        if not words:
-            passes, first, denied = True, True, ""
-        elif line.startswith("~"):
-            taken = bool({"@aio", *_IO_URING_CALLS} & set(words))
-            passes, denied = passes and not taken, line if taken else denied
-        else:
-            passes = _allows(words) or (passes and not first)
-            denied = "" if passes else denied
-        first = first and not words
-    return passes, denied
 
 
 def _mdwe(context: Context) -> Answer:
