@@ -4,6 +4,8 @@
 Checks are values in the tuple ALL. Remedies are data that only askrctl.tune knows how to carry out.
 """
 
+from dataclasses import replace
+
 from askrctl.checks import (
     cpu,
     environment,
@@ -20,8 +22,9 @@ from askrctl.checks import (
     uring,
 )
 from askrctl.checks.frame import Check, Context, Profile, run, select
+from askrctl.checks.sources import SOURCES
 
-ALL: tuple[Check, ...] = (
+_FOUND: tuple[Check, ...] = (
     *environment.CHECKS,
     *uring.CHECKS,
     *net.CHECKS,
@@ -36,5 +39,6 @@ ALL: tuple[Check, ...] = (
     *storage.CHECKS,
     *folklore.CHECKS,
 )
+ALL = tuple(replace(check, refs=check.refs or SOURCES.get(check.id, ())) for check in _FOUND)
 
 __all__ = ["ALL", "Check", "Context", "Profile", "run", "select"]

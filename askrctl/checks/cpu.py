@@ -185,7 +185,13 @@ def _psi(context: Context) -> Answer:
     share = pressure(text, "some", "avg60")
     if share > 20.0:
         sentence = f"{share:g} % of the last minute something waited for a core"
-        return warn(sentence, share, wanted=Wanted("<=", 20), unit="%")
+        return warn(
+            sentence,
+            share,
+            wanted=Wanted("<=", 20),
+            unit="%",
+            fix=remedy.by_hand("more cores, or fewer programs on these"),
+        )
     return ok(share, unit="%")
 
 

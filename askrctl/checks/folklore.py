@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Settings from lists on the net that do nothing, or harm: named, with the reason, never advised.
 
-Where a net.* or mem.* check judges the value already, it is not judged here again.
+Those of sysctls are in askrctl.folklore, which tune refuses by.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from askrctl.checks import remedy
 from askrctl.checks.frame import Answer, Check, Context, ok, warn
+from askrctl.folklore import TALES, Tale
 from askrctl.probes import sysctl_files
 from askrctl.probes.host import CannotTell, NotApplicable
 from askrctl.probes.process import UNLIMITED, processes
@@ -23,99 +22,26 @@ def _setters(context: Context, key: str) -> str:
     return found[-1].place if found else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sysctl:
-    """A key with a value that should not be."""
+def _check(tale: Tale) -> Check:
+    def judge(context: Context) -> Answer:
+        return _judge(context, tale)
 
-    name: str
-    title: str
-    key: str
-    wrong: Callable[[int], bool]
-    why: str
-
-    def check(self) -> Check:
-        return Check(f"folk.{self.name}", self.title, self._judge, refs=_IP)
-
-    def _judge(self, context: Context) -> Answer:
-        place = _setters(context, self.key)
-        text = context.host.get("/proc/sys/" + self.key.replace(".", "/"))
-        if not text:
-            if place:
-                fix = remedy.by_hand(f"remove the line {place}")
-                return warn(f"{self.why}; this kernel does not have it any more", fix=fix)
-            raise NotApplicable(f"this kernel has no {self.key}, and no file sets it")
-        value = int(text.split()[-1])
-        if not self.wrong(value):
-            return ok(value)
-        fix = remedy.by_hand(f"remove the line {place}" if place else f"remove {self.key}")
-        return warn(self.why, value, fix=fix)
+    return Check(f"folk.{tale.name}", tale.title, judge, refs=_IP)
 
 
-_SYSCTLS = (
-    _Sysctl(
-        "tw_recycle",
-        "tcp_tw_recycle",
-        "net.ipv4.tcp_tw_recycle",
-        lambda value: value != 0,
-        "it cut off visitors behind one address, and Linux 4.12 removed it",
-    ),
-    _Sysctl(
-        "low_latency",
-        "tcp_low_latency",
-        "net.ipv4.tcp_low_latency",
-        lambda value: value != 0,
-        "it does nothing any more",
-    ),
-    _Sysctl(
-        "fack",
-        "tcp_fack",
-        "net.ipv4.tcp_fack",
-        lambda value: value != 0,
-        "it does nothing: the algorithm was removed from the kernel",
-    ),
-    _Sysctl(
-        "dsack",
-        "tcp_dsack=0",
-        "net.ipv4.tcp_dsack",
-        lambda value: value == 0,
-        "senders cannot learn that a retransmission was not needed",
-    ),
-    _Sysctl(
-        "pmtu_disc",
-        "ip_no_pmtu_disc",
-        "net.ipv4.ip_no_pmtu_disc",
-        lambda value: value != 0,
-        "without path MTU discovery packets are small or lost, for some visitors only",
-    ),
-    _Sysctl(
-        "huge_backlog",
-        "netdev_max_backlog of a million",
-        "net.core.netdev_max_backlog",
-        lambda value: value > 300_000,
-        "packets wait instead of being dropped, and a dead worker is not noticed",
-    ),
-    _Sysctl(
-        "softirq_budget",
-        "netdev_budget of tens of thousands",
-        "net.core.netdev_budget",
-        lambda value: value > 10_000,
-        "the kernel handles packets so long that workers on the core do not run",
-    ),
-    _Sysctl(
-        "swappiness_zero",
-        "swappiness=0",
-        "vm.swappiness",
-        lambda value: value == 0,
-        "the kernel rather kills a process than moves idle memory out",
-    ),
-    _Sysctl(
-        "rmem_default",
-        "rmem_default of megabytes",
-        "net.core.rmem_default",
-        lambda value: value >= 4 << 20,
-        "every socket of the machine may hold that much, UDP and idle ones as well",
-    ),
-)
+def _judge(context: Context, tale: Tale) -> Answer:
+    place = _setters(context, tale.key)
+    text = context.host.get("/proc/sys/" + tale.key.replace(".", "/"))
+    if not text:
+        if place:
+            fix = remedy.by_hand(f"remove the line {place}")
+            return warn(f"{tale.reason}; this kernel does not have it any more", fix=fix)
+        raise NotApplicable(f"this kernel has no {tale.key}, and no file sets it")
+    value = int(text.split()[-1])
+    if tale.found is None or not tale.found(value):
+        return ok(value)
+    fix = remedy.by_hand(f"remove the line {place}" if place else f"remove {tale.key}")
+    return warn(tale.reason, value, fix=fix)
 
 
 def _cmdline(context: Context, pattern: str, why: str) -> Answer:
@@ -188,7 +114,7 @@ def _nobarrier(context: Context) -> Answer:
 
 
 CHECKS = (
-    *(row.check() for row in _SYSCTLS),
+    *(_check(tale) for tale in TALES if tale.name),
     Check("folk.mitigations_off", "Mitigations are off", _mitigations, host_only=True),
     Check("folk.security_off", "Security modules are off", _security_off, host_only=True),
     Check("folk.isolcpus", "isolcpus", _isolcpus, host_only=True),

@@ -143,7 +143,13 @@ def _cpuset(context: Context) -> Answer:
     if not allowed or planned <= allowed:
         return ok(len(allowed or planned), unit="cores")
     shown = ", ".join(map(str, sorted(planned - allowed)))
-    return warn(f"cores {shown} are in the affinity and not in the cgroup's set", shown)
+    return warn(
+        f"cores {shown} are in the affinity and not in the cgroup's set",
+        shown,
+        fix=remedy.by_hand(
+            "give the unit AllowedCPUs= of the same cores, or start the server without taskset"
+        ),
+    )
 
 
 def _memory(context: Context) -> Answer:

@@ -86,7 +86,13 @@ def _overcommit(context: Context) -> Answer:
     left = limit - machine.memory_bytes(context.host, "Committed_AS")
     if left * 10 < limit:
         sentence = f"{left // MIB} MiB may still be promised: soon no process can be started"
-        return warn(sentence, mode)
+        return warn(
+            sentence,
+            mode,
+            fix=remedy.by_hand(
+                "more swap or a higher vm.overcommit_ratio, if nothing else here needs mode 2"
+            ),
+        )
     return ok(mode, f"{left // MIB} MiB may still be promised")
 
 
@@ -130,7 +136,13 @@ def _psi(context: Context) -> Answer:
     share = pressure(context.host.read("/proc/pressure/memory"), "full", "avg60")
     if share > 1.0:
         sentence = f"{share:g} % of the last minute everything waited for memory"
-        return warn(sentence, share, wanted=Wanted("<=", 1), unit="%")
+        return warn(
+            sentence,
+            share,
+            wanted=Wanted("<=", 1),
+            unit="%",
+            fix=remedy.by_hand("more memory, or fewer [php] processes"),
+        )
     return ok(share, unit="%")
 
 

@@ -189,7 +189,13 @@ def _orphans(context: Context) -> Answer:
     used = _sockstat(context).get("orphan", 0)
     if used * 2 > limit:
         sentence = f"{used} of {limit}: beyond it connections are reset without their last data"
-        return warn(sentence, used, wanted=Wanted("<=", limit // 2), unit="sockets")
+        return warn(
+            sentence,
+            used,
+            wanted=Wanted("<=", limit // 2),
+            unit="sockets",
+            fix=remedy.by_hand("find who leaves connections behind: ss -tanp state fin-wait-1"),
+        )
     return ok(used, f"of {limit}", unit="sockets")
 
 
@@ -202,7 +208,15 @@ def _tcp_mem(context: Context) -> Answer:
         return warn(sentence, high, unit="pages", fix=fix)
     if used * 10 > pressure * 6:
         sentence = f"{used} of {pressure} pages: soon the kernel shrinks every connection's buffers"
-        return warn(sentence, used, wanted=Wanted("<=", pressure * 6 // 10), unit="pages")
+        return warn(
+            sentence,
+            used,
+            wanted=Wanted("<=", pressure * 6 // 10),
+            unit="pages",
+            fix=remedy.by_hand(
+                "fewer connections, or smaller buffers: net.ipv4.tcp_rmem, tcp_wmem"
+            ),
+        )
     return ok(used, f"pressure from {pressure}", unit="pages")
 
 

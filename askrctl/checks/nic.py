@@ -236,7 +236,16 @@ def _drops(context: Context) -> list[Answer]:
         grown = after.get(name, 0) - before.get(name, 0)
         if grown > 0:
             sentence = f"{grown} packets were dropped while this ran"
-            answers.append(warn(sentence, grown, wanted=Wanted("==", 0)).to(name))
+            answers.append(
+                warn(
+                    sentence,
+                    grown,
+                    wanted=Wanted("==", 0),
+                    fix=remedy.by_hand(
+                        f"ip -s -s link show {row['name']}; then nic.rings, nic.rps"
+                    ),
+                ).to(name)
+            )
         else:
             answers.append(ok(0, f"{after.get(name, 0)} since boot").to(name))
     return answers

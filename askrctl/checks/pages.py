@@ -52,7 +52,7 @@ def _wrap(text: str) -> str:
 
 def markdown(check: Check, page: Page) -> str:
     """A page of docs/checks/."""
-    sources = [f"* {ref}" for ref in check.refs] or ["* the catalogue of checks of this project"]
+    sources = [f"* {ref}" for ref in check.refs]
     parts = [
         f"# {check.id}",
         f"{check.title}. {'; '.join(_facts(check)).capitalize()}.",

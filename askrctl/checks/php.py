@@ -78,7 +78,11 @@ def _present(context: Context) -> Answer:
         kind = "ZTS" if found["zts"] else "NTS"
         answer = ok(f"{found['version']} {kind}", f"as SAPI {found['sapi']}")
         if found["debug"]:
-            return warn("this is a debug build of PHP, several times slower", found["version"])
+            return warn(
+                "this is a debug build of PHP, several times slower",
+                found["version"],
+                fix=remedy.by_hand("install the release build of this PHP"),
+            )
         return answer
     if "OPcache is off" in found["failed"]:
         return info("PHP is there; see php.opcache.active", reason="opcache_off")
@@ -135,7 +139,13 @@ def _opcache_shared(context: Context) -> Answer:
     if count == 1:
         return ok(1, f"{len(server.apps)} processes share one cache", unit="caches")
     sentence = f"{len(server.apps)} processes have {count} caches between them"
-    return fail(sentence, count, wanted=Wanted("==", 1), unit="caches")
+    return fail(
+        sentence,
+        count,
+        wanted=Wanted("==", 1),
+        unit="caches",
+        fix=remedy.by_hand("askrctl reload: processes of one generation share one"),
+    )
 
 
 def _ini_file(context: Context) -> Answer:
@@ -165,7 +175,11 @@ def _ini_overrides(context: Context) -> Answer:
         if differs and _plain(live) == _plain(compiled):
             forced.append(f"{name} is {live or 'off'}, php.ini says {wanted}")
     if forced:
-        return warn(f"the SAPI overrides php.ini: {'; '.join(forced)}", len(forced))
+        return warn(
+            f"the SAPI overrides php.ini: {'; '.join(forced)}",
+            len(forced),
+            fix=remedy.by_hand("set what php.ini should say in [php] ini of askr.toml"),
+        )
     return ok(because="the values of php.ini are those that count")
 
 
@@ -256,14 +270,22 @@ def _opcache_preload(context: Context) -> Answer:
         return ok(because="not used")
     if context.host.exists(script):
         return ok(script)
-    return fail(f"opcache.preload names {script}, which does not exist", script)
+    return fail(
+        f"opcache.preload names {script}, which does not exist",
+        script,
+        fix=remedy.by_hand("correct opcache.preload, or remove it, then askrctl reload"),
+    )
 
 
 def _jit(context: Context) -> Answer:
     found = _running(context)
     on = bool(found["opcache"]["jit"])
     if on and "xdebug" in found["extensions"]:
-        return warn("the JIT is asked for, and Xdebug turns it off", current=True)
+        return warn(
+            "the JIT is asked for, and Xdebug turns it off",
+            current=True,
+            fix=remedy.by_hand("phpdismod xdebug, or opcache.jit=off in [php] ini of askr.toml"),
+        )
     return ok(on, "the JIT helps computation, hardly the usual web request")
 
 
@@ -354,7 +376,13 @@ def _session(context: Context) -> Answer:
 def _realpath(context: Context) -> Answer:
     if _running(context).get("ini", {}).get("open_basedir"):
         sentence = "open_basedir turns the realpath cache off: every include walks its path"
-        return warn(sentence, current=0)
+        return warn(
+            sentence,
+            current=0,
+            fix=remedy.by_hand(
+                "remove open_basedir; users and modes of the file system keep applications apart"
+            ),
+        )
     megabytes = size(_ini(context, "realpath_cache_size")) / MIB
     if megabytes >= 4:
         return ok(megabytes, unit="MiB")

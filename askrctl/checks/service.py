@@ -14,7 +14,7 @@ from askrctl.checks.frame import Answer, Check, Context, fail, info, ok, warn
 from askrctl.checks.php import facts
 from askrctl.config import parse_seconds
 from askrctl.model import AskrError, Wanted
-from askrctl.probes import process
+from askrctl.probes import process, unit_filter
 from askrctl.probes.host import NotApplicable
 from askrctl.probes.process import Directive, last, words
 
@@ -23,8 +23,6 @@ _SERVICE = ("man:systemd.service(5)",)
 _YES = ("yes", "true", "1", "on")
 _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
 # systemd.exec(5), `systemd-analyze syscall-filter`: sets that hold the calls of io_uring.
-_WITH_IO_URING = ("@aio", "@system-service", "@known")
-_IO_URING_CALLS = {"io_uring_setup", "io_uring_enter", "io_uring_register"}
 
 
 def _unit(context: Context) -> list[Directive]:
@@ -39,7 +37,13 @@ def _present(context: Context) -> Answer:
     try:
         process.of_unit(context.host, context.unit)
     except AskrError as error:
-        return fail(f"the unit cannot start: {error.message}", context.unit)
+        return fail(
+            f"the unit cannot start: {error.message}",
+            context.unit,
+            fix=remedy.by_hand(
+                f"useradd --system NAME, or another User= by systemctl edit {context.unit}"
+            ),
+        )
     return ok(context.unit, f"{len(paths)} files").at("files", ", ".join(paths))
 
 
@@ -84,27 +88,17 @@ def _private_users(context: Context) -> Answer:
     return warn(sentence, current=True, fix=fix)
 
 
-def _allows(listed: list[str]) -> bool:
-    """Do these words of an allow-list hold io_uring?"""
-    allowed = any(word in _WITH_IO_URING for word in listed) or set(listed) >= _IO_URING_CALLS
-    denied = [word.removeprefix("~") for word in listed if word.startswith("~")]
-    return allowed and not _IO_URING_CALLS & set(denied)
-
-
 def _syscall_filter(context: Context) -> Answer:
-    listed: list[str] = []
-    denied: list[str] = []
-    for item in _unit(context):
-        if item.name == "SystemCallFilter":
-            target = denied if item.value.startswith("~") else listed
-            target += item.value.removeprefix("~").split()
-    taken = {word.split(":")[0] for word in denied}
-    blocked = bool(taken & {"@aio", *_IO_URING_CALLS}) or bool(listed and not _allows(listed))
-    if not blocked:
-        return ok("a filter that lets io_uring pass" if listed or denied else "none")
-    fix = remedy.unit(context, "SystemCallFilter", "@aio", "append")
+    lines = [item.value for item in _unit(context) if item.name == "SystemCallFilter"]
+    passes, denied = unit_filter.judge(lines)
+    if passes:
+        return ok("a filter that lets io_uring pass" if any(lines) else "none")
+    if denied:
+        fix = remedy.by_hand(f"remove SystemCallFilter={denied}, or put @aio behind it")
+    else:
+        fix = remedy.unit(context, "SystemCallFilter", "@aio", "append")
     sentence = "the unit's filter blocks io_uring: the server runs on epoll"
-    return warn(sentence, " ".join([*listed, *(f"~{word}" for word in denied)])[:80], fix=fix)
+    return warn(sentence, " ".join(lines)[:80], fix=fix)
 
 
 def _mdwe(context: Context) -> Answer:

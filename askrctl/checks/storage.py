@@ -192,7 +192,15 @@ def _filesystem(context: Context) -> list[Answer]:
             fix = remedy.by_hand("keep the application on a local disk")
             answers.append(warn(sentence, kind, fix=fix).to(path))
         elif "ro" in options and path == context.config.server.temp_dir:
-            answers.append(fail("mounted read-only", kind).to(path))
+            answers.append(
+                fail(
+                    "mounted read-only",
+                    kind,
+                    fix=remedy.by_hand(
+                        "mount it for writing, or point the server elsewhere in askr.toml"
+                    ),
+                ).to(path)
+            )
         else:
             answers.append(ok(kind).to(path))
     return answers

@@ -47,7 +47,11 @@ def _each(judge: Any) -> Any:
 def _one(judge: Any, context: Context, path: str, key: str) -> Answer:
     facts = _facts(context, path, key)
     if "failed" in facts:
-        return fail(str(facts["failed"]), path)
+        return fail(
+            str(facts["failed"]),
+            path,
+            fix=remedy.by_hand(f"openssl x509 -noout -in {path}; then name another file in [tls]"),
+        )
     answer: Answer = judge(context, facts, key)
     return answer
 
@@ -74,9 +78,17 @@ def _expiry(context: Context, facts: dict[str, Any], _: str) -> Answer:
 
 def _chain(_: Context, facts: dict[str, Any], __: str) -> Answer:
     if facts["self_signed"]:
-        return warn("signed by itself: browsers refuse it", facts["issuer"])
+        return warn(
+            "signed by itself: browsers refuse it",
+            facts["issuer"],
+            fix=remedy.by_hand("a certificate of an authority, such as Let's Encrypt's"),
+        )
     if facts["chain"] == "broken":
-        return warn("the certificates that follow did not sign it", facts["issuer"])
+        return warn(
+            "the certificates that follow did not sign it",
+            facts["issuer"],
+            fix=remedy.by_hand("append the authority's intermediate certificates: fullchain.pem"),
+        )
     if facts["chain"] == "missing":
         fix = remedy.by_hand("use fullchain.pem: the certificate, then those that signed it")
         return warn("the issuer's certificate is not in the file: phones fail", fix=fix)
@@ -87,9 +99,19 @@ def _key_match(_: Context, facts: dict[str, Any], key: str) -> Answer:
     if not key:
         raise NotApplicable("no key is known that can be read: --certificate CERT.pem,KEY.pem")
     if facts["key"] == "encrypted":
-        return fail("the key is encrypted: nobody can type its passphrase at a start", key)
+        return fail(
+            "the key is encrypted: nobody can type its passphrase at a start",
+            key,
+            fix=remedy.by_hand(
+                "passphrase_file of the [[tls.certificate]], or openssl pkey to store it in clear"
+            ),
+        )
     if facts["key"] != "match":
-        return fail("the key is not that of the certificate", key)
+        return fail(
+            "the key is not that of the certificate",
+            key,
+            fix=remedy.by_hand("the key that belongs to it, or a new certificate for this key"),
+        )
     return ok(key)
 
 
@@ -112,15 +134,29 @@ def _key_perm(context: Context, _: dict[str, Any], key: str) -> Answer:
 def _strength(_: Context, facts: dict[str, Any], __: str) -> Answer:
     if facts["kind"] == "RSA" and facts["bits"] < 2048:
         wanted = Wanted(">=", 2048)
-        return fail("browsers refuse RSA below 2048 bits", facts["bits"], wanted=wanted)
+        return fail(
+            "browsers refuse RSA below 2048 bits",
+            facts["bits"],
+            wanted=wanted,
+            fix=remedy.by_hand(
+                "a new key: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"
+            ),
+        )
     if facts["hash"] in ("sha1", "md5"):
-        return fail("browsers refuse this signature", facts["hash"])
+        return fail(
+            "browsers refuse this signature",
+            facts["hash"],
+            fix=remedy.by_hand("have it issued again: every authority signs with SHA-256 now"),
+        )
     return ok(f"{facts['kind']} {facts['bits']}, {facts['hash']}")
 
 
 def _names(_: Context, facts: dict[str, Any], __: str) -> Answer:
     if not facts["names"]:
-        return warn("it names no host (subjectAltName): browsers look nowhere else")
+        return warn(
+            "it names no host (subjectAltName): browsers look nowhere else",
+            fix=remedy.by_hand("have it issued again, with the names in subjectAltName"),
+        )
     return ok(", ".join(facts["names"][:5]))
 
 
@@ -135,7 +171,11 @@ def _library(context: Context) -> Answer:
     if len(words) < 2:
         raise CannotTell("the library does not say its version")
     if words[0] == "OpenSSL" and words[1].split(".")[0].isdigit() and int(words[1][0]) < 3:
-        return warn("OpenSSL 1 is no longer mended; the server needs 3.0", words[1])
+        return warn(
+            "OpenSSL 1 is no longer mended; the server needs 3.0",
+            words[1],
+            fix=remedy.by_hand("a release of the distribution that has OpenSSL 3"),
+        )
     return ok(text)
 
 

@@ -51,7 +51,14 @@ def _syn_drops(context: Context) -> Answer:
     grown, total = _grown(context, NETSTAT, "TCPReqQFullDoCookies", "TCPReqQFullDrop")
     if grown > 0:
         sentence = f"{grown} times the queue of new connections was full: a burst, or a flood"
-        return warn(sentence, grown, wanted=Wanted("==", 0))
+        return warn(
+            sentence,
+            grown,
+            wanted=Wanted("==", 0),
+            fix=remedy.by_hand(
+                "more workers; a longer queue: net.somaxconn; or a flood: net.syncookies"
+            ),
+        )
     return ok(0, f"{total} since boot" if total else "")
 
 
@@ -66,7 +73,13 @@ def _health(context: Context) -> Answer:
     share = round(100.0 * again / sent, 2)
     if share > 5.0:
         sentence = f"{share} % of what is sent is sent again: the network loses packets"
-        return warn(sentence, share, wanted=Wanted("<=", 5.0), unit="%")
+        return warn(
+            sentence,
+            share,
+            wanted=Wanted("<=", 5.0),
+            unit="%",
+            fix=remedy.by_hand("mtr to a client that is slow, and ip -s link: see nic.drops"),
+        )
     return ok(share, unit="%")
 
 
@@ -136,7 +149,9 @@ def _accept_queue(context: Context) -> list[Answer]:
         if share > 50:
             sentence = f"{row['queued']} connections wait of {row['backlog']} that may"
             judge = fail if share > 90 else warn
-            answers.append(judge(sentence, share, wanted=Wanted("<=", 50), unit="%").to(name))
+            fix = remedy.by_hand("askrctl status: which worker lags; more workers or processes")
+            wanted = Wanted("<=", 50)
+            answers.append(judge(sentence, share, wanted=wanted, unit="%", fix=fix).to(name))
         else:
             answers.append(ok(share, unit="%").to(name))
     return answers
@@ -196,7 +211,13 @@ def _resolver(context: Context) -> Answer:
         if line.startswith("nameserver") and len(line.split()) > 1
     ]
     if not servers:
-        return warn("there is no name server in /etc/resolv.conf", 0)
+        return warn(
+            "there is no name server in /etc/resolv.conf",
+            0,
+            fix=remedy.by_hand(
+                "nameserver ADDRESS in /etc/resolv.conf, or systemctl start systemd-resolved"
+            ),
+        )
 
     def timed() -> float:
         import socket

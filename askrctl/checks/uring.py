@@ -14,8 +14,8 @@ from typing import Any
 from askrctl.checks import remedy
 from askrctl.checks.frame import Answer, Check, Context, fail, info, ok, warn
 from askrctl.model import Backend, Fix, ProbeResult, ProbeVerdict, Status, SysctlSetting, Wanted
-from askrctl.probes import uring, uring_memory
-from askrctl.probes.host import CannotTell, NotApplicable
+from askrctl.probes import process, unit_filter, uring, uring_memory
+from askrctl.probes.host import CannotTell, NotApplicable, key_values
 from askrctl.probes.process import UNLIMITED
 
 PROBE = "io_uring"
@@ -44,22 +44,55 @@ def verdict(context: Context) -> ProbeVerdict:
         me = os.geteuid()
         if me not in (0, target.uid):
             raise CannotTell(f"only root can try it as user {target.name or target.uid}")
+        if not held:
+            _refuse_filtered(context)
         simulated = target.context == "simulated" or target.kind == "pid"
         names = [name for name in ("nofile", "memlock") if simulated and name in target.limits]
         limits: dict[str, tuple[int, int]] = {name: target.limits[name] for name in names}
         if target.can("CAP_IPC_LOCK") and target.uid != 0:
             limits["memlock"] = (UNLIMITED, UNLIMITED)
+        apart = target.pid if not target.initial_userns else None
         found = uring.probe_verdict(
-            user=target.credentials if simulated and me == 0 and target.uid != 0 else None,
+            user=target.credentials
+            if simulated and me == 0 and (target.uid != 0 or apart is not None)
+            else None,
             limits=limits,
+            namespace_of=apart if me == 0 else None,
             # A server that holds its rings has proved that they can be had.
             rings=0 if held else context.workers,
         )
+        if apart is not None and found.cause == "probe_failed":
+            raise CannotTell(
+                f"the user namespace of process {apart} was not joined: {found.detail}"
+            )
         return asdict(found)
 
     found: dict[str, Any] = context.host.probe(PROBE, ask)
     probes = {name: ProbeResult(**result) for name, result in found.get("probes", {}).items()}
     return ProbeVerdict(**{**found, "probes": probes})
+
+
+def _refuse_filtered(context: Context) -> None:
+    """A seccomp filter belongs to its process: the probe would answer for the caller instead."""
+    target = context.target
+    lines = [
+        item.value
+        for item in (process.directives(context.host, target.name) if target.kind == "unit" else ())
+        if item.name == "SystemCallFilter"
+    ]
+    if not unit_filter.judge(lines)[0]:
+        raise CannotTell("the unit's SystemCallFilter stands before it: see sd.syscallfilter")
+    if target.pid is None or target.seccomp != 2:
+        return
+    mine, theirs = (
+        key_values(context.host.get(f"/proc/{pid}/status")).get("Seccomp_filters", "")
+        for pid in ("self", target.pid)
+    )
+    if mine in ("", "0") or mine != theirs:  # in one container both have its filter, and no other
+        raise CannotTell(
+            f"process {target.pid} has a seccomp filter that the probe cannot take on "
+            "(Seccomp: 2 in its status): run the doctor where the server runs"
+        )
 
 
 def _serious(context: Context, sentence: str, **more: Any) -> Answer:
@@ -233,7 +266,15 @@ def _iowq(context: Context) -> Answer:
     if threads == 0:
         return ok(0, "no kernel threads work for the rings", unit="threads")
     sentence = f"{threads} kernel threads (iou-wrk) do work that should complete by itself"
-    return warn(sentence, threads, wanted=Wanted("==", 0), unit="threads")
+    return warn(
+        sentence,
+        threads,
+        wanted=Wanted("==", 0),
+        unit="threads",
+        fix=remedy.by_hand(
+            "askrctl serve --io-backend epoll, and report it with askrctl doctor bundle"
+        ),
+    )
 
 
 def _overflow(context: Context) -> Answer:
@@ -251,7 +292,11 @@ def _overflow(context: Context) -> Answer:
         raise CannotTell("the rings of the workers may not be looked at by this user")
     if entries == 0:
         return ok(0, f"{seen} rings")
-    return warn("completion queues overflow: the workers do not keep up", entries)
+    return warn(
+        "completion queues overflow: the workers do not keep up",
+        entries,
+        fix=remedy.by_hand("more workers, or --io-backend epoll"),
+    )
 
 
 def _epoll(context: Context) -> Answer:

@@ -6,11 +6,15 @@ Answers go to stdout, messages to stderr. Commands are imported when they are ca
 """
 
 import errno
+import itertools
 import sys
+import traceback
 
 from askrctl.model import AskrError
 
 MISUSE = 2
+UNKNOWN = 3  # what Nagios makes of an answer that could not be had
+NAGIOS_LINE = 80  # what Nagios shows of an answer
 
 
 def report(error: AskrError) -> int:
@@ -18,12 +22,25 @@ def report(error: AskrError) -> int:
     print(f"askrctl: {error.message}", file=sys.stderr)
     if error.hint or error.code == MISUSE:
         print(f"hint: {error.hint or _help_of(sys.argv[1:])}", file=sys.stderr)
-    return error.code
+    return _status(error.code, error.message)
 
 
 def _help_of(words: list[str]) -> str:
     """The command that was misused, and how to learn from it."""
-    return " ".join(["askrctl", *words[:1], "--help"])
+    from askrctl.cli.app import subcommands
+
+    known = words[:1] and words[1:2] and words[1] in subcommands(words[0])
+    return " ".join(["askrctl", *words[: 2 if known else 1], "--help"])
+
+
+def _status(code: int, message: str) -> int:
+    """The exit status. Nagios reads that of everything, also of misuse, and shows a line of it."""
+    words = sys.argv[1:]
+    asked = "--format=nagios" in words or ("--format", "nagios") in itertools.pairwise(words)
+    if words[:1] != ["doctor"] or not asked:
+        return code
+    print(f"ASKR UNKNOWN - {message}"[:NAGIOS_LINE])
+    return UNKNOWN
 
 
 def main() -> None:
@@ -41,19 +58,24 @@ def main() -> None:
             raise
         sys.exit(report(AskrError(f"cannot write: {error.strerror}", "df -h", code=3)))
     except Exception as error:
-        sys.exit(_report_usage(error))
+        sys.exit(_report_other(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _report_usage(error: Exception) -> int:
+def _report_other(error: Exception) -> int:
     """Misuse that the parser found; anything else is a bug of ours and shows its traceback."""
     format_message = getattr(error, "format_message", None)
     code = getattr(error, "exit_code", None)
     if code is None:
-        raise error
-    if format_message is not None:
-        print(f"askrctl: {format_message()}", file=sys.stderr)
-        context = getattr(error, "ctx", None)
-        if context is not None:
-            print(f"hint: {context.command_path} --help", file=sys.stderr)
-    return int(code)
+        if _status(0, f"{type(error).__name__}: {error}") == 0:
+            raise error
+        traceback.print_exception(error)
+        return UNKNOWN
+    if format_message is None:
+        return int(code)
+    message = str(format_message())
+    print(f"askrctl: {message}", file=sys.stderr)
+    context = getattr(error, "ctx", None)
+    shown = f"{context.command_path} --help" if context is not None else _help_of(sys.argv[1:])
+    print(f"hint: {shown}", file=sys.stderr)
+    return _status(int(code), message)

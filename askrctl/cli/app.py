@@ -54,6 +54,15 @@ COMMANDS = {
 }
 
 
+def subcommands(name: str) -> set[str]:
+    """Of a group; none when it is no group, or nothing at all."""
+    module, _, attribute = COMMANDS.get(name, "").partition(":")
+    group = getattr(import_module(f"askrctl.cli.{module}"), attribute) if module else None
+    if not isinstance(group, typer.Typer):
+        return set()
+    return {command.name or "" for command in group.registered_commands}
+
+
 def build(only: str = "") -> typer.Typer:
     """The application with one command, or with all when `only` names none."""
     app = typer.Typer(

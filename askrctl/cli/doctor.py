@@ -37,7 +37,6 @@ app = typer.Typer(
 MIN_NAMES = ("fail", "warn", "unknown", "info", "skip", "ok")
 FAIL_ON = ("fail", "warn", "never")
 FORMATS = ("text", "json", "junit", "prom", "nagios")
-NAGIOS_LINE = 80  # what Nagios shows of an answer
 Only = Annotated[
     list[str] | None, typer.Option("--only", help="An id, a group, or a pattern such as net.tcp_*.")
 ]
@@ -236,7 +235,7 @@ def doctor_command(
     wish = Wish(
         "json" if as_json else form, minimum, show, fail_on, output, watch=watch, verbose=verbose
     )
-    raise typer.Exit(_guarded(root, words, choice, wish))
+    raise typer.Exit(_doctor(root, words, choice, wish))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,17 +249,6 @@ class Wish:
     output: Path | None
     watch: str = ""
     verbose: bool = False
-
-
-def _guarded(root: Path, words: Any, choice: Selection, wish: Wish) -> int:
-    """Nagios reads the exit status of everything, also of mistakes."""
-    try:
-        return _doctor(root, words, choice, wish)
-    except AskrError as error:
-        if wish.form != "nagios":
-            raise
-        typer.echo(f"ASKR UNKNOWN - {error.message}"[:NAGIOS_LINE])
-        return 3
 
 
 def _doctor(root: Path, words: Any, choice: Selection, wish: Wish) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from askrctl.checks.report import Result, Run, document
-from askrctl.cli.doctor import NAGIOS_LINE
+from askrctl.cli import NAGIOS_LINE
 from askrctl.model import Status
 
 _PROM_VALUES = {

@@ -78,6 +78,10 @@ class Host:
 
     def read(self, path: str) -> str:
         """The text, stripped. FileNotFoundError when there is none; CannotTell when forbidden."""
+        return self.whole(path).strip()
+
+    def whole(self, path: str) -> str:
+        """The text as it stands, for those who count its lines."""
         if self.recorded is not None and path in self.recorded.get("denied", ()):
             raise CannotTell(f"{path} may not be read by this user")
         try:
@@ -94,7 +98,7 @@ class Host:
             raise CannotTell(f"{path} cannot be read: {error.strerror}") from None
         if self.recorder is not None:
             self.recorder.files.setdefault(path, text)
-        return text.strip()
+        return text
 
     def read_secret(self, path: str) -> str:
         """The text of a private key: never recorded, so never in a bundle."""

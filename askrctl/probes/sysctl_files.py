@@ -13,7 +13,7 @@ import fnmatch
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from askrctl.probes.host import Host
+from askrctl.probes.host import CannotTell, Host
 
 # Highest precedence first. /lib is another folder only where /usr is not merged.
 FOLDERS = (
@@ -81,7 +81,14 @@ def files(host: Host) -> list[str]:
 
 def assignments(host: Host) -> list[Assignment]:
     """Every line of every file that counts, in order."""
-    return [item for path in files(host) for item in parse(path, host.get(path))]
+    return [item for path in files(host) for item in parse(path, _text(host, path))]
+
+
+def _text(host: Host, path: str) -> str:
+    try:
+        return host.whole(path)
+    except (FileNotFoundError, CannotTell):
+        return ""
 
 
 def setters(found: Iterable[Assignment], key: str) -> list[Assignment]:

@@ -20,13 +20,18 @@ def probe_verdict(
     user: Credentials | None = None,
     limits: Mapping[str, tuple[int, int]] | None = None,
     rings: int = 1,
+    namespace_of: int | None = None,
     timeout_s: float = 5.0,
 ) -> ProbeVerdict:
-    """Probe as `user` (None: as ourselves), under these limits, with a ring for each worker."""
+    """Probe as `user` (None: as ourselves), under these limits, with a ring for each worker.
+
+    `namespace_of`: the process whose user namespace is entered first.
+    """
     order = {
         "credentials": asdict(user) if user else None,
         "limits": dict(limits or {}),
         "rings": rings,
+        "namespace_of": namespace_of,
     }
     try:
         done = subprocess.run(

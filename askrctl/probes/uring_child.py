@@ -5,12 +5,14 @@ Everything is imported before the user changes, because the server's user need n
 this installation. The rings are opened after it, since io_uring accounts them to the user.
 """
 
+import ctypes
 import encodings.idna  # noqa: F401 sockets load it late, when we may no longer read files
 import json
 import os
 import resource
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from askrctl.model import Backend, Credentials, ProbeResult, ProbeVerdict
@@ -21,6 +23,8 @@ try:
 except ImportError:  # a build whose engine cannot be loaded: the kernel can still be asked
     engine = None  # type: ignore[assignment]
 
+_CLONE_NEWUSER = 0x10000000  # include/uapi/linux/sched.h
+OVERFLOW_ID = 65534  # of an id that a namespace does not know (proc_sys_kernel(5), overflowuid)
 LIMITS = {"nofile": resource.RLIMIT_NOFILE, "memlock": resource.RLIMIT_MEMLOCK}
 
 
@@ -38,9 +42,35 @@ def take_limits(limits: dict[str, list[int]]) -> list[str]:
     return refused
 
 
-def become(wanted: Credentials) -> None:
+def enter_namespace(pid: int, wanted: Credentials) -> Credentials:
+    """Join its user namespace, where the limits of locked memory and the rights of root are others
+    (user_namespaces(7)). User and group are returned as that namespace counts them.
+    """
+    maps = [
+        [[int(word) for word in line.split()] for line in file.read_text().splitlines()]
+        for file in (Path(f"/proc/{pid}/uid_map"), Path(f"/proc/{pid}/gid_map"))
+    ]
+    with Path(f"/proc/{pid}/ns/user").open() as namespace:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(namespace.fileno(), _CLONE_NEWUSER) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), f"the user namespace of process {pid}")
+    return Credentials(_inside(maps[0], wanted.uid), _inside(maps[1], wanted.gid))
+
+
+def _inside(rows: list[list[int]], number: int) -> int:
+    """What an id outside is called inside: lines of first inside, first outside, count."""
+    for first, outside, count in rows:
+        if outside <= number < outside + count:
+            return first + number - outside
+    return OVERFLOW_ID
+
+
+def become(wanted: Credentials, namespace_of: int | None) -> None:
     """Give up root, as the server's workers do."""
-    os.setgroups(wanted.groups)
+    os.setgroups(wanted.groups)  # first: most user namespaces forbid it
+    if namespace_of is not None:
+        wanted = enter_namespace(namespace_of, wanted)
     os.setresgid(wanted.gid, wanted.gid, wanted.gid)
     os.setresuid(wanted.uid, wanted.uid, wanted.uid)
 
@@ -77,7 +107,8 @@ def main(order: dict[str, Any]) -> ProbeVerdict:
     refused = take_limits(order.get("limits") or {})
     if order.get("credentials"):
         fields = order["credentials"]
-        become(Credentials(fields["uid"], fields["gid"], tuple(fields["groups"])))
+        wanted = Credentials(fields["uid"], fields["gid"], tuple(fields["groups"]))
+        become(wanted, order.get("namespace_of"))
     built = engine is None or engine.built(Backend.IO_URING)
     verdict = uring.merge_build(probe(int(order.get("rings", 1))), built)
     for sentence in refused:

@@ -4,7 +4,7 @@
 The list is part of the program, so a plan file from somewhere else cannot reach any other path. A
 key has one rule: `raise` never lowers a number (and widens a range); `set` writes one of a few
 words, most of them the kernel's own default; `append` adds to a list of ports. `high` is where more
-stops helping: folklore.py says why.
+stops helping: askrctl/folklore.py says why.
 
 `host_wide` keys belong to the whole machine; the others to a network namespace (they are found
 below /proc/sys inside `unshare -n`).

@@ -12,8 +12,9 @@ import importlib.resources
 import json
 from typing import Any
 
+from askrctl import folklore
 from askrctl.model import AskrError
-from askrctl.tune import devices, folklore, keys, persist, units
+from askrctl.tune import devices, keys, persist, units
 from askrctl.tune.items import RULES, Item, Kind, Plan, Skipped
 
 SCHEMA = "askr.tune.plan/1"

@@ -8,8 +8,9 @@ insist.
 
 from dataclasses import dataclass, field, replace
 
+from askrctl import folklore
 from askrctl.model import FileSetting, PhpSetting, SysctlSetting, UnitSetting
-from askrctl.tune import devices, folklore, keys, persist, sysctld, units
+from askrctl.tune import devices, keys, persist, sysctld, units
 from askrctl.tune.disk import Disk
 from askrctl.tune.facts import Facts
 from askrctl.tune.items import Item, Kind, Plan, Skipped, one_line

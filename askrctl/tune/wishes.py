@@ -5,8 +5,9 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from askrctl import folklore
 from askrctl.model import AskrError, FileSetting, Finding, Setting, Status, SysctlSetting
-from askrctl.tune import folklore, keys
+from askrctl.tune import keys
 
 BY_HAND = "by-hand"
 _OPEN = (Status.INFO, Status.WARN, Status.FAIL)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The doctor on machines that are not this one: exactly the findings that were expected by hand."""
 
+import ast
 import json
 import random
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from askrctl import checks
 from askrctl.checks.report import Run
 from askrctl.cli.doctor import Selection, execute, open_machine
 from askrctl.cli.doctor_context import Words
-from askrctl.model import AskrError, FileSetting, Finding, Status, SysctlSetting
+from askrctl.model import AskrError, FileSetting, Finding, Status, SysctlSetting, UnitSetting
 
 NOTABLE = (Status.FAIL, Status.WARN, Status.INFO, Status.UNKNOWN)
 NAMES = machine.names()
@@ -27,6 +29,9 @@ MEASURED.add("cpu.clocksource")
 # What needs a certificate, or a module of the kernel that no description has: test_doctor_files.py.
 ELSEWHERE = {check.id for check in checks.ALL if check.group == "tls" or check.network}
 ELSEWHERE.add("iouring.ktls")
+# What a running process has does not change with its unit's file, before a restart.
+OF_PROCESSES = {"cg.pids", "mem.oom_score"}
+CHECKS = Path(checks.__file__).parent
 
 
 def words_of(one: Machine) -> Words:
@@ -78,6 +83,43 @@ def test_every_finding_can_be_understood_alone(name: str) -> None:
             assert finding.because, finding.id
         if finding.status in (Status.WARN, Status.FAIL):
             assert finding.because and finding.evidence, finding.id
+            assert finding.fix is not None and finding.fix.manual, finding.id
+
+
+def _calls(path: Path) -> Iterator[ast.Call]:
+    """Calls of warn() and fail(), chosen between or not, in a module of checks."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and not _hands_on(node):
+            ways = [node.func, *ast.iter_child_nodes(node.func)]
+            if {"warn", "fail", "judge"} & {way.id for way in ways if isinstance(way, ast.Name)}:
+                yield node
+
+
+@pytest.mark.parametrize("path", sorted(CHECKS.glob("*.py")), ids=lambda path: path.stem)
+def test_no_check_warns_without_a_remedy(path: Path) -> None:
+    bare = [f"{path.name}:{node.lineno}" for node in _calls(path) if not _has_fix(node)]
+    assert not bare
+
+
+def _hands_on(call: ast.Call) -> bool:
+    """A judge that is given the context decides itself."""
+    return bool(call.args) and isinstance(call.args[0], ast.Name) and call.args[0].id == "context"
+
+
+def _has_fix(call: ast.Call) -> bool:
+    return any(keyword.arg in ("fix", None) for keyword in call.keywords)
+
+
+def _drop_in(root: Path, directive: str, value: str) -> bool:
+    """As tune writes it; False where there is no unit."""
+    unit = root / "etc/systemd/system/askr.service"
+    if not any(path.exists() for path in (unit, root / "usr/lib/systemd/system/askr.service")):
+        return False
+    folder = unit.with_name("askr.service.d")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "~askr.conf").open("a") as file:
+        file.write(f"[Service]\n{directive}={value}\n")
+    return True
 
 
 def apply(root: Path, finding: Finding) -> bool:
@@ -96,6 +138,9 @@ def apply(root: Path, finding: Finding) -> bool:
                 path.write_text(setting.value + "\n")
         elif isinstance(setting, FileSetting):
             (root / setting.path.lstrip("/")).write_text(setting.value + "\n")
+        elif isinstance(setting, UnitSetting) and finding.id not in OF_PROCESSES:
+            if not _drop_in(root, setting.directive, setting.value):
+                return False
         else:
             return False
     return bool(finding.fix.settings)
@@ -107,13 +152,24 @@ def test_a_remedy_makes_its_check_pass(name: str, tmp_path: Path) -> None:
     root = machine.build(one, tmp_path)
     for result in seen(name).results:
         finding = result.finding
-        if finding.status not in (Status.WARN, Status.FAIL) or finding.fix is None:
+        if finding.status not in NOTABLE or finding.fix is None:
             continue
         if finding.id in MEASURED or not apply(root, finding):
             continue  # the recorded answer of a probe does not change with a file
         again: Run = execute(open_machine(root), words_of(one), Selection(only=(finding.id,)))
         now = [r.finding for r in again.results if r.finding.instance == finding.instance]
         assert now and now[0].status in (Status.OK, Status.SKIP), short(finding)
+
+
+def test_every_remedy_of_tune_is_tried_on_some_machine() -> None:
+    offered = {
+        r.finding.id
+        for name in NAMES
+        for r in seen(name).results
+        if r.finding.fix is not None and r.finding.fix.settings
+    }
+    tunable = {check.id for check in checks.ALL if check.tunable}
+    assert tunable == offered
 
 
 def test_there_are_enough_machines_and_each_says_where_it_is_from() -> None:

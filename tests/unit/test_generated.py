@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from askrctl.checks import ALL, pages
+from askrctl.checks import ALL, pages, sources
 from askrctl.cli import completions
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,16 @@ def test_every_check_has_its_page_and_every_page_its_check() -> None:
         for text in (page.why, page.verify, page.risk, page.leave):
             assert text.strip(), name
         assert page.why.rstrip().endswith((".", ")")), name
+
+
+def test_every_check_says_where_to_read_on() -> None:
+    assert [check.id for check in ALL if not check.refs] == []
+    known = {check.id for check in ALL}
+    assert set(sources.SOURCES) <= known
+    for check in ALL:
+        for ref in check.refs:
+            if ref.startswith(("docs/", "askrctl/")):
+                assert (ROOT / ref).is_file(), f"{check.id}: {ref}"
 
 
 def test_ids_are_unique_and_well_formed() -> None:

@@ -191,3 +191,10 @@ def test_sysctl_system_leaves_what_we_say_it_will(
     result = namespace.run(tmp_path, f"{script}cat /proc/sys/net/ipv4/tcp_retries1")
     found = sysctld.winner_of_system(disk, sysctld.files(disk), "net.ipv4.tcp_retries1")
     assert found is not None and result.stdout.strip() == found.value == "5", result.stderr
+
+
+def test_a_line_is_counted_from_the_top_blank_ones_included(tmp_path: Path) -> None:
+    tree(tmp_path, {"/etc/sysctl.d/60-a.conf": f"\n \n# a\n{KEY}=2\n\n"})
+    [found] = sysctl_files.assignments(Host(tmp_path, {}))
+    assert found.place == "/etc/sysctl.d/60-a.conf:4"
+    assert where(Disk(tmp_path)) == "/etc/sysctl.d/60-a.conf:4=2"

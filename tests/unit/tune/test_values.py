@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askrctl.tune import folklore, keys
+from askrctl import folklore
+from askrctl.tune import keys
 from askrctl.tune.keys import SYSCTLS, Key
 from askrctl.tune.values import Shape, between, merged, met, ports, ports_text, same, tidy
 
