@@ -22,6 +22,7 @@ def _imports() -> None:
     import askrctl.checks.accept
     import askrctl.config
     import askrctl.gate
+    import askrctl.traffic.file
     import askrctl.tune.planfile  # noqa: F401
 
 
@@ -94,12 +95,24 @@ def _read_record(text: str) -> None:
     assert isinstance(found, (gate.BenchRecord, gate.Refusal))
 
 
+def _read_recording(text: str) -> None:
+    import io
+
+    from askrctl.traffic import file
+
+    found = file.read_stream(io.BytesIO(text.encode()), "shop.rec")
+    lines = [file.header_line(found.header), *map(file.exchange_line, found.exchanges)]
+    again = file.read_stream(io.BytesIO(b"".join(lines)), "shop.rec")
+    assert (again.header, again.exchanges) == (found.header, found.exchanges)
+
+
 READERS: dict[str, Callable[[str], None]] = {
     "askr.toml": _read_config,
     "environment": _read_environment,
     "plan.json": _read_plan,
     "doctor.toml": _read_acceptances,
     "bench.json": _read_record,
+    "shop.rec": _read_recording,
 }
 NAMES = sorted(READERS)
 
