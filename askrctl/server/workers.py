@@ -26,6 +26,7 @@ from askrctl.server.recording import Recording
 from askrctl.server.recycle import Limits, Sample
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
+from askrctl.server.tracing import Exporter
 
 log = logging.getLogger("askrctl")
 
@@ -100,7 +101,7 @@ class Surroundings:
     ledger: Ledger
     access_log: AccessLog
     recording: Recording
-    trace_fd: int  # 0: no traces
+    exporter: Exporter | None  # of traces
 
 
 @dataclass(slots=True)
@@ -147,6 +148,7 @@ class WorkerProcess:
     def _spawn(self, control_fd: int) -> subprocess.Popen[bytes]:
         around = self.around
         tls_fd = around.tls.fd if around.tls is not None else -1
+        trace_fd = around.exporter.sender.fileno() if around.exporter is not None else 0
         settings = worker_settings(
             self.plan,
             self.index,
@@ -161,7 +163,7 @@ class WorkerProcess:
             status_fd=around.status_fd,
             status_slot=self.slot,
             log_fd=around.access_log.fd,
-            trace_fd=around.trace_fd,
+            trace_fd=trace_fd,
         )
         log_fds = [around.access_log.fd] if around.access_log.fd >= 0 else []
         # -P: a folder of the application's must not shadow a module (python(1)).
@@ -174,7 +176,7 @@ class WorkerProcess:
                 self.bell,
                 around.status_fd,
                 *log_fds,
-                *([around.trace_fd] if around.trace_fd else []),
+                *([trace_fd] if trace_fd else []),
                 *around.listeners,
                 *([tls_fd] if tls_fd >= 0 else []),
             ],
