@@ -40,8 +40,11 @@ def _written(value: object) -> str:
     import json
 
     if is_dataclass(value):
-        pairs = (f"{one.name} = {_written(getattr(value, one.name))}" for one in fields(value))
+        found = {one.name: getattr(value, one.name) for one in fields(value)}
+        pairs = (f"{name} = {_written(own)}" for name, own in found.items() if own != ())
         return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, tuple) and value and all(isinstance(one, tuple) for one in value):
+        return "{ " + ", ".join(f"{_written(name)} = {_written(own)}" for name, own in value) + " }"
     if isinstance(value, tuple):
         return "[" + ", ".join(_written(item) for item in value) + "]"
     if isinstance(value, str):
@@ -55,9 +58,12 @@ def _read_config(text: str) -> None:
     found = config.read_text(text, Path("askr.toml"))
     plain = config.Config()
     assert _is_of_the_schema(found, plain)
-    lines = []
+    lines: list[str] = []
     for section in fields(config.Config):
         own, default = getattr(found, section.name), getattr(plain, section.name)
+        if isinstance(own, tuple):  # [[warmup]]; a key of the file itself stands before its tables
+            lines.insert(0, f"{section.name} = {_written(own)}" if own else "")
+            continue
         lines.append(f"[{section.name}]")
         for key in fields(own):
             value = getattr(own, key.name)
