@@ -10,7 +10,7 @@ libFuzzer under the hood (atheris); tests/unit/test_fuzz_files.py replays the co
 
 import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 
@@ -22,6 +22,7 @@ def _imports() -> None:
     import askrctl.checks.accept
     import askrctl.config
     import askrctl.gate
+    import askrctl.traffic.file
     import askrctl.tune.planfile  # noqa: F401
 
 
@@ -39,8 +40,11 @@ def _written(value: object) -> str:
     import json
 
     if is_dataclass(value):
-        pairs = (f"{one.name} = {_written(getattr(value, one.name))}" for one in fields(value))
+        found = {one.name: getattr(value, one.name) for one in fields(value)}
+        pairs = (f"{name} = {_written(own)}" for name, own in found.items() if own != ())
         return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, tuple) and value and all(isinstance(one, tuple) for one in value):
+        return "{ " + ", ".join(f"{_written(name)} = {_written(own)}" for name, own in value) + " }"
     if isinstance(value, tuple):
         return "[" + ", ".join(_written(item) for item in value) + "]"
     if isinstance(value, str):
@@ -54,12 +58,11 @@ def _read_config(text: str) -> None:
     found = config.read_text(text, Path("askr.toml"))
     plain = config.Config()
     assert _is_of_the_schema(found, plain)
-    listed = [one.name for one in fields(plain) if not is_dataclass(getattr(plain, one.name))]
-    found = replace(found, **dict.fromkeys(listed, ()))  # lists of tables read as something else
-    lines = []
+    lines: list[str] = []
     for section in fields(config.Config):
         own, default = getattr(found, section.name), getattr(plain, section.name)
-        if section.name in listed:
+        if isinstance(own, tuple):  # [[warmup]]; a key of the file itself stands before its tables
+            lines.insert(0, f"{section.name} = {_written(own)}" if own else "")
             continue
         lines.append(f"[{section.name}]")
         for key in fields(own):
@@ -98,12 +101,24 @@ def _read_record(text: str) -> None:
     assert isinstance(found, (gate.BenchRecord, gate.Refusal))
 
 
+def _read_recording(text: str) -> None:
+    import io
+
+    from askrctl.traffic import file
+
+    found = file.read_stream(io.BytesIO(text.encode()), "shop.rec")
+    lines = [file.header_line(found.header), *map(file.exchange_line, found.exchanges)]
+    again = file.read_stream(io.BytesIO(b"".join(lines)), "shop.rec")
+    assert (again.header, again.exchanges) == (found.header, found.exchanges)
+
+
 READERS: dict[str, Callable[[str], None]] = {
     "askr.toml": _read_config,
     "environment": _read_environment,
     "plan.json": _read_plan,
     "doctor.toml": _read_acceptances,
     "bench.json": _read_record,
+    "shop.rec": _read_recording,
 }
 NAMES = sorted(READERS)
 

@@ -23,6 +23,7 @@ from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
 from askrctl.server.slowlog import SlowEntry
+from askrctl.server.tracing import Exporter
 from askrctl.server.warmup import WarmUp
 from askrctl.server.watchdog import Watchdog
 from askrctl.server.workers import Place, Surroundings, WorkerProcess
@@ -133,6 +134,11 @@ class Generation:
         if self._zygote is not None:
             self._zygote.close()
             self._zygote.wait(2.0)
+
+    @property
+    def exporter(self) -> Exporter | None:
+        """Of its traces."""
+        return self._around.exporter
 
     @property
     def slots(self) -> range:

@@ -131,7 +131,6 @@ class Supervisor:
 
     def _begin(self, plan: Plan) -> None:
         self._access_log.use(plan.config.log.access)
-        self.tracing.use(plan.config.trace, plan.credentials)
         self._rates.use(plan.config.limits)
         self._number += 1
         base = self._free_slots(len(plan.cpus))
@@ -151,7 +150,7 @@ class Supervisor:
             ledger=self._ledger,
             access_log=self._access_log,
             recording=self._recording,
-            trace_fd=self.tracing.fd,
+            exporter=self.tracing.exporter(plan.config.trace, plan.credentials),
         )
         waiting = self._tickets.waiting
         check = next((item.check for item in waiting), "") or plan.config.server.check
@@ -200,6 +199,7 @@ class Supervisor:
         elif coming is not None and coming.ready and not self._stopping:
             self._promote(coming)
         self._old = [item for item in self._old if not self._finished(item)]
+        self.tracing.keep(item.exporter for item in self._alive())
         if self._stopping and not self._old and self._current is None and self._next is None:
             self._loop.stop()
 
@@ -227,6 +227,7 @@ class Supervisor:
         before, self._current, self._next = self._current, coming, None
         self.started_once = True
         self.plan = coming.plan
+        self.tracing.shown = coming.exporter
         coming.listen()
         log.info("event=generation_ready generation=%d", coming.number)
         notify.ready()

@@ -3,7 +3,7 @@
 
 Workers get the writing end of a socket, the exporter the reading one. An exporter that ends is
 started again, with growing pauses; meanwhile the socket fills and workers count what they lose. A
-reload with other settings starts another one beside it, and the old one ends with the old workers.
+reload with other settings starts another one beside it, and the old one ends with its generation.
 """
 
 import json
@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -44,7 +45,7 @@ class Settings:
     credentials: Credentials | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Exporter:
     """One process after the other, for one endpoint."""
 
@@ -101,7 +102,7 @@ class Exporter:
             stdin.write(json.dumps(wanted | fds).encode())
 
     def _start_later(self) -> None:
-        pause = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0**self._failures)
+        pause = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
         self.loop.call_later(pause, lambda: None if self._closed else self._start())
 
@@ -145,70 +146,76 @@ class Exporter:
         os.close(self._page_fd)
 
 
-def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    return {name: one[name] + other[name] for name in COUNTERS}
-
-
 class Tracing:
-    """None or one exporter that workers get, and those that are ending."""
+    """The exporters that there are. Each generation has the one of its own configuration, or none:
+    a reload that fails leaves the old generation with what it had."""
 
     def __init__(self, loop: Loop) -> None:
+        self.shown: Exporter | None = None  # of the generation that serves
         self._loop = loop
-        self._current: Exporter | None = None
-        self._ending: list[Exporter] = []
+        self._used: list[Exporter] = []
+        self._ending: list[Exporter] = []  # they send what they have
         self._gone = dict.fromkeys(COUNTERS, 0)  # what those counted that have ended
 
-    def use(self, config: TraceConfig, credentials: Credentials | None) -> None:
-        """What a configuration says; a reload may say something else."""
-        wanted = self._wanted(config, credentials)
+    def exporter(self, config: TraceConfig, credentials: Credentials | None) -> Exporter | None:
+        """For a configuration: the one that there is, or a new one."""
+        wanted = _settings(config, credentials)
+        if wanted is None:
+            return None
+        found = next((item for item in self._used if item.settings == wanted), None)
+        if found is None:
+            found = Exporter(self._loop, wanted)
+            self._used.append(found)
+            log.info("event=traces_on endpoint=%s", wanted.endpoint)
+        return found
+
+    def keep(self, used: Iterable[Exporter | None]) -> None:
+        """Let go of those that no generation has any more."""
+        kept = list(used)
+        if self.shown not in kept:
+            self.shown = None
+        for exporter in [item for item in self._used if item not in kept]:
+            exporter.close()
+            self._used.remove(exporter)
+            self._ending.append(exporter)
         for exporter in [item for item in self._ending if item.pid == 0]:
             self._gone = _sum(self._gone, exporter.counts()[0])
             self._ending.remove(exporter)
             exporter.release()
-        if self._current is not None and self._current.settings != wanted:
-            self._current.close()
-            self._ending.append(self._current)
-            self._current = None
-        if self._current is None and wanted is not None:
-            self._current = Exporter(self._loop, wanted)
-            log.info("event=traces_on endpoint=%s", wanted.endpoint)
-
-    @staticmethod
-    def _wanted(config: TraceConfig, credentials: Credentials | None) -> Settings | None:
-        if not config.endpoint:
-            return None
-        if not otlp.is_installed():
-            what = "traces need OpenTelemetry's exporter, which is not installed"
-            fix = "pip install 'askrctl[trace]'"
-            log.error('event=traces_off detail="%s" fix="%s"', what, fix)
-            return None
-        return Settings(config.endpoint, config.service_name, config.headers, credentials)
-
-    @property
-    def fd(self) -> int:
-        """For workers; 0 when there are no traces."""
-        return self._current.sender.fileno() if self._current is not None else 0
 
     def report(self) -> dict[str, Any]:
         """For `askrctl status`: counters are of all exporters that there were."""
-        totals, error = self._gone, ""
-        for exporter in (*self._ending, *([self._current] if self._current else [])):
-            counts, error = exporter.counts()
-            totals = _sum(totals, counts)
+        totals = self._gone
+        for exporter in (*self._ending, *self._used):
+            totals = _sum(totals, exporter.counts()[0])
+        shown = self.shown
         return {
-            "endpoint": self._current.settings.endpoint if self._current else "",
-            "exporter_pid": self._current.pid if self._current else 0,
+            "endpoint": shown.settings.endpoint if shown is not None else "",
+            "exporter_pid": shown.pid if shown is not None else 0,
             **totals,
-            "error": error if self._current else "",
+            "error": shown.counts()[1] if shown is not None else "",
         }
 
     def close(self) -> None:
         """The last workers are gone: a short time for what is left."""
         deadline = time.monotonic() + FLUSH_S + 1.0
-        if self._current is not None:
-            self._current.close()
-            self._ending.append(self._current)
-            self._current = None
-        for exporter in self._ending:
+        self.shown = None
+        for exporter in self._used:
+            exporter.close()
+        for exporter in (*self._ending, *self._used):
             exporter.finish(deadline)
             exporter.release()
+
+
+def _settings(config: TraceConfig, credentials: Credentials | None) -> Settings | None:
+    if not config.endpoint:
+        return None
+    if not otlp.is_installed():
+        what = "traces need OpenTelemetry's exporter, which is not installed"
+        log.error('event=traces_off detail="%s" fix="pip install \'askrctl[trace]\'"', what)
+        return None
+    return Settings(config.endpoint, config.service_name, config.headers, credentials)
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: one[name] + other[name] for name in COUNTERS}

@@ -26,6 +26,7 @@ from askrctl.server.recording import Recording
 from askrctl.server.recycle import Limits, Sample
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
+from askrctl.server.tracing import Exporter
 
 log = logging.getLogger("askrctl")
 
@@ -101,7 +102,7 @@ class Surroundings:
     ledger: Ledger
     access_log: AccessLog
     recording: Recording
-    trace_fd: int  # 0: no traces
+    exporter: Exporter | None  # of traces
 
 
 @dataclass(slots=True)
@@ -148,6 +149,7 @@ class WorkerProcess:
     def _spawn(self, control_fd: int) -> subprocess.Popen[bytes]:
         around = self.around
         tls_fd = around.tls.fd if around.tls is not None else -1
+        trace_fd = around.exporter.sender.fileno() if around.exporter is not None else 0
         settings = worker_settings(
             self.plan,
             self.index,
@@ -163,9 +165,9 @@ class WorkerProcess:
             status_slot=self.slot,
             rate_fd=around.rate_fd,
             log_fd=around.access_log.fd,
-            trace_fd=around.trace_fd,
+            trace_fd=trace_fd,
         )
-        maybe = (around.access_log.fd, around.rate_fd, around.trace_fd or -1, tls_fd)
+        maybe = (around.access_log.fd, around.rate_fd, trace_fd or -1, tls_fd)
         # -P: a folder of the application's must not shadow a module (python(1)).
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from askrctl.model import AskrError
 from askrctl.traffic.exchange import EMPTY, Answer, Body, Exchange, Fields, Request
@@ -133,7 +133,7 @@ def _object(value: object, what: str, keys: str, optional: str = "") -> dict[str
     known = keys.split()
     for key in value:
         if key not in known and key not in optional.split():
-            raise _LineError(f"{what} has an unknown key {key!r}")
+            raise _LineError(f"{what} has an unknown key {key[:40]!r}")
     for key in known:
         if key not in value:
             raise _LineError(f"{what} has no {key}")
@@ -159,12 +159,19 @@ def _text(value: object, what: str, pattern: re.Pattern[str]) -> str:
     return value
 
 
+def _is_plain(value: object) -> TypeGuard[str]:
+    """A text without control characters and half characters."""
+    return isinstance(value, str) and all(
+        letter >= " " and not "\ud800" <= letter <= "\udfff" for letter in value
+    )
+
+
 def _is_latin(text: str) -> bool:
     return all(ord(character) < 256 for character in text)
 
 
 def _names(value: object, what: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not all(map(_is_plain, value)):
         raise _LineError(f"{what} must be a list of names")
     return tuple(value)
 
@@ -262,11 +269,12 @@ def _header(value: dict[str, Any]) -> Header:
     if value.get("format") != FORMAT:
         raise _LineError("it is no recording of askrctl")
     if value.get("version") != VERSION:
-        raise _LineError(f"it is of version {value.get('version')!r}, this askrctl reads {VERSION}")
+        other = repr(value.get("version"))[:20]
+        raise _LineError(f"it is of version {other}, this askrctl reads {VERSION}")
     keys = "format version created application redacted_fields redacted_parameters"
     found = _object(value, "the first line", keys)
-    if not isinstance(found["application"], str):
-        raise _LineError("application must be a string")
+    if not _is_plain(found["application"]):
+        raise _LineError("application must be a path")
     return Header(
         created=_number(found["created"], "created"),
         application=found["application"],
@@ -275,23 +283,24 @@ def _header(value: dict[str, Any]) -> Header:
     )
 
 
-def _end(value: dict[str, Any]) -> End:
+def _end(value: dict[str, Any], count: int) -> End:
     found = _object(value, "the last line", "records lost skipped")
-    return End(*(_count(found[key], key) for key in ("records", "lost", "skipped")))
+    end = End(*(_count(found[key], key) for key in ("records", "lost", "skipped")))
+    if end.records != count:
+        raise _LineError(f"it counts {end.records} records, {count} are there")
+    return end
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
     """Whole lines; half of one at the end is what a killed recorder leaves."""
-    number = 0
     while line := stream.readline(LINE_MAX + 1):
-        number += 1
-        if len(line) > LINE_MAX:
-            raise AskrError(f"line {number} is longer than {LINE_MAX} bytes")
-        if line.endswith(b"\n"):
-            yield number, line
+        if line.endswith(b"\n") or len(line) > LINE_MAX:
+            yield line
 
 
 def _parse(line: bytes) -> dict[str, Any]:
+    if len(line) > LINE_MAX:
+        raise _LineError(f"it is longer than {LINE_MAX} bytes")
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -301,36 +310,40 @@ def _parse(line: bytes) -> dict[str, Any]:
     return value
 
 
-def read_stream(stream: BinaryIO) -> Recorded:
-    """AskrError names the line and what is wrong with it."""
+def read_stream(stream: BinaryIO, name: str) -> Recorded:
+    """AskrError names the file, the line and what is wrong with it."""
     header: Header | None = None
     end: End | None = None
     exchanges: list[Exchange] = []
-    for number, line in _lines(stream):
-        try:
+    number = 0
+    try:
+        for line in _lines(stream):
+            number += 1
             value = _parse(line)
             if header is None:
                 header = _header(value)
             elif end is not None:
                 raise _LineError("there is more behind the last line")
             elif "records" in value:
-                end = _end(value)
-                if end.records != len(exchanges):
-                    raise _LineError(f"it counts {end.records} records, {len(exchanges)} are there")
+                end = _end(value, len(exchanges))
             else:
                 exchanges.append(_exchange(value))
-        except _LineError as error:
-            raise AskrError(f"line {number}: {error}", "askrctl record FILE, anew") from None
+    except _LineError as error:
+        raise _refusal(f"{name}, line {number}: {error}") from None
     if header is None:
-        raise AskrError("it is empty", "askrctl record FILE")
+        raise _refusal(f"{name} is empty")
     return Recorded(header, tuple(exchanges), end)
+
+
+def _refusal(message: str) -> AskrError:
+    return AskrError(message, "askrctl record FILE, anew", code=2)
 
 
 def read(path: Path) -> Recorded:
     try:
         with path.open("rb") as stream:
-            return read_stream(stream)
+            return read_stream(stream, str(path))
     except OSError as error:
-        raise AskrError(f"{path} cannot be read: {error.strerror}", f"ls -l {path}") from None
-    except AskrError as error:
-        raise AskrError(f"{path}: {error.message}", error.hint) from None
+        raise AskrError(
+            f"{path} cannot be read: {error.strerror}", f"ls -l {path}", code=2
+        ) from None

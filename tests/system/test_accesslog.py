@@ -229,12 +229,16 @@ def test_a_disk_that_is_full_costs_lines_until_there_is_room_again(
     with server.connect() as connection:
         for _ in range(100):
             assert connection.ask("GET", "/hello.txt").status == 200
-        wait_until("the losses are counted", lambda: dropped(server) > 0)
         file = Path(f"/proc/{server.process.pid}/root{disk}/access.log")
-        os.truncate(file, 0)
+
+        def all_counted() -> bool:
+            return dropped(server) + file.read_text().count("\n") == 100
+
+        wait_until("each line is in the file or counted", all_counted, 60)
         before = dropped(server)
+        os.truncate(file, 0)
         assert connection.ask("GET", "/hello.txt?room").status == 200
-        wait_until("lines are written again", lambda: "/hello.txt?room" in file.read_text())
+        wait_until("lines are written again", lambda: "?room" in file.read_text(), 60)
         assert 0 < dropped(server) == before < 100
 
 

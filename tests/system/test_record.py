@@ -6,20 +6,22 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from system import harness
 from system.conftest import Serve
-from system.harness import COMMAND, Server, run, wait_until
+from system.harness import COMMAND, Server, run
 
 from askrctl.model import AskrError
 from askrctl.server import control
 from askrctl.traffic import datagram
 from askrctl.traffic.file import Recorded, read
 
+SECONDS = 60.0  # for anything to happen, on a machine that does other things as well
 SCRIPT = """<?php
 if ($_SERVER['REQUEST_URI'] === '/version') { readfile(__DIR__ . '/.version'); exit; }
 setcookie('sid', 'geheim-4711');
@@ -41,6 +43,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(serve_shared: Serve, app: Path) -> Server:
     """One for all of them: each test ends the recording that it began."""
     return serve_shared(app)
+
+
+def wait_until(what: str, condition: Callable[[], bool]) -> None:
+    harness.wait_until(what, condition, SECONDS)
 
 
 class Recording:
@@ -123,7 +129,7 @@ def test_a_bounded_recording_ends_by_itself_and_the_next_may_begin(
 def recording_by_hand(server: Server) -> Iterator[socket.socket]:
     """Our end of a recording that no `askrctl record` takes part in."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(30)
+    ours.settimeout(SECONDS)
     with ours:
         with theirs:
             control.ask(server.control, "record", fds=[theirs.fileno()], rate=10000)

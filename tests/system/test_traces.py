@@ -8,15 +8,16 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from system import harness
 from system.collector import Collector, Received, collecting
 from system.conftest import Serve, Servers
-from system.harness import Server, run, wait_until
+from system.harness import Server, run
 
 SpanKind = Span.SpanKind
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -56,6 +57,10 @@ def serve_once(tmp_path: Path) -> Iterator[Serve]:
     servers.stop()
 
 
+def wait_until(what: str, condition: Callable[[], Any]) -> Any:
+    return harness.wait_until(what, condition, SECONDS)
+
+
 def trace(endpoint: str, **more: Any) -> dict[str, dict[str, Any]]:
     return {"trace": {"endpoint": endpoint, **more}}
 
@@ -65,14 +70,12 @@ def wait_span(collector: Collector, path: str) -> Received:
         spans = list(collector.spans)
         return next((one for one in spans if one.attributes["url.path"] == path), None)
 
-    found: Received = wait_until(f"the span of {path} arrives", find, SECONDS)
+    found: Received = wait_until(f"the span of {path} arrives", find)
     return found
 
 
 def wait_counter(server: Server, name: str, least: int = 1) -> dict[str, Any]:
-    wait_until(
-        f"{least} spans are {name}", lambda: server.status()["trace"][name] >= least, SECONDS
-    )
+    wait_until(f"{least} spans are {name}", lambda: server.status()["trace"][name] >= least)
     found: dict[str, Any] = server.status()["trace"]
     return found
 
@@ -237,6 +240,26 @@ def test_a_reload_changes_the_endpoint_and_loses_nothing(
         wait_span(collector, "/one")
         wait_span(other, "/two")
         assert wait_counter(server, "exported", 2)["endpoint"] == other.url
+
+
+def test_a_reload_that_fails_leaves_the_endpoint_as_it_was(
+    serve_once: Serve, app: Path, collector: Collector
+) -> None:
+    server = serve_once(app, config=trace(collector.url), environment=FAST)
+    config = server.folder / "askr.toml"
+    text = config.read_text().replace(collector.url, "http://127.0.0.1:9/v1/traces")
+    config.write_text(f'{text}[server]\ncheck = "/fail"\n')
+    exporter = server.status()["trace"]["exporter_pid"]
+    server.signal(signal.SIGHUP)
+    server.wait_log("event=generation_gone generation=2")
+    [worker] = server.workers()
+    os.kill(worker, signal.SIGKILL)
+    wait_until("there is another worker", lambda: worker not in server.workers())
+    server.wait_ready()
+    server.get("/after")
+    wait_span(collector, "/after")
+    about = server.status()["trace"]
+    assert (about["endpoint"], about["exporter_pid"]) == (collector.url, exporter)
 
 
 def test_the_standards_environment_is_enough_and_what_is_left_at_the_stop_is_sent(

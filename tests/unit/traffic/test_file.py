@@ -29,7 +29,7 @@ PLAIN = exchange(request("/a?b=1", fields=(("X", "y"),), body=Body.of(b"z")), an
 
 
 def read(*lines: bytes) -> Recorded:
-    return read_stream(io.BytesIO(b"".join(lines)))
+    return read_stream(io.BytesIO(b"".join(lines)), "file")
 
 
 def read_or_refuse(*lines: bytes) -> tuple[Recorded | None, str]:
@@ -62,7 +62,7 @@ def test_no_change_of_a_line_crashes_the_reader(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(good) - 1))
     bad = good[:at] + data.draw(st.binary(max_size=3)) + good[at + data.draw(st.integers(0, 3)) :]
     recorded, why = read_or_refuse(bad)
-    assert recorded is not None or why.startswith("line ") or why == "it is empty"
+    assert recorded is not None or why.startswith("file, line ") or why == "file is empty"
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -92,7 +92,7 @@ def test_no_value_in_any_place_crashes_the_reader(data: st.DataObject) -> None:
     place[path[-1]] = data.draw(anything)
     recorded, why = read_or_refuse(header_line(HEADER), json.dumps(value).encode() + b"\n")
     if recorded is None:
-        assert why.startswith("line 2: ")
+        assert why.startswith("file, line 2: ")
     else:
         again = exchange_line(recorded.exchanges[0])
         assert read(header_line(HEADER), again) == recorded
@@ -107,11 +107,11 @@ def test_half_a_line_at_the_end_is_what_a_killed_recorder_leaves() -> None:
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ([], "it is empty"),
+        ([], "file is empty"),
         ([b"{}\n"], "no recording"),
         ([b'{"format":"askr-record","version":2}\n'], "this askrctl reads 1"),
         ([header_line(HEADER).replace(b'"created"', b'"made"')], "unknown key 'made'"),
-        ([header_line(HEADER), b"[]\n"], "line 2: it is no object"),
+        ([header_line(HEADER), b"[]\n"], "file, line 2: it is no object"),
         ([header_line(HEADER), end_line(End(1, 0, 0))], "it counts 1 records, 0 are there"),
         ([header_line(HEADER), end_line(End(0, 0, 0)), end_line(End(0, 0, 0))], "behind the last"),
         ([header_line(HEADER), exchange_line(PLAIN).replace(b'"GET"', b'"G T"')], "method"),
@@ -119,7 +119,7 @@ def test_half_a_line_at_the_end_is_what_a_killed_recorder_leaves() -> None:
         ([header_line(HEADER), exchange_line(PLAIN).replace(b'"y"', b'"y\\r\\nZ: 1"')], "of X in"),
         ([header_line(HEADER), exchange_line(PLAIN).replace(b'"z"', b'"Z"')], "its size and sha"),
         ([header_line(HEADER), exchange_line(PLAIN).replace(b"201", b"101")], "status must be"),
-        ([b" " * LINE_MAX + b"{}\n"], "line 1 is longer"),
+        ([b" " * LINE_MAX + b"{}\n"], "line 1: it is longer"),
     ],
 )
 def test_what_is_wrong_is_named(lines: list[bytes], says: str) -> None:

@@ -37,7 +37,7 @@ def record(count: int, bounds: Bounds, *more: bytes) -> tuple[Recorder, io.Bytes
 
 def test_everything_that_is_sent_is_in_the_file_and_counted() -> None:
     one, output = record(3, Bounds(), b"nonsense")
-    recorded = read_stream(output)
+    recorded = read_stream(output, "file")
     assert [item.request.target for item in recorded.exchanges] == ["/one"] * 3
     assert recorded.end is not None
     assert (recorded.end.records, recorded.end.lost, recorded.end.skipped) == (3, 5 + 1, 6)
@@ -46,7 +46,7 @@ def test_everything_that_is_sent_is_in_the_file_and_counted() -> None:
 
 def test_it_ends_at_the_number_that_was_asked_for() -> None:
     one, output = record(5, Bounds(records=2))
-    assert len(read_stream(output).exchanges) == 2
+    assert len(read_stream(output, "file").exchanges) == 2
     assert "as many" in one.why
 
 
@@ -54,7 +54,7 @@ def test_it_ends_at_the_number_that_was_asked_for() -> None:
 def test_the_file_is_never_larger_than_it_may_get(size: int) -> None:
     one, output = record(30, Bounds(size=size))
     assert len(output.getvalue()) <= size
-    assert read_stream(output).end is not None
+    assert read_stream(output, "file").end is not None
     assert "as large" in one.why
 
 
