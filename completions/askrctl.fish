@@ -40,7 +40,7 @@ complete -c askrctl -n '__fish_seen_subcommand_from top' -s d -l interval -r -d 
 complete -c askrctl -n '__fish_seen_subcommand_from top' -l sort -r -d 'process, age, req/s, cpu, memory or requests'
 complete -c askrctl -n '__fish_seen_subcommand_from top' -l filter -r -d 'Show what contains this: a path, a state, a pid'
 complete -c askrctl -n '__fish_seen_subcommand_from top' -l busy -d 'Hide processes that are idle'
-complete -c askrctl -n '__fish_seen_subcommand_from top' -l once -d 'Print it once, rates over one interval'
+complete -c askrctl -n '__fish_seen_subcommand_from top' -l once -d 'Print it once, as off a terminal: rates over one interval'
 complete -c askrctl -n '__fish_seen_subcommand_from top' -l json -d 'As JSON: the same as --format json'
 complete -c askrctl -n '__fish_seen_subcommand_from top' -l format -x -a 'text json' -d 'text or json'
 complete -c askrctl -n '__fish_seen_subcommand_from top' -s h -l help -d 'Show this message and exit'
