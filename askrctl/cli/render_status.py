@@ -49,12 +49,12 @@ def _facts(status: dict[str, Any]) -> Table:
         ("backend", f"{backend['active']} ({why})"),
         ("up", f"{duration(status['uptime_s'])}, generation {status['generation']}"),
     ]
-    if status["opcache"]:
-        rows.append(("opcache", _opcache(status["opcache"])))
     if backend["detail"] and backend["active"] != backend["requested"]:
         rows.append(("", backend["detail"]))
     if backend["fix"] and backend["active"] != backend["requested"]:
         rows.append(("fix", backend["fix"]))
+    if status["opcache"]:
+        rows.append(("opcache", _opcache(status["opcache"])))
     trace = status["trace"]
     if trace["endpoint"]:
         counts = ", ".join(f"{trace[name]} {name}" for name in ("exported", "failed", "dropped"))

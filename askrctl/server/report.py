@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
 from askrctl.server.durations import quantile_s, sum_s
-from askrctl.server.ledger import Route
+from askrctl.server.ledger import Route, Sums
 from askrctl.server.plan import Plan
 from askrctl.server.split import as_seconds
 
@@ -199,26 +199,31 @@ def _certificates(supervisor: "Supervisor") -> tuple[CertificateReport, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a report tells of besides the workers' pages."""
+
+    generation: int
+    opcache: dict[str, int]
+    kept: KeptReport | None
+    sums: Sums
+
+
 def make_report(
-    supervisor: "Supervisor",
-    plan: Plan,
-    generation: int,
-    pages: list[engine.WorkerStatus],
-    opcache: dict[str, int],
-    kept: KeptReport | None,
+    supervisor: "Supervisor", plan: Plan, pages: list[engine.WorkerStatus], around: Around
 ) -> Report:
     """From the pages of one generation's workers."""
     workers = tuple(_worker(i, plan.cpus[i], page) for i, page in enumerate(pages))
     summed = ("connections", "accepted", "requests", "queue_depth", "inflight", "errors")
     choice = plan.choice
-    sums = supervisor.sums()
+    sums = around.sums
     return Report(
         version=engine.version(),
         pid=os.getpid(),
         uptime_s=round(time.time() - supervisor.started, 3),
-        generation=generation,
+        generation=around.generation,
         draining_generations=supervisor.draining_count,
-        kept=kept,
+        kept=around.kept,
         mode=plan.mode,
         application={
             "kind": plan.application.kind,
@@ -243,6 +248,6 @@ def make_report(
         totals={name: sum(getattr(worker, name) for worker in workers) for name in summed},
         split=as_seconds(sums.split),
         routes=_routes(sums.routes),
-        opcache=opcache,
+        opcache=around.opcache,
         trace=supervisor.tracing.report(),
     )

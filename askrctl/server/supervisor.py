@@ -32,7 +32,7 @@ from askrctl.server.plan import Plan
 from askrctl.server.ports import RateMemory, make_status_memory
 from askrctl.server.recording import Recording
 from askrctl.server.reloads import Ticket, Tickets, describe, shortfall
-from askrctl.server.report import Report, make_report
+from askrctl.server.report import Around, Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
 from askrctl.server.tracing import Tracing
@@ -411,8 +411,8 @@ class Supervisor:
     def _workers(self) -> list[WorkerProcess]:
         return [worker for item in self._alive() for worker in item.workers.values()]
 
-    def report(self) -> Report:
-        """Everything `askrctl status` shows."""
+    def report(self, sums: Sums | None = None) -> Report:
+        """Everything `askrctl status` shows; `sums` of who has them already."""
         shown = self._current or self._next or (self._old[-1] if self._old else None)
         pages = (
             []
@@ -423,7 +423,8 @@ class Supervisor:
         number = self._number if shown is None else shown.number
         opcache = {} if shown is None else shown.opcache.want()
         kept = self._kept.report(self._memory) if self._kept is not None else None
-        return make_report(self, plan, number, pages, opcache, kept)
+        around = Around(number, opcache, kept, sums or self.sums())
+        return make_report(self, plan, pages, around)
 
     @property
     def draining_count(self) -> int:

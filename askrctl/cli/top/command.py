@@ -44,7 +44,8 @@ def top_command(
     ] = "",
     busy: Annotated[bool, typer.Option("--busy", help="Hide processes that are idle.")] = False,
     once: Annotated[
-        bool, typer.Option("--once", help="Print it once, rates over one interval. Off a terminal.")
+        bool,
+        typer.Option("--once", help="Print it once, as off a terminal: rates over one interval."),
     ] = False,
     as_json: Json = False,
     form: Format = "text",
