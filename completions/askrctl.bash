@@ -98,7 +98,7 @@ _askrctl() {
     "tune plan") words="--only --set --format --json --runtime-only --persist-only --win --unit --root --exit-code --print-schema -h --help" ;;
     "tune apply") words="--only --set --plan --runtime-only --persist-only --win --unit --root --confirm-within --take-ownership -y --yes --json -h --help" ;;
     "tune confirm") words="--root -h --help" ;;
-    "tune revert") words="--last --all --force --root --json -h --help" ;;
+    "tune revert") words="--last --all --only --force --root --json -h --help" ;;
     "tune status") words="--root --json -h --help" ;;
     "tune verify") words="--root --json -h --help" ;;
     "tune history") words="--root --json -h --help" ;;

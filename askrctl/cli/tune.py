@@ -314,6 +314,10 @@ def revert_command(
     ] = None,
     last: Annotated[bool, typer.Option("--last", help="The newest one.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="All of them, newest first.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="ID", help="Only what this check, or key, has changed."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Also what somebody has changed since.")
     ] = False,
@@ -321,6 +325,21 @@ def revert_command(
     as_json: Json = False,
 ) -> None:
     """Put back what was there before, where ours still stands."""
+    if only:
+        if number is not None or last or everything or force:
+            raise AskrError(
+                "--only looks at all transactions: it goes with none of TRANSACTION, --last, "
+                "--all, --force",
+                code=2,
+            )
+        with readable():
+            report = operate.revert_part(
+                operate.open_tuner(root), only, Origin(_who(), __version__)
+            )
+        if not as_json and not report.outcomes[0].items and not report.outcomes[0].kept:
+            typer.echo(f"nothing of {', '.join(only)} is in force")
+            return
+        _end(Ending(report, Plan(report.outcomes[0].items)), as_json)
     if (number is not None) + last + everything > 1:
         raise AskrError("one of TRANSACTION, --last and --all", "askrctl tune history", code=2)
     which: Which = number if number is not None else "all" if everything else "last"

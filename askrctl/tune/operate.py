@@ -3,13 +3,13 @@
 
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from askrctl.model import AskrError
-from askrctl.tune import others, planner, transaction
+from askrctl.tune import others, partial, planner, transaction
 from askrctl.tune.disk import Disk
 from askrctl.tune.facts import Facts, gather
 from askrctl.tune.items import Kind, Plan
@@ -181,6 +181,21 @@ def revert(tuner: Tuner, which: Which, force: bool = False) -> Report:
     touched = tuple(item for outcome in outcomes for item in outcome.items)
     by_hand = others.reload_units(tuner.disk, tuner.facts, touched)
     return Report(tuple(outcomes), tuple(recovered), by_hand)
+
+
+def revert_part(tuner: Tuner, only: Sequence[str], origin: Origin) -> Report:
+    """Take back what these checks have asked for, and leave the rest: a transaction of its own."""
+    require_root(tuner, "revert")
+    with tuner.store.locked():
+        recovered = tuple(transaction.recover(tuner.store, tuner.facts))
+        found = tuner.store.journals()
+        _refuse_pending(found)
+        part = partial.take_back(tuner.disk, tuner.facts, found, only)
+        outcome = Outcome("nothing")
+        if part.items:
+            outcome = transaction.apply(tuner.store, tuner.facts, tuple(part.items), origin)
+    by_hand = others.reload_units(tuner.disk, tuner.facts, outcome.items)
+    return Report((replace(outcome, kept=(*outcome.kept, *part.kept)),), recovered, by_hand)
 
 
 def _chosen(found: list[Journal], which: Which, force: bool) -> list[Journal]:
