@@ -17,7 +17,9 @@
 #include "serve/address.h"
 
 enum {
-    CONN_INPUT_HELD_MAX = 1 << 20,  /* what was on its way when reading was paused, at most */
+    /* What was on its way when reading was paused, at most: all the buffers of one turn, and once
+     * more those that the kernel filled until it heard of the pause. */
+    CONN_INPUT_HELD_MAX = 2 * IO_BUF_COUNT * IO_BUF_SIZE,
     CONN_INPUT_PAUSE = 16384,       /* pipelined bytes held before reading is paused */
     CONN_PIPELINE_OUTPUT = 65536,   /* answers queued before the next pipelined request is begun */
     CONN_LINGER_SIZE_MAX = 1 << 20, /* bytes of a refused body that are read and dropped */
