@@ -32,6 +32,7 @@ struct exchange;
 struct output;
 struct protocol;
 struct h2_conn;
+struct websocket;
 
 enum conn_wait {
     CONN_IDLE,      /* for the first byte of a request */
@@ -54,8 +55,9 @@ struct conn {
     struct conn *next_dirty;
     const struct protocol *protocol;
     struct h1 h1;
-    struct exchange *exchange; /* HTTP/1.1: the one being served */
-    struct h2_conn *h2;        /* HTTP/2: its streams */
+    struct exchange *exchange;   /* HTTP/1.1: the one being served */
+    struct h2_conn *h2;          /* HTTP/2: its streams */
+    struct websocket *websocket; /* WebSocket over HTTP/1.1: all there is */
     struct output *output;
     char *held; /* input not consumed yet */
     uint32_t held_size, held_capacity;
