@@ -23,6 +23,7 @@ struct questions {
     struct asked asked[ASKED_MAX];
     size_t begun, complete; /* requests: heads, and those with all of their body */
     bool broken;            /* something that is no request came after them */
+    bool upgrade; /* the last one asked for a WebSocket: what follows depends on the answer */
 };
 
 struct answer {
@@ -50,7 +51,7 @@ static void read_questions(const struct world *world, const struct client *clien
     struct h1 h1;
     h1_init(&h1, &world->worker->limits);
     questions->begun = questions->complete = 0;
-    questions->broken = false;
+    questions->broken = questions->upgrade = false;
     for (;;) {
         struct asked *last = &questions->asked[questions->begun > 0 ? questions->begun - 1 : 0];
         switch (h1_next(&h1, &input, &request, &body)) {
@@ -70,6 +71,9 @@ static void read_questions(const struct world *world, const struct client *clien
                 .method = request.method_name,
                 .target = request.target,
             };
+            questions->upgrade = request.upgrade && slice_equals(request.path, SLICE("/ws"));
+            if (questions->upgrade)
+                return;
             break;
         case H1_BODY:
             last->body_size += body.size;
@@ -134,8 +138,11 @@ static void note_field(struct answer *answer, struct slice line)
         assert(answer->length < 0 && !answer->chunked && slice_equals(value, SLICE("chunked")));
         answer->chunked = true;
     } else if (is_named(line, "Connection", &value)) {
-        answer->close = slice_equals(value, SLICE("close"));
-        assert(answer->close || slice_equals(value, SLICE("keep-alive")));
+        answer->close =
+            slice_equals(value, SLICE("close")) || slice_equals(value, SLICE("close, upgrade"));
+        assert(answer->close || slice_equals(value, SLICE("keep-alive")) ||
+               slice_equals(value, SLICE("keep-alive, upgrade")) ||
+               slice_equals(value, SLICE("upgrade")));
     } else if (is_named(line, "X-Echo", &value)) {
         answer->echo = slice_equals(value, SLICE("1"));
     }
@@ -150,7 +157,7 @@ static bool take_head(struct slice *left, struct answer *answer)
         return false;
     assert(line.size >= 13 && memcmp(line.data, "HTTP/1.1 ", 9) == 0 && line.data[12] == ' ');
     answer->status = (int)number_of((struct slice){line.data + 9, 3}, 10);
-    assert(answer->status >= 100 && answer->status != 101);
+    assert(answer->status >= 100);
     answer->interim = answer->status < 200;
     while (take_line(left, &line)) {
         if (line.size == 0)
@@ -236,6 +243,32 @@ static void check_content(const struct asked *asked, const struct answer *answer
         assert(answer->is_pattern && answer->body_size == PATTERN_SIZE);
 }
 
+/* Frames of a WebSocket: whole, not masked, and nothing behind a Close. The last may be cut off. */
+static void check_frames(struct slice left)
+{
+    bool closed = false;
+    while (left.size >= 2) {
+        const uint8_t *head = (const uint8_t *)left.data;
+        uint8_t opcode = head[0] & 0x0f;
+        size_t size = head[1], at = 2;
+        assert(!closed && (head[0] & 0xb0) == 0x80 && size < 127);
+        assert(opcode == 1 || opcode == 2 || (opcode >= 8 && opcode <= 10));
+        assert(opcode < 8 || (size < 126 && head[0] < 0xc0));
+        if (size == 126) {
+            if (left.size < 4)
+                return;
+            size = (size_t)head[2] << 8 | head[3];
+            at = 4;
+            assert(size >= 126);
+        }
+        if (left.size < at + size)
+            return;
+        closed = opcode == 8;
+        left = (struct slice){left.data + at + size, left.size - at - size};
+    }
+    assert(!closed || left.size == 0);
+}
+
 /* Hold all that a client got against what it asked. `settled`: it has taken everything, and nobody
  * has anything more to do. */
 static void check_answers(const struct world *world, const struct client *client, bool settled)
@@ -252,7 +285,14 @@ static void check_answers(const struct world *world, const struct client *client
         assert(finals <= questions.begun);
         const struct asked *asked = &questions.asked[finals];
         bool known = finals < questions.begun;
+        if (!known && questions.upgrade)
+            return;
         whole = take_answer(&left, &answer, known && asked->head);
+        if (whole && answer.status == 101) {
+            assert(questions.upgrade && finals + 1 == questions.begun);
+            check_frames(left);
+            return;
+        }
         if (!whole || answer.interim)
             continue;
         if (known)
@@ -264,6 +304,8 @@ static void check_answers(const struct world *world, const struct client *client
      * have made it a HEAD. */
     if (whole && answer.status != 408)
         assert(left.size == 0);
+    if (questions.upgrade)
+        return;
     if (!settled || world->troubled || client->left || !client_is_open(world, client))
         return;
     bool closing = finals > 0 && answer.close;

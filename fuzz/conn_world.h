@@ -369,6 +369,15 @@ static void world_open(struct world *world)
         .request_timeout_ns = 4 * NS_PER_S,
         .drain_timeout_ns = 5 * NS_PER_S,
         .body_rate_min = 100,
+        .websocket_echo = "/ws",
+        .websocket_message_max = 20000,
+        .websocket_frame_max = 20000,
+        .websocket_memory_max = 1 << 20,
+        .websocket_ping_ns = 2 * NS_PER_S,
+        .websocket_pong_ns = 2 * NS_PER_S,
+        .websocket_close_ns = 2 * NS_PER_S,
+        .websocket_idle_ns = 5 * NS_PER_S,
+        .websocket_bits = 9,
     };
     must(ftruncate(world->config.status_fd, (off_t)askr_status_stride()) == 0, "status");
     world->exporter_fd = -1;

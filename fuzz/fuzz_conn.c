@@ -73,6 +73,19 @@ static void say_phrase(struct world *world, struct client *client)
         SLICE("GET /echo.php HTTP/1.0\r\n\r\n"),
         SLICE("GET /../x%00 HTTP/1.1\r\nHost: h\r\n\r\n"),
         SLICE("0123456789abcdef"),
+        SLICE("GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"),
+        SLICE("GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade, close\r\n"
+              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+              "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+        SLICE("\x81\x85\0\0\0\0hello"),
+        SLICE("\x02\x82\1\2\3\4he"),
+        SLICE("\x80\x83\1\2\3\4llo"),
+        SLICE("\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00"),
+        SLICE("\x82\xfe\x4e\x20\0\0\0\0"), /* and 20,000 bytes */
+        SLICE("\x89\x80\0\0\0\0"),
+        SLICE("\x8a\x80\0\0\0\0"),
+        SLICE("\x88\x82\0\0\0\0\x03\xe8"),
     };
     const struct slice phrase = phrases[next_number(world, 1) % COUNT_OF(phrases)];
     client_say(world, client, phrase.data, phrase.size);

@@ -34,6 +34,7 @@ from askrctl.config.schema import (
     TlsConfig,
     TraceConfig,
     Warmup,
+    WebsocketConfig,
 )
 from askrctl.config.values import parse_seconds, parse_size
 
@@ -68,6 +69,7 @@ __all__ = [
     "TlsConfig",
     "TraceConfig",
     "Warmup",
+    "WebsocketConfig",
     "bench_record_path",
     "load",
     "origins",

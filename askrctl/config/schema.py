@@ -179,6 +179,28 @@ class CompressionConfig:
     types: tuple[str, ...] = COMPRESSED_TYPES  # never text/event-stream
 
 
+WEBSOCKET_DEFLATE = ("off", "stateless", "on")
+
+
+@dataclass(frozen=True, slots=True)
+class WebsocketConfig:
+    """docs/websocket.md."""
+
+    # A path that sends each message back: to see whether proxies let WebSockets through; "": none.
+    echo: str = ""
+    message_size: int = MIB  # bytes of one message, decompressed; more is closed with 1009
+    frame_size: int = MIB  # bytes of one frame, as it comes
+    memory: int = 256 * MIB  # of one worker: unfinished messages, compression; past it 1013
+    ping: float = 30.0  # seconds of silence after which a client is asked for a sign of life
+    pong: float = 20.0  # seconds it has for that; then it is cut off
+    close: float = 10.0  # seconds a client has to answer our Close, except in a drain
+    idle: float = 0.0  # seconds without a message until it is closed with 1001; 0: never
+    # permessage-deflate: "on", with what was said before as a dictionary if the client likes;
+    # "stateless": each message for itself, which costs less memory; "off".
+    deflate: str = "on"
+    window_bits: int = 12  # of that dictionary: 4 KiB; 9 to 15
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """One [[tls.certificate]]: PEM files."""
@@ -260,6 +282,7 @@ class Config:
     php: PhpConfig = field(default_factory=PhpConfig)
     static: StaticConfig = field(default_factory=StaticConfig)
     compression: CompressionConfig = field(default_factory=CompressionConfig)
+    websocket: WebsocketConfig = field(default_factory=WebsocketConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     routes: RoutesConfig = field(default_factory=RoutesConfig)

@@ -97,6 +97,8 @@ class WorkerStatus:
     rate_limited: int
     queue_wait_ns: int
     abandoned: int
+    websockets: int  # open now
+    websocket_messages: int
     log_lines: int
     log_dropped: int
     records: int
@@ -198,6 +200,8 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         rate_limited=status.rate_limited,
         queue_wait_ns=status.queue_wait_ns,
         abandoned=status.abandoned,
+        websockets=status.websockets,
+        websocket_messages=status.websocket_messages,
         log_lines=status.log_lines,
         log_dropped=status.log_dropped,
         records=status.records,

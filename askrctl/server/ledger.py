@@ -34,6 +34,7 @@ COUNTERS = (
     "evicted",
     "address_refused",
     "rate_limited",
+    "websocket_messages",
 )
 
 

@@ -64,6 +64,7 @@ _COUNTERS = (
     ("askr_rate_limited", "Requests answered 429 by a rate limit.", "rate_limited"),
     ("askr_connections_refused", "Connections of an address with its share.", "address_refused"),
     ("askr_proxy_refused", "Connections without a PROXY head that counts.", "proxy_refused"),
+    ("askr_websocket_messages", "Messages of clients on WebSockets.", "websocket_messages"),
 )
 
 
@@ -165,6 +166,7 @@ def _per_worker(report: Report) -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily as Gauge
 
     connections = Gauge("askr_connections", "Open now.", labels=["worker"])
+    websockets = Gauge("askr_websockets", "WebSockets open now.", labels=["worker"])
     queue = Gauge("askr_queue_depth", "Requests that wait for an application.", labels=["worker"])
     held = Gauge("askr_requests_in_application", "Requests handed over.", labels=["worker"])
     ready = Gauge("askr_worker_ready", "1: it serves.", labels=["worker"])
@@ -176,6 +178,7 @@ def _per_worker(report: Report) -> Iterator["Metric"]:
     for worker in report.workers:
         label = str(worker.index)
         connections.add_metric([label], worker.connections)
+        websockets.add_metric([label], worker.websockets)
         queue.add_metric([label], worker.queue_depth)
         held.add_metric([label], worker.inflight)
         ready.add_metric([label], worker.state == "ready")
@@ -185,7 +188,7 @@ def _per_worker(report: Report) -> Iterator["Metric"]:
         for state in engine.APP_STATES.values():
             count = sum(app.state == state for app in worker.apps)
             states.add_metric([label, state], count)
-    yield from (connections, queue, held, ready, states, restarts, cpu)
+    yield from (connections, websockets, queue, held, ready, states, restarts, cpu)
 
 
 def _counters(sums: Sums) -> Iterator["Metric"]:

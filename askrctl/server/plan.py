@@ -20,6 +20,7 @@ from askrctl.config import (
     Config,
     Origin,
     RateLimit,
+    WebsocketConfig,
 )
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.accesslog import template
@@ -221,6 +222,7 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "encoding_types": " ".join(compression.types),
         "encoding_size_min": compression.min_size,
         "health_path": config.server.health_path,
+        **_websocket_settings(config.websocket),
         "trusted_proxies": " ".join(config.server.trusted_proxies),
         "forwarded": FORWARDED.index(config.server.forwarded)
         if config.server.trusted_proxies
@@ -249,6 +251,21 @@ def _rate(rule: RateLimit) -> dict[str, Any]:
         "count": rule.rate.count,
         "period_s": rule.rate.period_s,
         "burst": rule.burst,
+    }
+
+
+def _websocket_settings(websocket: WebsocketConfig) -> dict[str, Any]:
+    return {
+        "websocket_echo": websocket.echo or None,
+        "websocket_message_max": websocket.message_size,
+        "websocket_frame_max": websocket.frame_size,
+        "websocket_memory_max": websocket.memory,
+        "websocket_ping_ns": round(websocket.ping * _NS),
+        "websocket_pong_ns": round(websocket.pong * _NS),
+        "websocket_close_ns": round(websocket.close * _NS),
+        "websocket_idle_ns": round(websocket.idle * _NS),
+        "websocket_bits": 0 if websocket.deflate == "off" else websocket.window_bits,
+        "websocket_forget": int(websocket.deflate == "stateless"),
     }
 
 

@@ -56,6 +56,8 @@ class WorkerReport:
     address_refused: int
     rate_limited: int
     abandoned: int
+    websockets: int
+    websocket_messages: int
     log_lines: int
     log_dropped: int
     records: int

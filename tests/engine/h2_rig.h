@@ -74,7 +74,7 @@ static inline bool rig_open(struct rig *rig)
                                          .target_size_max = 8192,
                                          .fields_max = 100,
                                          .body_size_max = 1 << 20};
-    rig->h2 = h2_open(&memory, &rig->limits, RIG_STREAMS);
+    rig->h2 = h2_open(&memory, &rig->limits, RIG_STREAMS, true);
     return rig->h2 != NULL;
 }
 

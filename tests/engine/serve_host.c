@@ -3,9 +3,9 @@
  * sanitizers without Python: one worker on the main thread, a zygote as a child, and a thread that
  * answers both. Prints "port N" once it serves; SIGTERM drains it, and see hear_signal().
  *
- * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--unix PATH] [--trusted NETWORKS]
- * [--record FD] [--rate RULE] [--zygote EXE --module SO --apps N] [--key=value …] where key is a
- * number of struct askr_worker_config (see options[]), times in milliseconds. */
+ * serve_host BACKEND ROOT [--front FILE] [--tls STORE] [--unix PATH] [--echo PATH]
+ * [--trusted NETWORKS] [--record FD] [--rate RULE] [--zygote EXE --module SO --apps N] [--key=value
+ * …] where key is a number of struct askr_worker_config (see options[]), times in milliseconds. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -68,6 +68,14 @@ static const struct {
     {"connections_per_address", offsetof(struct askr_worker_config, connections_per_address), 0},
     {"requests_per_connection", offsetof(struct askr_worker_config, requests_per_connection), 0},
     {"connections_max", offsetof(struct askr_worker_config, connections_max), 0},
+    {"websocket_message", offsetof(struct askr_worker_config, websocket_message_max), 1},
+    {"websocket_memory", offsetof(struct askr_worker_config, websocket_memory_max), 1},
+    {"websocket_ping", offsetof(struct askr_worker_config, websocket_ping_ns), NS_PER_MS},
+    {"websocket_pong", offsetof(struct askr_worker_config, websocket_pong_ns), NS_PER_MS},
+    {"websocket_close", offsetof(struct askr_worker_config, websocket_close_ns), NS_PER_MS},
+    {"websocket_idle", offsetof(struct askr_worker_config, websocket_idle_ns), NS_PER_MS},
+    {"websocket_bits", offsetof(struct askr_worker_config, websocket_bits), 0},
+    {"websocket_forget", offsetof(struct askr_worker_config, websocket_forget), 0},
 };
 
 static void die(const char *what)
@@ -314,6 +322,13 @@ static void set_defaults(struct askr_worker_config *config)
         .trusted_proxies = "127.0.0.0/8",
         .forwarded = ASKR_FORWARDED_X,
         .hsts = "max-age=60",
+        .websocket_message_max = 1 << 20,
+        .websocket_frame_max = 1 << 20,
+        .websocket_memory_max = 64 << 20,
+        .websocket_ping_ns = 10 * NS_PER_S,
+        .websocket_pong_ns = 10 * NS_PER_S,
+        .websocket_close_ns = 10 * NS_PER_S,
+        .websocket_bits = 12,
         .tls_fd = -1,
     };
 }
@@ -337,6 +352,8 @@ static void parse_arguments(int count, char **arguments)
             set_rate(next);
         else if (strcmp(arguments[i], "--trusted") == 0)
             config->trusted_proxies = next;
+        else if (strcmp(arguments[i], "--echo") == 0)
+            config->websocket_echo = next;
         else if (strcmp(arguments[i], "--unix") == 0)
             host.unix_path = next;
         else if (strcmp(arguments[i], "--record") == 0)

@@ -17,7 +17,10 @@ TESTS = sorted(path.stem for path in (ROOT / "tests/engine").glob("test_*.c"))
 TARGETS = sorted(path.stem for path in (ROOT / "fuzz").glob("fuzz_*.c"))
 RUN_TIMEOUT_S = 120
 WITHOUT = {  # what a build does not have
-    "no-liburing": {"test_h2", "fuzz_h2", "test_encoding", "test_encoding_faults"}
+    "no-liburing": {
+        *("test_h2", "fuzz_h2", "test_encoding", "test_encoding_faults"),
+        *("test_ws_deflate", "fuzz_ws"),
+    }
 }
 
 

@@ -36,6 +36,7 @@ struct http_request {
     struct slice path;      /* target up to '?', still percent-encoded */
     struct slice query;     /* after '?', or empty */
     struct slice authority; /* Host, or the authority of an absolute-form target */
+    struct slice protocol;  /* that a CONNECT of HTTP/2 asks for (RFC 8441); else empty */
     int64_t content_length; /* -1: no length given (no body, or chunked) */
     uint16_t version;       /* 1000 or 1001 */
     bool chunked;

@@ -186,6 +186,7 @@ static void forget_lines(struct h1 *h1)
 static bool finish_head(struct h1 *h1, struct slice *input, struct http_request *request)
 {
     request->field_count = (uint16_t)(h1->head_lines - 1);
+    request->protocol = SLICE("");
     *input = (struct slice){input->data + h1->scanned, input->size - h1->scanned};
     forget_lines(h1);
     return h1_judge_fields(h1, request);

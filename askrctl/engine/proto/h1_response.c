@@ -10,7 +10,7 @@
 
 struct writer {
     char *at, *end;
-    bool full;
+    bool full, upgrade; /* an Upgrade field was written */
 };
 
 static void put(struct writer *writer, struct slice text)
@@ -67,7 +67,7 @@ bool h1_is_ours(struct slice name, int status)
     case 2:
         return h1_reads(name, SLICE("te"));
     case 7:
-        return status != 101 && h1_reads(name, SLICE("upgrade"));
+        return status != 101 && status != 426 && h1_reads(name, SLICE("upgrade"));
     case 10:
         return h1_reads(name, SLICE("connection")) || h1_reads(name, SLICE("keep-alive"));
     case 14:
@@ -121,6 +121,7 @@ static int put_fields(struct writer *writer, const struct h1_response *response)
             continue;
         has_date |= h1_reads(field->name, SLICE("date"));
         has_server |= h1_reads(field->name, SLICE("server"));
+        writer->upgrade |= field->name.size == 7 && h1_reads(field->name, SLICE("upgrade"));
         if (!has_hsts)
             has_hsts = h1_reads(field->name, SLICE("strict-transport-security"));
         put_field(writer, field->name, field->value);
@@ -134,6 +135,18 @@ static int put_fields(struct writer *writer, const struct h1_response *response)
     return 0;
 }
 
+/* RFC 9110 section 7.8: who sends Upgrade names it as an option. */
+static void put_connection(struct writer *writer, const char *persistence)
+{
+    bool both = writer->upgrade && *persistence != '\0';
+    if (!writer->upgrade && *persistence == '\0')
+        return;
+    put(writer, SLICE("Connection: "));
+    put(writer, slice_of(persistence));
+    put(writer, both ? SLICE(", ") : SLICE(""));
+    put(writer, writer->upgrade ? SLICE("upgrade\r\n") : SLICE("\r\n"));
+}
+
 static void put_framing(struct writer *writer, const struct h1_response *response,
                         enum h1_framing framing)
 {
@@ -145,20 +158,20 @@ static void put_framing(struct writer *writer, const struct h1_response *respons
     }
     if (framing == H1_CHUNKED)
         put(writer, SLICE("Transfer-Encoding: chunked\r\n"));
-    if (response->status == 101)
-        put(writer, SLICE("Connection: upgrade\r\n"));
-    if (response->status < 200)
-        return; /* the final response says what becomes of the connection */
-    if (response->close || framing == H1_CLOSE)
-        put(writer, SLICE("Connection: close\r\n"));
-    else if (response->http10)
-        put(writer, SLICE("Connection: keep-alive\r\n"));
+    if (response->status < 200) {
+        put_connection(writer, ""); /* the final response says what becomes of it */
+        return;
+    }
+    const char *persistence = response->close || framing == H1_CLOSE ? "close"
+                              : response->http10                     ? "keep-alive"
+                                                                     : "";
+    put_connection(writer, persistence);
 }
 
 int64_t h1_write_head(char *out, size_t size, const struct h1_response *response,
                       enum h1_framing *framing)
 {
-    struct writer writer = {out, out + size, false};
+    struct writer writer = {out, out + size, false, false};
     if (response->status < 100 || response->status > 999 ||
         response->field_count > H1_RESPONSE_FIELDS_MAX)
         return -EINVAL;

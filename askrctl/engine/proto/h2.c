@@ -182,16 +182,17 @@ static int open_session(struct h2 *h2)
     return result == 0 ? 0 : -ENOMEM;
 }
 
-static int say_settings(struct h2 *h2, uint32_t streams_max)
+static int say_settings(struct h2 *h2, uint32_t streams_max, bool connect)
 {
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams_max},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h2->limits->head_size_max},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* last: nghttp2 refuses :protocol without */
     };
-    int result =
-        nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, COUNT_OF(settings));
+    size_t count = COUNT_OF(settings) - !connect;
+    int result = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, count);
     if (result == 0)
         result = nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,
                                                        H2_CONN_WINDOW);
@@ -199,7 +200,7 @@ static int say_settings(struct h2 *h2, uint32_t streams_max)
 }
 
 struct h2 *h2_open(const struct h2_memory *memory, const struct h1_limits *limits,
-                   uint32_t streams_max)
+                   uint32_t streams_max, bool connect)
 {
     assert(streams_max > 0 && limits->head_size_max <= HTTP_HEAD_SIZE_MAX);
     struct h2 *h2 = memory->resize(memory->user, NULL, sizeof *h2);
@@ -212,7 +213,7 @@ struct h2 *h2_open(const struct h2_memory *memory, const struct h1_limits *limit
                       .updates_free = H2_UPDATES_FREE_MAX};
     h2->closed_last = &h2->closed;
     h2->mem = h2_memory_of(h2);
-    if (open_session(h2) < 0 || say_settings(h2, streams_max) < 0) {
+    if (open_session(h2) < 0 || say_settings(h2, streams_max, connect) < 0) {
         h2_free(h2);
         return NULL;
     }

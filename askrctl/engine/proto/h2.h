@@ -94,8 +94,10 @@ enum h2_error {
  * all of the input is the preface's beginning. */
 int h2_preface(struct slice input);
 
-/* `limits` are kept. NULL when the allocator refuses. */
-struct h2 *h2_open(const struct h2_memory *, const struct h1_limits *limits, uint32_t streams_max);
+/* `limits` are kept. `connect`: a CONNECT may ask for a protocol (RFC 8441). NULL when the
+ * allocator refuses. */
+struct h2 *h2_open(const struct h2_memory *, const struct h1_limits *limits, uint32_t streams_max,
+                   bool connect);
 void h2_free(struct h2 *);
 /* The time, for budgets; before h2_next(), as often as it is known better. */
 void h2_tick(struct h2 *, int64_t now_ns);

@@ -143,6 +143,8 @@ static void take_pseudo_field(const struct http_field *field, struct http_reques
     } else if (slice_equals(field->name, SLICE(":authority"))) {
         found->authority = field->value;
         found->has_authority = true;
+    } else if (slice_equals(field->name, SLICE(":protocol"))) {
+        request->protocol = field->value;
     } /* :scheme says how the client believes to have come; only the connection knows */
 }
 
@@ -209,8 +211,10 @@ static int judge_target(struct http_request *request, const struct h1_limits *li
                         const char **reason)
 {
     struct slice target = request->target;
-    if (request->method == HTTP_CONNECT)
+    if (request->method == HTTP_CONNECT && request->protocol.size == 0)
         return refuse(501, reason, "CONNECT is for proxies");
+    if (request->method == HTTP_CONNECT && !slice_equals(request->protocol, SLICE("websocket")))
+        return refuse(501, reason, "CONNECT asks for a protocol that is not spoken here");
     if (target.size > limits->target_size_max)
         return refuse(414, reason, "the request target is too long");
     const char *end = target.data + target.size;
@@ -226,6 +230,11 @@ static int judge_length(struct http_request *request, const struct found *found,
                         const struct h1_limits *limits, const char **reason)
 {
     request->content_length = found->has_length ? h1_length_of(found->length) : -1;
+    if (request->method == HTTP_CONNECT) { /* what follows belongs to its protocol */
+        request->content_length = -1;
+        request->chunked = request->expect_continue = false;
+        return 0;
+    }
     if (found->has_length && request->content_length < 0)
         return refuse(400, reason, "content-length is not a number");
     if (request->content_length > limits->body_size_max)
@@ -242,7 +251,7 @@ int h2_read_head(struct slice head, const struct h1_limits *limits, struct http_
 {
     struct found found = {.end = head.data[0] != 0};
     request->method = HTTP_OTHER;
-    request->method_name = request->target = (struct slice){"", 0};
+    request->method_name = request->target = request->protocol = (struct slice){"", 0};
     request->version = 2000;
     request->keep_alive = true;
     request->upgrade = false;

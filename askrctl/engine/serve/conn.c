@@ -255,7 +255,7 @@ static void on_recv(struct io *io, struct io_op *op, struct io_event event)
     else if (event.result < 0 && event.result != -ECANCELED)
         conn_close(conn);
     else if (!event.more)
-        pause_or_go_on(conn);
+        conn_dirty(conn); /* reading goes on once it is known how much of this could be taken */
 }
 
 /* Everything that was to be said has been sent, or nothing was. */

@@ -17,7 +17,9 @@
 #include "serve/address.h"
 
 enum {
-    CONN_INPUT_HELD_MAX = 1 << 20,  /* what was on its way when reading was paused, at most */
+    /* What was on its way when reading was paused, at most: all the buffers of one turn, and once
+     * more those that the kernel filled until it heard of the pause. */
+    CONN_INPUT_HELD_MAX = 2 * IO_BUF_COUNT * IO_BUF_SIZE,
     CONN_INPUT_PAUSE = 16384,       /* pipelined bytes held before reading is paused */
     CONN_PIPELINE_OUTPUT = 65536,   /* answers queued before the next pipelined request is begun */
     CONN_LINGER_SIZE_MAX = 1 << 20, /* bytes of a refused body that are read and dropped */
@@ -30,6 +32,7 @@ struct exchange;
 struct output;
 struct protocol;
 struct h2_conn;
+struct websocket;
 
 enum conn_wait {
     CONN_IDLE,      /* for the first byte of a request */
@@ -52,8 +55,9 @@ struct conn {
     struct conn *next_dirty;
     const struct protocol *protocol;
     struct h1 h1;
-    struct exchange *exchange; /* HTTP/1.1: the one being served */
-    struct h2_conn *h2;        /* HTTP/2: its streams */
+    struct exchange *exchange;   /* HTTP/1.1: the one being served */
+    struct h2_conn *h2;          /* HTTP/2: its streams */
+    struct websocket *websocket; /* WebSocket over HTTP/1.1: all there is */
     struct output *output;
     char *held; /* input not consumed yet */
     uint32_t held_size, held_capacity;

@@ -12,6 +12,7 @@
 #include "serve/rate_limit.h"
 #include "serve/record.h"
 #include "serve/trace.h"
+#include "serve/websocket.h"
 #include "serve/worker.h"
 
 struct overflow {
@@ -231,6 +232,14 @@ static void route(struct exchange *exchange, struct slice head)
     }
     if (UNLIKELY(health_is_asked(worker))) {
         respond_health(exchange);
+        return;
+    }
+    if (UNLIKELY(websocket_is_asked(worker))) {
+        respond_websocket(exchange);
+        return;
+    }
+    if (UNLIKELY(request->method == HTTP_CONNECT)) {
+        respond_error(exchange, 404, "there is no WebSocket at this address");
         return;
     }
     resolve(exchange);

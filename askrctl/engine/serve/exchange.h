@@ -67,6 +67,7 @@ struct exchange {
     bool sized : 1;     /* ... or one of an announced length */
     bool chunked : 1;   /* ... or, HTTP/1.1, one in chunks */
     bool limited : 1;   /* refused by a rate limit */
+    bool upgraded : 1;  /* its connection, or stream, is a WebSocket's from now on */
     bool not_plain : 1; /* the client refuses an answer that is not compressed */
     uint8_t encoding;   /* enum encoding that the client would take for it */
     int status;

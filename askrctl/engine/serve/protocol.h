@@ -18,6 +18,7 @@
 enum { ANSWER_HEAD_SIZE_MAX = 15360 }; /* an answer's head must fit one piece */
 
 struct exchange;
+struct websocket;
 
 struct answer_head {
     int status;
@@ -63,9 +64,12 @@ struct protocol {
     void (*cut)(struct exchange *);
     /* Once the head was said: may more body be taken from the application? */
     bool (*has_room)(const struct exchange *);
+    /* From now on what carried the exchange of this owner carries the WebSocket. */
+    void (*carry)(struct conn *, struct exchange **owner, struct websocket *);
 };
 
 extern const struct protocol protocol_h1;
+extern const struct protocol protocol_ws; /* speak_ws.c */
 
 /* serve/say.c: an answer, whatever the protocol. Bytes past an announced length are dropped. */
 int say_head(struct exchange *, const struct answer_head *);

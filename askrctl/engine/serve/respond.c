@@ -61,7 +61,9 @@ static size_t write_page(char *page, size_t size, int status, const char *detail
     return (size_t)written;
 }
 
-static size_t error_fields(struct http_field fields[static 2], int status)
+enum { ERROR_FIELDS_MAX = 3 };
+
+static size_t error_fields(struct http_field fields[static ERROR_FIELDS_MAX], int status)
 {
     size_t count = 0;
     fields[count++] = (struct http_field){SLICE("Content-Type"), SLICE("text/html; charset=utf-8")};
@@ -69,13 +71,18 @@ static size_t error_fields(struct http_field fields[static 2], int status)
         fields[count++] = (struct http_field){SLICE("Allow"), SLICE("GET, HEAD, OPTIONS")};
     else if (status == 503)
         fields[count++] = (struct http_field){SLICE("Retry-After"), SLICE("1")};
+    /* What to come back with: RFC 9110 section 15.5.22, RFC 6455 section 4.4. */
+    if (status == 426) {
+        fields[count++] = (struct http_field){SLICE("Upgrade"), SLICE("websocket")};
+        fields[count++] = (struct http_field){SLICE("Sec-WebSocket-Version"), SLICE("13")};
+    }
     return count;
 }
 
 static int write_error(struct exchange *exchange, int status, const char *detail)
 {
     char page[PAGE_SIZE_MAX];
-    struct http_field fields[2 + RATE_LIMIT_FIELDS];
+    struct http_field fields[ERROR_FIELDS_MAX + RATE_LIMIT_FIELDS];
     size_t size = write_page(page, sizeof page, status, detail);
     struct rate_limit_text text;
     size_t count = error_fields(fields, status);

@@ -56,6 +56,8 @@ int say_file(struct exchange *exchange, const struct file_range *range)
 void say_end(struct exchange *exchange)
 {
     const struct protocol *protocol = exchange->conn->protocol;
+    if (exchange->upgraded)
+        return; /* what follows the head is no body, and does not end with the answer */
     if (exchange->sized && exchange->length_left > 0)
         exchange->cut = true;
     if (!exchange->cut && protocol->end(exchange) < 0)

@@ -7,6 +7,7 @@
 #include "serve/exchange.h"
 #include "serve/output.h"
 #include "serve/protocol.h"
+#include "serve/speak_ws.h"
 #include "serve/worker.h"
 
 enum {
@@ -64,6 +65,10 @@ static void receive_some(struct conn *conn, struct slice *input)
             conn->received = 0;
             if (exchange_begin(conn, &conn->exchange, head) < 0)
                 conn_close(conn);
+            if (UNLIKELY(conn->protocol != &protocol_h1)) {
+                conn->protocol->receive(conn, input);
+                return;
+            }
             break;
         }
         case H1_BODY:
@@ -337,6 +342,12 @@ static bool has_room(const struct exchange *exchange)
     return output->chain.spooled < ANSWER_SPOOL_MAX;
 }
 
+static void carry(struct conn *conn, struct exchange **owner, struct websocket *websocket)
+{
+    assert(owner == &conn->exchange && *owner == NULL);
+    conn_carry(conn, websocket);
+}
+
 const struct protocol protocol_h1 = {
     .name = "HTTP/1.1",
     .receive = receive,
@@ -355,4 +366,5 @@ const struct protocol protocol_h1 = {
     .end = end,
     .cut = cut,
     .has_room = has_room,
+    .carry = carry,
 };

@@ -71,6 +71,7 @@ void stream_free(struct stream *stream)
     struct worker *worker = h2->conn->worker;
     if (stream->exchange != NULL)
         exchange_abandon(stream->exchange);
+    h2_websocket_free(stream);
     h2->waiting -= stream->body.memory;
     chain_clear(&stream->body);
     *stream->link = stream->next;
@@ -108,6 +109,15 @@ static bool is_refused(struct h2_conn *h2)
     return more >= 2 * config->streams_max;
 }
 
+static void hear_end(struct stream *stream)
+{
+    stream->received = true;
+    if (UNLIKELY(stream->websocket != NULL))
+        h2_websocket_ended(stream);
+    else
+        exchange_received(stream->exchange);
+}
+
 static void begin(struct h2_conn *h2, const struct h2_news *news)
 {
     struct conn *conn = h2->conn;
@@ -129,7 +139,7 @@ static void begin(struct h2_conn *h2, const struct h2_news *news)
     else if (exchange_begin(conn, &stream->exchange, news->head) < 0)
         conn_close(conn);
     else if (news->end && !conn->closing) /* memory that ran out ends connection and stream */
-        exchange_received(stream->exchange);
+        hear_end(stream);
 }
 
 /* --- the connection ----------------------------------------------------------------------------
@@ -157,6 +167,10 @@ static void hear_body(struct stream *stream, struct slice bytes)
 {
     struct conn *conn = stream->owner->conn;
     conn->received += bytes.size;
+    if (UNLIKELY(stream->websocket != NULL)) {
+        h2_websocket_hear(stream, bytes);
+        return;
+    }
     stream->body_size += (int64_t)bytes.size;
     bool too_large = stream->body_size > conn->worker->limits.body_size_max;
     if (too_large && stream->exchange != NULL)
@@ -179,8 +193,7 @@ static void hear(struct h2_conn *h2, enum h2_event event, const struct h2_news *
         hear_body(stream, news->body);
         break;
     case H2_END:
-        stream->received = true;
-        exchange_received(stream->exchange);
+        hear_end(stream);
         break;
     case H2_CLOSED:
         stream_free(stream);
@@ -294,6 +307,8 @@ static void drain(struct conn *conn, bool grace_over)
     struct h2_conn *h2 = conn->h2;
     if (h2->shut)
         return;
+    if (conn->worker->draining) /* and not only because it has had its requests */
+        h2_websockets_leave(h2);
     if (h2->streams == NULL && (grace_over || (h2->warned && h2_warned(h2->h2)))) {
         shut(conn, H2_NO_ERROR);
     } else if (grace_over) {
@@ -334,6 +349,7 @@ static const struct protocol protocol_h2 = {
     .end = h2_end_answer,
     .cut = h2_cut_answer,
     .has_room = h2_has_room,
+    .carry = h2_carry,
 };
 
 int conn_speak_h2(struct conn *conn)
@@ -344,7 +360,8 @@ int conn_speak_h2(struct conn *conn)
         return -ENOMEM;
     *h2 = (struct h2_conn){.conn = conn};
     struct h2_memory memory = {resize, release, h2};
-    h2->h2 = h2_open(&memory, &worker->limits, worker->config->streams_max);
+    h2->h2 = h2_open(&memory, &worker->limits, worker->config->streams_max,
+                     worker->config->websocket_echo != NULL);
     if (h2->h2 == NULL) {
         free(h2);
         return -ENOMEM;

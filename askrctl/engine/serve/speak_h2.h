@@ -22,8 +22,11 @@ enum {
 struct stream {
     struct h2_stream h2;
     struct h2_conn *owner;
-    struct exchange *exchange; /* until its answer is said */
-    struct chain body;         /* of the answer */
+    struct exchange *exchange;   /* until its answer is said */
+    struct websocket *websocket; /* ... from then on, if that is what it was for */
+    char *held;                  /* of its input, while it may not receive */
+    size_t held_size;
+    struct chain body; /* of the answer */
     struct stream *next, **link;
     int64_t body_size;    /* of the request, so far */
     uint64_t sent_before; /* when the peer's progress was last looked at */
@@ -36,6 +39,7 @@ struct h2_conn {
     struct stream *streams;
     size_t allocated; /* by nghttp2 */
     size_t waiting;   /* bytes of all streams' bodies in memory */
+    uint32_t websocket_count;
     bool warned, shut;
 };
 
@@ -57,6 +61,15 @@ int h2_file(struct exchange *, const struct file_range *);
 int h2_end_answer(struct exchange *);
 void h2_cut_answer(struct exchange *);
 bool h2_has_room(const struct exchange *);
+
+/* speak_h2_ws.c */
+void h2_carry(struct conn *, struct exchange **owner, struct websocket *);
+void h2_websocket_hear(struct stream *, struct slice bytes);
+void h2_websocket_ended(struct stream *);
+void h2_websocket_free(struct stream *);
+/* Of all streams: take what is held; say goodbye. */
+void h2_websockets_go_on(struct h2_conn *);
+void h2_websockets_leave(struct h2_conn *);
 
 /* speak_h2_fill.c */
 void h2_fill(struct conn *);

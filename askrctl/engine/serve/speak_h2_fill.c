@@ -139,6 +139,7 @@ void h2_fill(struct conn *conn)
     if (conn->output != NULL && output_sending(conn->output))
         return;
     int result = take_frames(conn);
+    h2_websockets_go_on(h2);
     bool freed = free_closed(h2);
     if (result >= 0 && ((freed && warn_after_last(h2)) || end_if_spent(conn)))
         result = take_frames(conn);

@@ -139,6 +139,7 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
     if (result < 0)
         goto out_io;
     compress_open(worker);
+    websockets_open(worker);
     apps_init(worker);
     routes_open(worker);
     return 0;
@@ -273,6 +274,7 @@ void worker_close(struct worker *worker)
     compress_close(worker);
     per_address_close(worker);
     rate_limit_close(worker);
+    websockets_close(worker);
     free_lists(worker);
     accesslog_close(worker);
     record_close(worker);

@@ -24,6 +24,7 @@
 #include "serve/request_id.h"
 #include "serve/route.h"
 #include "serve/split.h"
+#include "serve/websocket.h"
 
 enum {
     HTTP_DATE_SIZE = 29,      /* "Sun, 06 Nov 1994 08:49:37 GMT" */
@@ -68,6 +69,7 @@ struct worker {
     struct routes routes;
     struct trust trust;
     struct compressors compressors;
+    struct websockets websockets;
     struct accesslog *log;     /* NULL: none */
     struct recorder *recorder; /* NULL: nobody records */
     uint32_t records_open;

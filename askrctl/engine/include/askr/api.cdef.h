@@ -129,7 +129,9 @@ struct askr_worker_status {
     uint64_t address_refused; /* connections: their address had as many as it may have */
     uint64_t evicted;         /* connections closed to make room for new ones */
     uint64_t abandoned;       /* requests whose client left before they were answered */
-    char boot_error[512];     /* last reason an application could not boot, or "" */
+    uint64_t websockets;      /* open now */
+    uint64_t websocket_messages; /* received, ever */
+    char boot_error[512];        /* last reason an application could not boot, or "" */
 
     uint64_t records;         /* of the recording, that were sent to it */
     uint64_t records_lost;    /* ... that it did not take, or that could not be made */
@@ -222,7 +224,14 @@ struct askr_worker_config {
     uint32_t route_segments;     /* of paths that match none, that name their route; 0: other */
     struct askr_rate rates[16];  /* enum askr_limits ASKR_RATES_MAX */
     uint32_t rate_count;
-    int rate_fd; /* memory of all workers' buckets: askr_rate_size(); or -1 */
+    int rate_fd;                /* memory of all workers' buckets: askr_rate_size(); or -1 */
+    const char *websocket_echo; /* the path of the echo endpoint; NULL or "": none */
+    int64_t websocket_message_max, websocket_frame_max; /* bytes */
+    int64_t websocket_memory_max; /* of one worker: unfinished messages, and contexts */
+    int64_t websocket_ping_ns, websocket_pong_ns, websocket_close_ns;
+    int64_t websocket_idle_ns; /* 0: for ever */
+    uint32_t websocket_bits;   /* of the windows of permessage-deflate; 0: not offered */
+    int websocket_forget;      /* no context takeover */
 };
 
 const char *askr_version(void);
