@@ -26,7 +26,6 @@ from askrctl.config.schema import (
     LimitsConfig,
     LogConfig,
     PhpConfig,
-    Rate,
     RateLimit,
     ServerConfig,
     StaticConfig,
@@ -36,7 +35,7 @@ from askrctl.config.schema import (
     Warmup,
     WebsocketConfig,
 )
-from askrctl.config.values import parse_seconds, parse_size
+from askrctl.config.values import parse_rate, parse_seconds, parse_size
 
 __all__ = [
     "ACCESS_VARIABLES",
@@ -61,7 +60,6 @@ __all__ = [
     "LogConfig",
     "Origin",
     "PhpConfig",
-    "Rate",
     "RateLimit",
     "ServerConfig",
     "StaticConfig",
@@ -73,6 +71,7 @@ __all__ = [
     "bench_record_path",
     "load",
     "origins",
+    "parse_rate",
     "parse_seconds",
     "parse_size",
     "read_file",

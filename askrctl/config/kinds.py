@@ -13,6 +13,7 @@ from askrctl.config.schema import (
     ENCODINGS,
     FORWARDED,
     KIB,
+    RATE_FILL_MAX_S,
     RATE_KEYS,
     RATES_MAX,
     ROUTE_NAME_MAX,
@@ -157,8 +158,13 @@ def _rate_name(value: object) -> str:
     return text
 
 
+def _rate_text(value: object) -> str:
+    parse_rate(value)
+    return str(value)
+
+
 _RATE_KINDS: dict[str, Callable[[object], Any]] = {
-    "rate": parse_rate,
+    "rate": _rate_text,
     "path": _rate_path,
     "key": _rate_key,
     "burst": between(parse_number, 1, 1 << 20),
@@ -180,7 +186,11 @@ def _rate(item: object, number: int) -> RateLimit:
         except ValueError as error:
             raise ValueError(f"{example}; number {number}: {key} must be {error}") from None
     found = RateLimit(**values)
-    return replace(found, burst=found.burst or found.rate.count, name=found.name or f"rate{number}")
+    count, period_s = parse_rate(found.rate)
+    burst = found.burst or count
+    if burst * period_s > RATE_FILL_MAX_S * count:
+        raise ValueError(f"{example}; number {number}: its bucket would take years to fill")
+    return replace(found, burst=burst, name=found.name or f"rate{number}")
 
 
 def _rates(value: object) -> tuple[RateLimit, ...]:

@@ -14,6 +14,7 @@ WORKERS_MAX = 128  # half of the status pages: two generations live side by side
 TOKEN_SIZE_MIN = 16  # characters of admin.token: fewer can be guessed
 ROUTES_MAX = 63  # that have a name: ASKR_ROUTES_MAX of the engine, without "(other)"
 ROUTE_NAME_MAX = 55  # characters: ASKR_ROUTE_NAME_SIZE
+RATE_FILL_MAX_S = 10**9  # in nanoseconds it still fits the engine's clock
 RATES_MAX = 16  # ASKR_RATES_MAX of the engine
 APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
@@ -61,21 +62,10 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """So many in each period."""
-
-    count: int
-    period_s: int
-
-    def __str__(self) -> str:
-        return f"{self.count}/{self.period_s} s"
-
-
-@dataclass(frozen=True, slots=True)
 class RateLimit:
     """One [[limits.rate]]: how often a client may ask for `path` and what is below it."""
 
-    rate: Rate  # "5/m": five come into the client's bucket each minute, one every 12 s
+    rate: str  # "5/m": five come into the client's bucket each minute, one every 12 s
     path: str = "/"
     key: str = "address"  # or "header:NAME", "cookie:NAME": what tells clients apart
     burst: int = 0  # how many the bucket holds; 0: as many as `rate` names

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from askrctl.config.schema import KIB, MIB, Rate
+from askrctl.config.schema import KIB, MIB
 
 Number = TypeVar("Number", int, float)
 
@@ -42,12 +42,12 @@ def parse_seconds(value: object) -> float:
     return float(match[1]) * _DURATION_UNITS[match[2]]
 
 
-def parse_rate(value: object) -> Rate:
-    """So many in a period: "10/s", "5/m", "1000/h"."""
+def parse_rate(value: object) -> tuple[int, int]:
+    """So many in a period of seconds: "10/s", "5/m", "1000/h"."""
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or int(match[1]) == 0:
         raise ValueError('a rate such as "10/s", "5/m" or "1000/h"')
-    return Rate(int(match[1]), _PERIODS_S[match[2]])
+    return int(match[1]), _PERIODS_S[match[2]]
 
 
 def parse_text(value: object) -> str:

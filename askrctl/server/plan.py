@@ -21,6 +21,7 @@ from askrctl.config import (
     Origin,
     RateLimit,
     WebsocketConfig,
+    parse_rate,
 )
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.accesslog import template
@@ -243,13 +244,14 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
 def _rate(rule: RateLimit) -> dict[str, Any]:
     """struct askr_rate."""
     kind, _, name = rule.key.partition(":")
+    count, period_s = parse_rate(rule.rate)
     return {
         "name": rule.name,
         "path": rule.path,
         "key": RATE_KEYS.index(kind),
         "key_name": name,
-        "count": rule.rate.count,
-        "period_s": rule.rate.period_s,
+        "count": count,
+        "period_s": period_s,
         "burst": rule.burst,
     }
 

@@ -12,7 +12,7 @@ from system.client import ask
 from system.conftest import Serve
 from system.harness import Server, toml, wait_until
 
-from askrctl.config import read_text
+from askrctl.config import parse_rate, read_text
 from askrctl.model import AskrError
 
 TOKEN = "a-token-of-this-test-only"
@@ -97,6 +97,7 @@ def test_every_protocol_is_limited_alike(serve: Serve, folder: Path) -> None:
         ([{"rate": "5/s", "key": "ip"}], 'key must be "address", "header:NAME"'),
         ([{"rate": "5/s", "key": "cookie:"}], "key must be"),
         ([{"rate": "5/s", "burst": 0}], "burst must be between 1"),
+        ([{"rate": "1/d", "burst": 1 << 20}], "would take years to fill"),
         ([{"rate": "5/s", "name": 'a"b'}], "name must be letters"),
         ([{"rate": "5/s", "name": "a"}, {"rate": "5/s", "name": "a"}], "'a' is there twice"),
         ([{"rate": "5/s"}] * 17, "at most 16 tables"),
@@ -115,4 +116,4 @@ def test_a_rule_has_defaults() -> None:
     config = read_text('[[limits.rate]]\nrate = "5/m"\n', Path("askr.toml"))
     [rule] = config.limits.rate
     assert (rule.path, rule.key, rule.burst, rule.name) == ("/", "address", 5, "rate1")
-    assert (rule.rate.count, rule.rate.period_s) == (5, 60)
+    assert parse_rate(rule.rate) == (5, 60)

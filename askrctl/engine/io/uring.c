@@ -22,7 +22,7 @@
 enum {
     BATCH = 64, /* completions copied out at a time, so that callbacks find room in the ring */
     BOUNCE_SIZE = 64 * 1024, /* of a file at a time */
-    BOUNCES_MAX = 32,  /* 2 MiB: what is read or sent of files in one step, a millisecond's work */
+    BOUNCES_MAX = 8,   /* 512 KiB: what is read or sent of files in one step, 0.3 ms of work */
     CANCEL_ANSWER = 1, /* in user_data */
 };
 
