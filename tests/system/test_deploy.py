@@ -13,7 +13,7 @@ from system.conftest import Serve
 from system.harness import Server, run, wait_until
 from system.load import Steady
 
-RELEASES = 8
+RELEASES, FULL_RELEASES = 8, 20
 BROKEN = 5
 
 CLASSIC = """<?php
@@ -62,12 +62,12 @@ def verify(server: Server, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_deploys_under_load_fail_no_request_and_leave_nothing_old(
-    start: Callable[..., Server], tmp_path: Path, mode: str
+    start: Callable[..., Server], tmp_path: Path, mode: str, full: bool
 ) -> None:
     server = start(mode)
     good = "first"
     with Steady(server.address, "/", count=4) as steady:
-        for number in range(RELEASES):
+        for number in range(FULL_RELEASES if full else RELEASES):
             broken = number == BROKEN
             name = f"release{number}"
             switch(tmp_path, release := make_release(tmp_path, name, broken))
