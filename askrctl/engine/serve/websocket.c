@@ -243,8 +243,10 @@ void websocket_receive(struct websocket *websocket, struct slice *input)
     int64_t now_ns = websocket->worker->io.now_ns;
     enum ws_event event = WS_PONG;
     websocket->heard_ns = now_ns;
-    if (!websocket->close_sent)
-        websocket->asked_ns = 0;
+    if (websocket->asked_ns != 0 && !websocket->close_sent) {
+        websocket->asked_ns = 0; /* a sign of life, whatever it is */
+        set_timer(websocket);
+    }
     ws_tick(&websocket->ws, now_ns);
     while (event != WS_NEED_DATA && websocket_may_receive(websocket)) {
         struct ws_news news;
