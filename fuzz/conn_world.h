@@ -54,6 +54,7 @@ struct world {
     const uint8_t *at, *end; /* the program */
     struct worker *worker;
     struct askr_worker_config config;
+    struct askr_site_config site;
     struct client clients[CLIENTS];
     struct application app;
     int worker_bell_fd;
@@ -338,23 +339,28 @@ static void world_open(struct world *world)
     askr_error error;
     make_root();
     world->worker_bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    world->site = (struct askr_site_config){
+        .app_count = 1,
+        .root = conn_root,
+        .index_files = {"index.php", "index.html"},
+        .precompressed = 1,
+        .scripts = 1,
+    };
     world->config = (struct askr_worker_config){
         .count = 1,
         .generation = 1,
         .backend = ASKR_IO_SIM,
-        .app_count = 1,
         .bell_fd = -1,
         .control_fd = -1,
         .status_fd = memfd_create("status", MFD_CLOEXEC),
-        .root = conn_root,
-        .index_files = {"index.php", "index.html"},
+        .sites = &world->site,
+        .site_count = 1,
+        .default_site = -1,
         .server_header = "askrctl",
         .temp_dir = "/tmp",
-        .precompressed = 1,
         .encodings = "zstd br gzip",
         .encoding_types = "text/* *+json",
         .encoding_size_min = 8,
-        .scripts = 1,
         .head_size_max = HEAD_MAX,
         .target_size_max = 512,
         .fields_max = 20,

@@ -279,7 +279,8 @@ static void settle(struct world *world)
         quiet = events == 0 && taken == 0 && app->exchange == NULL ? quiet + 1 : 0;
     }
     const struct apps *apps = &world->worker->apps;
-    assert(app->port == NULL || (apps->handed_count == 0 && apps->queue_depth == 0));
+    assert(app->port == NULL ||
+           (apps->handed_count == 0 && world->worker->sites->queue.depth == 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -126,7 +126,7 @@ static void check_file(const struct static_target *target)
         must(begins(text, size, "PUBLIC") || begins(text, size, "OUTSIDE"));
     else
         must(begins(text, size, "PUBLIC"));
-    static_release(site.files, target->entry);
+    static_release(target->entry);
 }
 
 /* Through any number of links to the folder above and back, under "follow" and by the walk. */

@@ -183,6 +183,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_status(&request, &answer);
     check_head(&request, &answer);
     check_body(target.entry, &answer);
-    static_release(site.files, target.entry);
+    static_release(target.entry);
     return 0;
 }

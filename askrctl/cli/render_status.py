@@ -100,6 +100,27 @@ def _apps(worker: dict[str, Any]) -> Text:
     return text
 
 
+def _sites(status: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    for name in ("site", "mode", "user"):
+        table.add_column(name)
+    for name in ("processes", "requests", "queue", "5xx"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for site in status["sites"]:
+        table.add_row(
+            site["name"],
+            site["mode"],
+            site["user"],
+            str(site["processes"]),
+            str(site["requests"]),
+            str(site["queue_depth"] + site["inflight"]),
+            str(site["responses"]["5xx"]),
+            Text(site["boot_error"], style="red"),
+        )
+    return table
+
+
 # From which width of the terminal on: below it what matters least is left out, not squeezed.
 _NEEDS = {
     "worker": 0,
@@ -143,5 +164,9 @@ def render(status: dict[str, Any], width: int) -> Iterator[RenderableType]:
     yield _facts(status)
     yield ""
     yield _workers(status, width)
+    if status.get("sites"):
+        yield ""
+        yield _sites(status)
+        return
     for error in sorted({worker["boot_error"] for worker in status["workers"]} - {""}):
         yield Text(f"\nno application can boot: {error}", style="red")

@@ -115,8 +115,7 @@ def _serve(path: Path, config: Path | None, flags: dict[str, Any], inspect: Path
     from askrctl.server.launch import Request, launch, prepare
 
     logs.set_up("auto")
-    request = Request(logical(path), config, flags, inspect)
-    plan = prepare(request)
+    plan = prepare(request := Request(logical(path), config, flags, inspect, path != Path()))
     logs.set_up(plan.config.log.format)
     return launch(request, plan, _greet)
 
@@ -138,8 +137,7 @@ def _greeting(plan: "Plan", urls: list[str]) -> list[str]:
         "",
         f"  {'  '.join(urls)}",
         "",
-        f"  serving   {plan.application.sentence}",
-        f"  mode      {_mode(plan)}",
+        *_served(plan),
         f"  backend   {choice.active}{why}",
         f"  workers   {len(plan.cpus)}{processes}",
     ]
@@ -148,6 +146,15 @@ def _greeting(plan: "Plan", urls: list[str]) -> list[str]:
     if choice.fix and choice.requested != choice.active:
         lines.append(f"  fix       {choice.fix}")
     return [*lines, "", *(f"  next: {line}" for line in _next(plan, urls)), ""]
+
+
+def _served(plan: "Plan") -> list[str]:
+    if not plan.sites:
+        return [f"  serving   {plan.application.sentence}", f"  mode      {_mode(plan)}"]
+    return [
+        f"  site      {site.site_name}: {site.application.sentence}, {site.mode}"
+        for site in plan.sites
+    ]
 
 
 def _certificates(tls: "Tls") -> str:

@@ -250,6 +250,32 @@ def url_path(value: object) -> str:
     return text
 
 
+def _unknown_host(value: object) -> int:
+    if isinstance(value, bool) or value not in (404, 421):
+        raise ValueError("404 or 421")
+    return int(str(value))
+
+
+def _folders(value: object) -> tuple[str, ...]:
+    return tuple(_folder(item) for item in parse_texts(value))
+
+
+def _folder(value: object) -> str:
+    text = parse_text(value)
+    if not text or "\n" in text:
+        raise ValueError('folders such as "/srv/files", or "storage/app" in the application')
+    return text
+
+
+def _internal(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError('a table such as { "/protected/" = "/srv/files" }')
+    for prefix in value:
+        if not re.fullmatch(r"/[^\x00-\x1f\x7f?#%]*/", prefix) or "//" in prefix:
+            raise ValueError(f'prefixes such as "/protected/", not {prefix!r}')
+    return tuple((prefix, _folder(folder)) for prefix, folder in value.items())
+
+
 ACCESS_VARIABLES = (
     *("remote_addr", "remote_port", "time_iso8601", "time_local", "request", "method", "target"),
     *("protocol", "host", "referer", "user_agent", "request_id", "status", "bytes", "outcome"),
@@ -369,6 +395,9 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "websocket.window_bits": between(parse_number, 9, 15),
     "server.trusted_proxies": _networks,
     "server.forwarded": one_of(*FORWARDED),
+    "server.unknown_host": _unknown_host,
+    "sendfile.roots": _folders,
+    "sendfile.internal": _internal,
     "admin.listen": parse_texts,
     "admin.token": _token,
     "server.health_path": url_path,

@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from askrctl.config import lists
 from askrctl.config.kinds import KINDS, LISTS
 from askrctl.config.otel import trace_defaults
 from askrctl.config.schema import Config
@@ -69,7 +71,11 @@ def _apply_list(config: Config, section: str, tables: object, where: str) -> Con
 
 
 def _apply_table(config: Config, section: str, table: object, path: Path, text: str) -> Config:
-    known = [*sections(), *LISTS]
+    if section in lists.NAMES:
+        listed: Any = lists.read_list(section, table, path, text)
+        changed: Config = replace(config, **{section: listed})
+        return changed
+    known = [*sections(), *LISTS, *lists.NAMES]
     if section not in known:
         where = f"{path}{line_of(text, section, None)}"
         raise AskrError(
@@ -96,6 +102,7 @@ def read_text(text: str, path: Path, config: Config | None = None) -> Config:
     config = config or Config()
     for section, table in tables.items():
         config = _apply_table(config, section, table, path, text)
+    lists.check_all(config.header, config.redirect, config.site)
     return config
 
 

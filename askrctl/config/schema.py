@@ -5,6 +5,7 @@ A section is a frozen dataclass of the same name. What a value may be is in kind
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from askrctl.model import Backend
 
@@ -16,7 +17,13 @@ ROUTES_MAX = 63  # that have a name: ASKR_ROUTES_MAX of the engine, without "(ot
 ROUTE_NAME_MAX = 55  # characters: ASKR_ROUTE_NAME_SIZE
 RATE_FILL_MAX_S = 10**9  # in nanoseconds it still fits the engine's clock
 RATES_MAX = 16  # ASKR_RATES_MAX of the engine
-APPS_MAX = 64  # application processes of one worker, ASKR_APPS_MAX of the engine
+APPS_MAX = 64  # application processes of one worker, for one application
+HEADERS_MAX = 32  # [[header]] of a site, those for all sites included: bits of a number
+EDITS_MAX = 64  # fields that they may add to an answer, in bytes at most …
+EDITS_SIZE_MAX = 4096
+REDIRECTS_MAX = 256  # looked at one after the other
+PLACES_MAX = 256  # for processes of one worker, of all its sites: ASKR_APPS_MAX of the engine
+SITES_MAX = 64  # ASKR_SITES_MAX of the engine
 SYMLINK_POLICIES = ("beneath", "application", "follow", "never")  # enum askr_symlinks, in its order
 RATE_KEYS = ("address", "header", "cookie")  # enum askr_rate_key, in its order
 TRACE_ACCEPT = ("nobody", "all", "trusted")  # enum askr_trace_accept, in its order
@@ -59,6 +66,8 @@ class ServerConfig:
     # Which fields of theirs say who the client is: "x-forwarded" (-For, -Proto, -Host, -Port),
     # "forwarded" (RFC 7239) or "off". One kind: a proxy passes the other on as clients send it.
     forwarded: str = "x-forwarded"
+    # With [[site]]: the status for a host that no site has, when none is marked default.
+    unknown_host: int = 421
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +274,52 @@ class Warmup:
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderRule:
+    """One [[header]]: fields of answers to these paths. docs/sites.md."""
+
+    path: tuple[str, ...] = ("*",)
+    set: tuple[tuple[str, str], ...] = ()  # in place of the fields of that name
+    add: tuple[tuple[str, str], ...] = ()  # beside them
+    remove: tuple[str, ...] = ()
+    answers: str = "all"  # "ok": below 400; "files": files that the server sends itself
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """One [[redirect]]."""
+
+    source: str  # `from` in askr.toml
+    to: str
+    status: int = 302  # a browser keeps a 301 or 308 for ever, also one that was a mistake
+    hosts: tuple[str, ...] = ()  # (): all
+
+
+@dataclass(frozen=True, slots=True)
+class SendfileConfig:
+    """Files that an application may have the server send: X-Sendfile, X-Accel-Redirect."""
+
+    roots: tuple[str, ...] = ()  # folders that X-Sendfile may name files of
+    internal: tuple[tuple[str, str], ...] = ()  # prefix of an X-Accel-Redirect → folder
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One [[site]]. What is not said is as in the sections of the same name."""
+
+    root: str  # the folder of an application or of files, as PATH of `askrctl serve`
+    name: str  # of metrics and logs; the first host when it is not said
+    hosts: tuple[str, ...] = ()  # "*.example.org": names below it
+    default: bool = False  # takes hosts that no site has
+    user: str = ""  # of its application processes; "": the owner of root
+    group: str = ""
+    php: tuple[tuple[str, Any], ...] = ()  # keys of [php] that differ, with their values
+    static: tuple[tuple[str, Any], ...] = ()
+    sendfile: tuple[tuple[str, Any], ...] = ()
+    header: tuple[HeaderRule, ...] = ()
+    redirect: tuple[Redirect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -279,3 +334,7 @@ class Config:
     admin: AdminConfig = field(default_factory=AdminConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
     warmup: tuple[Warmup, ...] = ()
+    sendfile: SendfileConfig = field(default_factory=SendfileConfig)
+    header: tuple[HeaderRule, ...] = ()
+    redirect: tuple[Redirect, ...] = ()
+    site: tuple[Site, ...] = ()

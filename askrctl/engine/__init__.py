@@ -30,6 +30,9 @@ BUCKET_STARTS_NS: tuple[int, ...] = tuple(
 )
 
 _BACKENDS = {Backend.IO_URING: lib.ASKR_IO_URING, Backend.EPOLL: lib.ASKR_IO_EPOLL}
+EDIT_SET: int = lib.ASKR_EDIT_SET
+EDIT_ADD: int = lib.ASKR_EDIT_ADD
+EDIT_REMOVE: int = lib.ASKR_EDIT_REMOVE
 LISTENER_TLS: int = lib.ASKR_LISTENER_TLS
 LISTENER_REDIRECT: int = lib.ASKR_LISTENER_REDIRECT
 LISTENER_PROXY: int = lib.ASKR_LISTENER_PROXY
@@ -64,6 +67,24 @@ class AppStatus:
     since_ns: int
     method: str  # of the request that it took last
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStatus:
+    """What a worker counts for one site; there is always one, without a name."""
+
+    name: str
+    requests: int
+    responses: dict[str, int]
+    queue_full: int
+    queue_expired: int
+    timeouts: int
+    app_deaths: int
+    sendfile_refused: int
+    queue_depth: int
+    inflight: int
+    queue_wait_ns: int
+    boot_error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +130,7 @@ class WorkerStatus:
     boot_error: str
     apps: tuple[AppStatus, ...]
     split: dict[str, int]  # struct askr_split: nanoseconds, and `requests`
+    sites: tuple[SiteStatus, ...] = ()
 
     @property
     def serving_apps(self) -> int:
@@ -211,7 +233,24 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         spans_lost=status.spans_lost,
         boot_error=_text(status.boot_error),
         apps=apps,
+        sites=tuple(
+            _site(site) for site in status.sites[0 : min(status.site_count, lib.ASKR_SITES_MAX)]
+        ),
         split={name: getattr(status.split, name) for name in SPLIT_FIELDS},
+    )
+
+
+def _site(site: Any) -> SiteStatus:
+    same = {
+        name: getattr(site, name)
+        for name in SiteStatus.__dataclass_fields__
+        if name not in ("name", "responses", "boot_error")
+    }
+    return SiteStatus(
+        name=_text(site.name),
+        responses={f"{digit}xx": site.responses[digit] for digit in range(1, 6)},
+        boot_error=_text(site.boot_error),
+        **same,
     )
 
 
@@ -264,30 +303,40 @@ def heartbeat_ns(memory: memoryview, slot: int) -> int:
 
 
 def _fill(target: Any, settings: Mapping[str, Any], keep: list[Any]) -> None:
-    """Set the fields of a struct; lists are arrays, mappings structs."""
-
-    def c_value(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        keep.append(ffi.new("char[]", value.encode()))
-        return keep[-1]
-
+    """The fields of a C struct. What they point to is added to `keep`, and must outlive it."""
+    kinds = dict(ffi.typeof(target).item.fields)
     for name, value in settings.items():
-        if isinstance(value, list):
-            array = getattr(target, name)
-            for index, item in enumerate(value):
-                if isinstance(item, Mapping):
-                    _fill(array[index], item, keep)
-                else:
-                    array[index] = c_value(item)
-        elif value is not None:
-            setattr(target, name, c_value(value))
+        if value is not None:
+            setattr(target, name, _convert(kinds[name].type, value, keep))
+
+
+def _convert(kind: Any, value: Any, keep: list[Any]) -> Any:
+    """A value for a field of this kind: a list for an array or for a pointer to its first."""
+    if isinstance(value, str):
+        made = ffi.new("char[]", value.encode())
+    elif isinstance(value, dict):  # a struct inside of this one
+        made = ffi.new(f"{kind.cname} *")
+        _fill(made, value, keep)
+        return made[0]
+    elif kind.kind == "array":
+        return [_convert(kind.item, item, keep) for item in value]
+    elif isinstance(value, list):
+        made = ffi.new(ffi.typeof(f"{kind.item.cname}[]"), len(value))
+        for index, item in enumerate(value):
+            if isinstance(item, dict):
+                _fill(ffi.addressof(made, index), item, keep)
+            else:
+                made[index] = _convert(kind.item, item, keep)
+    else:
+        return value
+    keep.append(made)
+    return made
 
 
 def run_worker(settings: Mapping[str, Any]) -> None:
     """Run a worker until it has drained. Keys are the fields of struct askr_worker_config."""
     config = ffi.new("struct askr_worker_config *")
-    keep: list[Any] = []  # C strings must outlive the call
+    keep: list[Any] = []
     _fill(config, settings, keep)
     error = ffi.new("askr_error *")
     result: int = lib.askr_worker_run(config, error)

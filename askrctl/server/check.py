@@ -24,7 +24,8 @@ class Check:
         self._path = path
         self._on_done = on_done
         self._waiting: dict[int, Asked] = {}  # by index of worker
-        text = request_text("GET", path, "localhost", "askrctl-check")
+        host = workers[0].plan.check_host if workers else ""
+        text = request_text("GET", path, host, "askrctl-check")
         for worker in workers:
             self._waiting[worker.index] = Asked(loop, worker, text, self._hearer(worker.index))
         if not self._waiting:

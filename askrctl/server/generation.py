@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A generation: one zygote, N workers, their application processes. Started, proven ready, watched,
-drained. Whatever dies is started again, with growing pauses, and never given up.
+"""A generation: a zygote for each site, N workers, their application processes. Started, proven
+ready, watched, drained. Whatever dies is started again, with growing pauses, and never given up.
 
 Happy path: start() → workers and zygote say READY → applications are forked and attached → ready.
 Failure modes: no application can boot (failed: the supervisor decides), a worker dies or stops
@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from askrctl import engine
-from askrctl.config import APPS_MAX
+from askrctl.config import PLACES_MAX
 from askrctl.model import AskrError, Backend
 from askrctl.server.backend import after_failure
 from askrctl.server.check import Check
+from askrctl.server.crew import Crew
 from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
@@ -27,7 +28,7 @@ from askrctl.server.tracing import Exporter
 from askrctl.server.warmup import WarmUp
 from askrctl.server.watchdog import Watchdog
 from askrctl.server.workers import Place, Surroundings, WorkerProcess
-from askrctl.server.zygote import ZygoteProcess, describe_exit
+from askrctl.server.zygote import describe_exit
 
 log = logging.getLogger("askrctl")
 
@@ -50,6 +51,7 @@ class Proof:
     """What a generation has to show before it takes over."""
 
     all_processes: bool  # every one serves; else one of each worker, unless they are warmed up
+    tolerated: frozenset[str] = frozenset()  # sites that do not serve now, and may go on so
     check: str = ""  # a path that each worker has to answer with less than 500
 
 
@@ -74,24 +76,23 @@ class Generation:
         self._memory = memory
         self._on_change = on_change
         self._proof = proof
-        self._zygote: ZygoteProcess | None = None
-        self._zygote_ready = False
-        self._zygote_born = 0.0
-        self._zygote_failures = 0
+        self._crews = [Crew(site, around.loop, self) for site in plan.each if site.php is not None]
+        self._late = False  # the time to boot is over
+        self._proving = False  # it is checked or warmed up
         self._idents = 0
         self._failures: dict[int, int] = {}  # of workers, by index
         slow_s = plan.config.php.slow
         self._listening = False
         self._check: Check | None = None
-        self._pools: dict[int, Pool] = {}  # by index of worker
-        self.opcache = Opcache(lambda: self._zygote is not None and self._zygote.ask_caches())
+        self._pools: dict[int, list[Pool]] = {}  # by index of worker: one for each crew
+        self.opcache = Opcache(self._ask_caches)
         self._watchdog = Watchdog(around.loop, around.slowlog, slow_s, self._ask_trace)
 
     # --- life -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        if self.plan.php is not None:
-            self._start_zygote()
+        for crew in self._crews:
+            crew.start()
         for index in range(len(self.plan.cpus)):
             self._start_worker(index)
         self._around.loop.call_later(READY_POLL_S, self._check_ready)
@@ -130,10 +131,9 @@ class Generation:
         return self.draining and not self.workers
 
     def close(self) -> None:
-        """After the last worker: end the zygote."""
-        if self._zygote is not None:
-            self._zygote.close()
-            self._zygote.wait(2.0)
+        """After the last worker: end the zygotes."""
+        for crew in self._crews:
+            crew.close()
 
     @property
     def exporter(self) -> Exporter | None:
@@ -158,9 +158,10 @@ class Generation:
             return
         self.workers[index] = worker
         log.info("event=worker_started worker=%d pid=%d", index, worker.pid)
-        self._pools[index] = Pool(worker, self.plan, self._fork)
-        if self._zygote_ready:
-            self._pools[index].start()
+        self._pools[index] = [Pool(worker, crew.plan, self._fork) for crew in self._crews]
+        for crew, pool in zip(self._crews, self._pools[index], strict=True):
+            if crew.ready:
+                pool.start()
 
     def _not_started(self, what: str, error: Exception, again: Callable[[], None]) -> None:
         log.error('event=not_started what="%s" detail="%s"', what, str(error).replace('"', "'"))
@@ -220,67 +221,78 @@ class Generation:
                 )
                 worker.kill()
         self._watchdog.look(self.workers.values(), self._memory)
-        if self._zygote_ready and not self.draining:
-            self.opcache.look()
-            for index, worker in self.workers.items():
-                self._pools[index].look(engine.read_status(self._memory, worker.slot))
+        if self.draining or not any(crew.ready for crew in self._crews):
+            return
+        self.opcache.look()
+        for index, worker in self.workers.items():
+            page = engine.read_status(self._memory, worker.slot)
+            if page.pid != worker.pid or len(page.sites) < len(self.plan.each):
+                continue  # it has not begun yet
+            for crew, pool in zip(self._crews, self._pools[index], strict=True):
+                if crew.ready:
+                    pool.look(page)
 
     # --- applications -----------------------------------------------------------------------------
 
-    def zygote_ready(self) -> None:
-        self._zygote_ready = True
+    def zygote_ready(self, crew: Crew) -> None:
+        which = self._crews.index(crew)
         for index in self.workers:
-            self._pools[index].start()
+            self._pools[index][which].start()
 
-    def zygote_failed(self, sentence: str) -> None:
-        self._zygote, self._zygote_ready = None, False
+    def zygote_failed(self, crew: Crew, sentence: str) -> None:
         if self.draining:
             return
-        if not self.ready:
-            self._fail(sentence)
+        name = crew.plan.site_name
+        if not self.ready and name not in self._proof.tolerated:
+            self._fail(f'site "{name}": {sentence}' if name else sentence)
             return
-        log.error('event=zygote_died detail="%s"', sentence)
+        site = f" site={name}" if name else ""
+        log.error('event=zygote_died%s detail="%s"', site, sentence)
         for worker in self.workers.values():
             for place in worker.places:
-                place.forget()
-        self._zygote_failures = 1 if self._zygote_lived() else self._zygote_failures + 1
-        wait = backoff_s(self._zygote_failures)
-        self._around.loop.call_later(wait, self._start_zygote_again)
+                if place.site == crew.plan.site_index:
+                    place.forget()
+        wait = backoff_s(crew.failures)
+        self._around.loop.call_later(wait, lambda: self._start_zygote_again(crew))
 
-    def _zygote_lived(self) -> bool:
-        return time.monotonic() - self._zygote_born > HEALTHY_S
-
-    def _start_zygote(self) -> None:
-        self._zygote_born = time.monotonic()
-        self._zygote = ZygoteProcess(self.plan, self._around.loop, self)
-
-    def _start_zygote_again(self) -> None:
-        if self.gone or self.draining or self._zygote is not None:
+    def _start_zygote_again(self, crew: Crew) -> None:
+        if self.gone or self.draining or self.failed or crew.zygote is not None:
             return
         try:
-            self._start_zygote()
+            crew.start()
         except (AskrError, OSError) as error:
-            self._not_started("zygote", error, self._start_zygote_again)
+            self._not_started("zygote", error, lambda: self._start_zygote_again(crew))
+
+    def _crew_of(self, place: Place) -> Crew | None:
+        return next((crew for crew in self._crews if crew.plan.site_index == place.site), None)
 
     def _fork(self, worker: WorkerProcess, place: Place) -> None:
-        if self._zygote is None or not self._zygote_ready or place.pid or place.port is not None:
+        crew = self._crew_of(place)
+        if crew is None or crew.zygote is None or not crew.ready:
+            return
+        if place.pid or place.port is not None:
             return
         if self.workers.get(worker.index) is not worker:
             return
         place.restarting = False
         place.port = Port.make()
         fds = (place.port.memory, place.port.bell, worker.bell)
-        ident = worker.ident * APPS_MAX + place.index
-        self._zygote.fork(ident, self.plan.cpus[worker.index], fds)
+        ident = worker.ident * PLACES_MAX + place.index
+        crew.zygote.fork(ident, self.plan.cpus[worker.index], fds)
 
-    def _find(self, ident: int) -> tuple[WorkerProcess, Place] | None:
+    def _find(self, crew: Crew, ident: int) -> tuple[WorkerProcess, Place] | None:
+        """Of this crew's places: a zygote has no say in those of another site."""
         for worker in self.workers.values():
-            if worker.ident == ident // APPS_MAX:
-                return worker, worker.places[ident % APPS_MAX]
+            if worker.ident == ident // PLACES_MAX and ident % PLACES_MAX < len(worker.places):
+                place = worker.places[ident % PLACES_MAX]
+                return (worker, place) if place.site == crew.plan.site_index else None
         return None
 
-    def app_forked(self, ident: int, pid: int, pidfd: int) -> None:
-        found = self._find(ident)
+    def _pool_of(self, worker: WorkerProcess, crew: Crew) -> Pool:
+        return self._pools[worker.index][self._crews.index(crew)]
+
+    def app_forked(self, crew: Crew, ident: int, pid: int, pidfd: int) -> None:
+        found = self._find(crew, ident)
         if found is None or found[1].port is None:  # its worker has died meanwhile
             stray = Place(0, pid, pidfd)
             stray.kill()
@@ -288,12 +300,12 @@ class Generation:
             return
         worker, place = found
         place.pid, place.pidfd, place.born = pid, pidfd, time.monotonic()
-        self._pools[worker.index].born(place)
+        self._pool_of(worker, crew).born(place)
         worker.attach(place)
         worker.recycle_next()
 
-    def app_exited(self, ident: int, pid: int, wait_status: int) -> None:
-        found = self._find(ident)
+    def app_exited(self, crew: Crew, ident: int, pid: int, wait_status: int) -> None:
+        found = self._find(crew, ident)
         if found is None or found[1].pid != pid:
             return
         worker, place = found
@@ -329,17 +341,29 @@ class Generation:
     def recycle_app(self, pid: int) -> bool:
         """Replace one application process. False: not now, or it is none of ours."""
         found = self._place_of(pid)
-        if found is None or self.draining or not self._zygote_ready:
+        crew = self._crew_of(found[1]) if found is not None else None
+        if found is None or crew is None or self.draining or not crew.ready:
             return False
-        return self._pools[found[0].index].replace(found[1])
+        return self._pool_of(found[0], crew).replace(found[1])
 
     def examine(self, pid: object, told: Callable[[SlowEntry], None]) -> bool:
         """Find out what an application process does. False: it is none of ours."""
         found = self._place_of(pid)
         return found is not None and self._watchdog.examine(*found, self._memory, told)
 
+    def _ask_caches(self) -> bool:
+        """Of one OPcache; with several sites there is no one that could be told."""
+        zygote = self._crews[0].zygote if len(self._crews) == 1 else None
+        return zygote is not None and zygote.ask_caches()
+
     def _ask_trace(self, ident: int) -> bool:
-        return self._zygote is not None and self._zygote.trace(ident)
+        index = ident % PLACES_MAX
+        crews = (crew for crew in self._crews if crew.plan.first_place <= index)
+        return any(
+            crew.trace(ident)
+            for crew in crews
+            if index < crew.plan.first_place + crew.plan.place_count
+        )
 
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None:
         self._watchdog.traced(ident, pid, lines)
@@ -351,8 +375,8 @@ class Generation:
         if self.ready and not self.draining:
             self._around.ask_reload()
 
-    def app_refused(self, ident: int, errnum: int) -> None:
-        found = self._find(ident)
+    def app_refused(self, crew: Crew, ident: int, errnum: int) -> None:
+        found = self._find(crew, ident)
         if found is None:
             return
         worker, place = found
@@ -370,10 +394,12 @@ class Generation:
         self._on_change()
 
     def _begin_check(self) -> None:
+        self._proving = True
         workers = list(self.workers.values())
         self._check = Check(self._around.loop, workers, self._proof.check, self._begin_warm_up)
 
     def _begin_warm_up(self, problem: str) -> None:
+        self._proving = True
         config = self.plan.config
         if problem or not config.warmup or self.draining or self.failed:
             self._set_ready(problem)
@@ -399,26 +425,76 @@ class Generation:
         self._on_change()
 
     @property
-    def zygote_pid(self) -> int:
-        return self._zygote.process.pid if self._zygote is not None else 0
+    def zygotes(self) -> list[tuple[int, Plan]]:
+        """The pid of each, and what it was started for."""
+        found = [(crew.zygote, crew.plan) for crew in self._crews]
+        return [(zygote.process.pid, plan) for zygote, plan in found if zygote is not None]
+
+    @property
+    def not_serving(self) -> frozenset[str]:
+        """Sites that have processes, none of which serves."""
+        pages = [engine.read_status(self._memory, slot) for slot in self.slots]
+        return frozenset(
+            crew.plan.site_name
+            for crew in self._crews
+            if not any(crew.serving(page) for page in pages)
+        )
+
+    def boot_time_over(self) -> None:
+        """Whoever may be missing is not waited for any longer."""
+        over_before = self._late or self._proving
+        self._late = True
+        if not over_before:
+            self._check_ready()
+        if self.draining or self.ready or self.failed:
+            return
+        if over_before or not self._proving:
+            self._fail("it was not ready in time")
+        else:  # it went on without them
+            self._around.loop.call_later(self.plan.config.timeouts.boot, self.boot_time_over)
+
+    def _missing(self, pages: list[engine.WorkerStatus]) -> list[Crew]:
+        """Sites that are waited for; a problem of one that must serve is a failure."""
+        missing = []
+        for crew in self._crews:
+            every = self._proof.all_processes or self.plan.config.warmup
+            count = crew.plan.app_count if every else 1
+            problem = crew.problem(pages)
+            if all(crew.serving(page) >= count for page in pages):
+                continue
+            if crew.plan.site_name in self._proof.tolerated and (problem or self._late):
+                continue
+            if problem:
+                name = crew.plan.site_name
+                self._fail(f'site "{name}": {problem}' if name else problem)
+            missing.append(crew)
+        return missing
+
+    def _nobody_serves(self, pages: list[engine.WorkerStatus]) -> str:
+        """Sites that need not serve do not all fail."""
+        if len(self._crews) < len(self.plan.each) or not self._crews:
+            return ""
+        if any(crew.serving(page) for crew in self._crews for page in pages):
+            return ""
+        first = self._crews[0]
+        return f'no site serves; "{first.plan.site_name}": ' + (
+            first.problem(pages) or "it was not ready in time"
+        )
 
     def _check_ready(self) -> None:
-        if self.draining or self.failed or self.ready:
+        if self.draining or self.failed or self.ready or self._proving:
             return
         pages = [engine.read_status(self._memory, slot) for slot in self.slots]
         mine = [page for page in pages if page.generation == self.number]
-        boot_errors = [page.boot_error for page in mine if page.boot_error]
         serving = len(mine) == len(pages) and all(page.state == "ready" for page in mine)
-        every = self._proof.all_processes or self.plan.config.warmup
-        wanted = self.plan.app_count if every else min(1, self.plan.app_count)
-        apps_up = all(page.serving_apps >= wanted for page in mine)
-        if serving and apps_up and self._proof.check:
+        missing = self._missing(mine) if serving else []
+        if self.failed:
+            return
+        if serving and not missing and (problem := self._nobody_serves(mine)):
+            self._fail(problem)
+        elif serving and not missing and self._proof.check:
             self._begin_check()
-        elif serving and apps_up:
+        elif serving and not missing:
             self._begin_warm_up("")
-        elif boot_errors and not any(
-            app.state in ("idle", "busy") for page in mine for app in page.apps
-        ):
-            self._fail(boot_errors[0])
-        else:
+        elif not self._late:
             self._around.loop.call_later(READY_POLL_S, self._check_ready)

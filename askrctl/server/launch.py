@@ -11,13 +11,13 @@ import resource
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from askrctl import config as configuration
 from askrctl import engine, gate
 from askrctl.config import Config, Origin
-from askrctl.model import Backend, BackendChoice, Credentials
+from askrctl.model import AskrError, Backend, BackendChoice, Credentials
 from askrctl.probes import php as php_probe
 from askrctl.probes import uring
 from askrctl.server import backend, credentials, sockets, tls_store
@@ -26,6 +26,7 @@ from askrctl.server.admin import AdminServer, open_listeners, users_of
 from askrctl.server.control import ControlServer, choose_path
 from askrctl.server.detect import Application, detect
 from askrctl.server.plan import Php, Plan, find_worker_script, place_workers
+from askrctl.server.site_plans import Finders, plan_sites
 from askrctl.server.supervisor import Supervisor
 
 log = logging.getLogger("askrctl")
@@ -39,6 +40,7 @@ class Request:
     config_path: Path | None
     flags: Mapping[str, object]
     inspect: Path | None = None  # for `askrctl check app`: where PHP reports what requests leave
+    path_given: bool = False
 
 
 def _choose_backend(config: Config, who: Credentials | None) -> BackendChoice:
@@ -81,6 +83,15 @@ def prepare(request: Request) -> Plan:
     """Work out a plan, or refuse with the reason."""
     config = configuration.load(request.config_path, request.flags)
     tls = check(config)
+    if config.site:
+        if request.path_given:
+            raise AskrError(
+                "[[site]] says what is served, and so does PATH",
+                "askrctl serve --config askr.toml, without PATH",
+                code=2,
+            )
+        plan = plan_sites(config, tls, Finders(_find_php, _choose_backend))
+        return replace(plan, origins=origins(request.config_path, request.flags))
     # Resolved for each generation anew: one serves one release from beginning to end, and a deploy
     # that turns a symlink takes effect with the reload, for all files at once.
     application = detect(request.path.resolve())

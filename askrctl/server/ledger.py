@@ -38,6 +38,15 @@ COUNTERS = (
 )
 
 
+OF_A_SITE = (
+    "requests",
+    "queue_full",
+    "queue_expired",
+    "timeouts",
+    "app_deaths",
+    "sendfile_refused",
+)
+
 # Names of routes over all workers, each of which has its own 64 (engine.ROUTES_MAX). A name that is
 # known stays, or a counter would go back; what comes when there are so many counts as "(other)".
 ROUTES_MAX = 2 * engine.ROUTES_MAX
@@ -74,6 +83,8 @@ class Sums:
             added = [a + b for a, b in zip(known.counts, counts, strict=True)]
             self.routes[name] = Route(known.failed + failed, added)
 
+    sites: dict[str, dict[str, int]] = field(default_factory=dict)  # by name; not without any
+
     def add(self, page: engine.WorkerStatus, histograms: Mapping[str, list[int]]) -> None:
         for name in COUNTERS:
             self.counters[name] += getattr(page, name)
@@ -81,10 +92,18 @@ class Sums:
             self.responses[name] = self.responses.get(name, 0) + value
         for name, value in page.split.items():
             self.split[name] += value
+        for site in page.sites:
+            if site.name:
+                self._add_site(site)
         for name, counts in histograms.items():
             self.histograms[name] = [
                 a + b for a, b in zip(self.histograms[name], counts, strict=True)
             ]
+
+    def _add_site(self, site: engine.SiteStatus) -> None:
+        before = self.sites.get(site.name, {})
+        counts = {name: getattr(site, name) for name in OF_A_SITE} | site.responses
+        self.sites[site.name] = {name: before.get(name, 0) + n for name, n in counts.items()}
 
     def copy(self) -> "Sums":
         return Sums(
@@ -93,6 +112,7 @@ class Sums:
             dict(self.split),
             dict(self.histograms),
             dict(self.routes),
+            dict(self.sites),
         )
 
 

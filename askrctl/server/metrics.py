@@ -68,6 +68,16 @@ _COUNTERS = (
 )
 
 
+_SITE_COUNTERS = (
+    ("requests", "askr_site_requests", "Requests answered, by site."),
+    ("queue_full", "askr_site_queue_full", "503: its queue was full."),
+    ("queue_expired", "askr_site_queue_expired", "503: none of its processes was free in time."),
+    ("timeouts", "askr_site_timeouts", "504: its application took too long."),
+    ("app_deaths", "askr_site_application_deaths", "Its processes that ended."),
+    ("sendfile_refused", "askr_site_sendfile_refused", "Files that it named and may not send."),
+)
+
+
 class Memory:
     """Resident and proportional memory of processes, read again when it is too old."""
 
@@ -189,6 +199,33 @@ def _per_worker(report: Report) -> Iterator["Metric"]:
             count = sum(app.state == state for app in worker.apps)
             states.add_metric([label, state], count)
     yield from (connections, websockets, queue, held, ready, states, restarts, cpu)
+
+
+def _per_site(report: Report, sums: Sums) -> Iterator["Metric"]:
+    """Nothing without [[site]]. What has no site is in the families without the label."""
+    from prometheus_client.core import CounterMetricFamily as Counter
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+
+    if not report.sites:
+        return
+    processes = Gauge("askr_site_processes", "That serve, of a site.", labels=["site"])
+    queue = Gauge("askr_site_queue_depth", "Requests that wait in its queues.", labels=["site"])
+    held = Gauge("askr_site_requests_in_application", "Handed over.", labels=["site"])
+    for site in report.sites:
+        processes.add_metric([site.name], site.processes)
+        queue.add_metric([site.name], site.queue_depth)
+        held.add_metric([site.name], site.inflight)
+    yield from (processes, queue, held)
+    for key, name, text in _SITE_COUNTERS:
+        counter = Counter(name, text, labels=["site"])
+        for of, counts in sorted(sums.sites.items()):
+            counter.add_metric([of], counts[key])
+        yield counter
+    responses = Counter("askr_site_responses", "By class of status.", labels=["site", "class"])
+    for of, counts in sorted(sums.sites.items()):
+        for klass in ("1xx", "2xx", "3xx", "4xx", "5xx"):
+            responses.add_metric([of, klass], counts[klass])
+    yield responses
 
 
 def _counters(sums: Sums) -> Iterator["Metric"]:
@@ -338,6 +375,7 @@ def exposition(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]
             [
                 *_gauges(report),
                 *_per_worker(report),
+                *_per_site(report, sums),
                 *_counters(sums),
                 *_histograms(sums),
                 *_routes(sums),

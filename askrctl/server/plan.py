@@ -20,6 +20,7 @@ from askrctl.config import (
     Config,
     Origin,
     RateLimit,
+    Site,
     WebsocketConfig,
     parse_rate,
 )
@@ -27,6 +28,8 @@ from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server.accesslog import template
 from askrctl.server.detect import Application
 from askrctl.server.presets import Preset, choose
+from askrctl.server.rules import host_names, rule_settings
+from askrctl.server.sendfile import sendfile_settings
 from askrctl.server.tls import Tls
 
 _NS = 1_000_000_000
@@ -45,7 +48,7 @@ _SECRETS = (
     "WATCHDOG_PID",
 )
 _U64_MAX = (1 << 64) - 1
-_INDEX_MAX = 3  # struct askr_worker_config has four places, the last one NULL
+_INDEX_MAX = 3  # struct askr_site_config has four places, the last one NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,32 @@ class Plan:
     tls: Tls | None = field(default=None, repr=False)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)  # of the values
     inspect: Path | None = None  # no key of askr.toml: it is no setting for a server that serves
+    site: Site | None = None  # whose plan this is
+    site_index: int = 0
+    first_place: int = 0  # of this site's processes among those of a worker
+    sites: tuple["Plan", ...] = ()  # a plan for each [[site]]; (): this one is for every host
+
+    @property
+    def each(self) -> tuple["Plan", ...]:
+        """What is served: one application, or several."""
+        return self.sites or (self,)
+
+    @property
+    def check_host(self) -> str:
+        """The host by which server.check asks: of the default site, or the first one's."""
+        if not self.sites or any(site.site and site.site.default for site in self.sites):
+            return "localhost"
+        names = self.sites[0].site.hosts if self.sites[0].site is not None else ()
+        return names[0].replace("*", "www")
+
+    @property
+    def site_name(self) -> str:
+        return self.site.name if self.site is not None else ""
 
     @property
     def mode(self) -> str:
+        if self.sites:
+            return "sites"
         if self.php is None:
             return "static"
         return "classic" if self.worker_script is None else "worker"
@@ -84,6 +110,8 @@ class Plan:
     @property
     def app_count(self) -> int:
         """Processes of each worker, at least."""
+        if self.sites:
+            return sum(plan.app_count for plan in self.sites)
         return self.config.php.processes if self.php is not None else 0
 
     @property
@@ -93,6 +121,8 @@ class Plan:
     @property
     def place_count(self) -> int:
         """One more, for a replacement beside what it replaces."""
+        if self.sites:
+            return sum(plan.place_count for plan in self.sites)
         return min(APPS_MAX, self.app_count_max + 1) if self.php is not None else 0
 
 
@@ -182,18 +212,13 @@ def worker_settings(plan: Plan, index: int, **fds: Any) -> dict[str, Any]:
         "index": index,
         "count": len(plan.cpus),
         "backend": engine.backend_id(plan.choice.active),
-        "app_count": plan.place_count,
+        "sites": [_site_settings(site) for site in plan.each],
+        "site_count": len(plan.each),
+        "default_site": _default_site(plan),
+        "unknown_host": config.server.unknown_host,
         "hold_listeners": 1,  # until the generation has proven itself
-        "root": str(plan.application.root),
-        "front": _front(plan),
-        "worker_script": str(plan.worker_script) if plan.worker_script else None,
-        "index_files": list(config.static.index[:_INDEX_MAX]),
         "server_header": config.server.server_header,
         "temp_dir": config.server.temp_dir,
-        "application": str(plan.application.path),
-        "symlinks": SYMLINK_POLICIES.index(config.static.symlinks),
-        "precompressed": int(config.static.precompressed),
-        "scripts": int(plan.php is not None),
         "head_size_max": limits.head_size,
         "target_size_max": limits.target_size,
         "fields_max": limits.fields,
@@ -269,6 +294,34 @@ def _websocket_settings(websocket: WebsocketConfig) -> dict[str, Any]:
         "websocket_bits": 0 if websocket.deflate == "off" else websocket.window_bits,
         "websocket_forget": int(websocket.deflate == "stateless"),
     }
+
+
+def _site_settings(plan: Plan) -> dict[str, Any]:
+    """The fields of struct askr_site_config."""
+    config, application = plan.config, plan.application
+    hosts = plan.site.hosts if plan.site is not None else ()
+    return {
+        "name": plan.site_name,
+        "hosts": host_names(hosts),
+        "host_count": len(hosts),
+        "root": str(application.root),
+        "front": _front(plan),
+        "worker_script": str(plan.worker_script) if plan.worker_script else None,
+        "index_files": list(config.static.index[:_INDEX_MAX]),
+        "application": str(application.path),
+        "symlinks": SYMLINK_POLICIES.index(config.static.symlinks),
+        "precompressed": int(config.static.precompressed),
+        "scripts": int(plan.php is not None),
+        "app_count": plan.place_count,
+        **rule_settings(config.header, config.redirect),
+        **sendfile_settings(config.sendfile, application.path),
+    }
+
+
+def _default_site(plan: Plan) -> int:
+    """The index of the site for hosts that none has; -1: there is none."""
+    chosen = (site.site_index for site in plan.sites if site.site and site.site.default)
+    return next(chosen, -1)
 
 
 def _front(plan: Plan) -> str | None:

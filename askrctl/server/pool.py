@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The application processes of one worker: how many there are, and who has served enough.
+"""The processes of one worker for one site: how many there are, and who has served enough.
 
 There is one place more than processes, so that a replacement is ready before the old process is
 told to go; it goes when it has finished what it was given, between two requests. More processes are
@@ -33,6 +33,9 @@ class Pool:
     def __init__(self, worker: WorkerProcess, plan: Plan, fork: Fork) -> None:
         self.size = plan.app_count  # how many there should be
         self._worker = worker
+        self._site = plan.site_index
+        self._label = f" site={plan.site_name}" if plan.site is not None else ""
+        self._places = [place for place in worker.places if place.site == plan.site_index]
         self._config = plan.config.php
         self._max = plan.app_count_max
         self._limits = recycle.limits_of(self._config)
@@ -46,23 +49,23 @@ class Pool:
         """Those that serve or boot, without the one that is to take another's place."""
         return [
             place
-            for place in self._worker.places
+            for place in self._places
             if place.is_taken and not place.leaving and not place.replaces_pid
         ]
 
     def _vacant(self) -> Place | None:
-        return next((place for place in self._worker.places if not place.is_taken), None)
+        return next((place for place in self._places if not place.is_taken), None)
 
     def _coming(self) -> Place | None:
-        return next((place for place in self._worker.places if place.replaces_pid), None)
+        return next((place for place in self._places if place.replaces_pid), None)
 
     # --- what happens to it -----------------------------------------------------------------------
 
     def start(self) -> None:
         """The first processes; all at once."""
-        for place in self._worker.places:
+        for place in self._places:
             place.restarting = False
-        for place in self._worker.places[: self.size]:
+        for place in self._places[: self.size]:
             self._fork(self._worker, place)
 
     def born(self, place: Place) -> None:
@@ -76,7 +79,7 @@ class Pool:
         """Take in what the worker's page says, then do at most one thing."""
         now = time.monotonic()
         states = {app.place: app for app in page.apps}
-        for place in self._worker.places:
+        for place in self._places:
             self._note(place, states.get(place.index), now)
         if now - self._sampled >= SAMPLE_PERIOD_S:
             self._sampled = now
@@ -129,7 +132,11 @@ class Pool:
 
     def _replace(self, place: Place, why: str) -> None:
         log.info(
-            'event=app_recycled worker=%d pid=%d reason="%s"', self._worker.index, place.pid, why
+            'event=app_recycled worker=%d%s pid=%d reason="%s"',
+            self._worker.index,
+            self._label,
+            place.pid,
+            why,
         )
         vacant = self._vacant()
         if vacant is None:  # 64 processes: there is no room for a replacement beside it
@@ -153,7 +160,7 @@ class Pool:
     def _resize(self, page: WorkerStatus, states: dict[int, AppStatus], now: float) -> bool:
         staying = self._staying()
         all_serve = all(_serves(place, states.get(place.index)) for place in staying)
-        waited_s = page.queue_wait_ns / 1e9
+        waited_s = page.sites[self._site].queue_wait_ns / 1e9
         if len(staying) < self.size:
             return self._add()
         if len(staying) > self.size:
@@ -169,7 +176,11 @@ class Pool:
     def _change(self, size: int, why: str) -> None:
         self.size = size
         log.info(
-            'event=pool_resized worker=%d processes=%d reason="%s"', self._worker.index, size, why
+            'event=pool_resized worker=%d%s processes=%d reason="%s"',
+            self._worker.index,
+            self._label,
+            size,
+            why,
         )
 
     def _idle(self, staying: list[Place], now: float) -> Place | None:

@@ -4,12 +4,14 @@ any more."""
 
 import os
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from askrctl import engine
 from askrctl.server.generation import Generation
+from askrctl.server.plan import Plan
 from askrctl.server.zygote import parent_of
 
 KEPT_MAX = 64
@@ -70,7 +72,7 @@ def shortfall(
 ) -> str:
     """What is missing for the proof that every process is of this generation and serves what
     `path` leads to; "" when nothing is. The kernel is asked, not our own books: each process must
-    be a child of the generation's zygote, and that one must have been started in the release.
+    be a child of a zygote of the generation, and that one must have been started in the release.
 
     Without `path`: that it serves the release it was started with, whatever that is."""
     plan = generation.plan
@@ -80,26 +82,28 @@ def shortfall(
             return f"worker {index} is not {state}"
         if page.serving_apps < plan.app_count:
             return f"{page.serving_apps} of {plan.app_count} processes of worker {index} serve"
-    if plan.php is not None:
-        strays = [app.pid for page in pages for app in page.apps if _is_stray(app, generation)]
-        if strays:
-            return f"process {strays[0]} is not of generation {generation.number}"
-        if _release_of(generation) != str(plan.application.path):
-            return "the zygote was started elsewhere"
-    if path is not None and path.resolve() != plan.application.path:
-        return f"{path} leads to another release by now: reload again"
-    if not plan.application.root.is_dir():
-        return f"{plan.application.root} has been removed"
+    zygotes = dict(generation.zygotes)
+    strays = [app.pid for page in pages for app in page.apps if _is_stray(app, zygotes)]
+    if strays:
+        return f"process {strays[0]} is not of generation {generation.number}"
+    if any(_release_of(pid) != str(of.application.path) for pid, of in zygotes.items()):
+        return "the zygote was started elsewhere"
+    for of in plan.each:
+        served = Path(of.site.root) if of.site is not None else path
+        if path is not None and served is not None and served.resolve() != of.application.path:
+            return f"{served} leads to another release by now: reload again"
+        if not of.application.root.is_dir():
+            return f"{of.application.root} has been removed"
     return ""
 
 
-def _is_stray(app: engine.AppStatus, generation: Generation) -> bool:
-    return app.state in ("idle", "busy") and parent_of(app.pid) != generation.zygote_pid
+def _is_stray(app: engine.AppStatus, zygotes: Mapping[int, Plan]) -> bool:
+    return app.state in ("idle", "busy") and parent_of(app.pid) not in zygotes
 
 
-def _release_of(generation: Generation) -> str:
+def _release_of(pid: int) -> str:
     try:
-        return os.readlink(f"/proc/{generation.zygote_pid}/cwd")
+        return os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return ""
 

@@ -26,6 +26,7 @@ class AppReport:
     since_ms: float | None  # how long the running request has been running
     method: str  # of the request that it took last
     path: str
+    site: str = ""  # "": there is no [[site]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,31 @@ class KeptReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteReport:
+    """One [[site]], summed over the workers of this generation."""
+
+    name: str
+    hosts: tuple[str, ...]
+    default: bool
+    mode: str
+    kind: str
+    root: str
+    release: str
+    user: str
+    processes: int  # that serve
+    requests: int
+    responses: dict[str, int]
+    queue_depth: int
+    inflight: int
+    queue_full: int
+    queue_expired: int
+    timeouts: int
+    app_deaths: int
+    sendfile_refused: int
+    boot_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """schema askr.status/1; changes only add."""
 
@@ -129,12 +155,13 @@ class Report:
     # Of the generation, at most some seconds old; empty before it is known, and without OPcache.
     opcache: dict[str, int]
     trace: dict[str, Any]  # the exporter of traces: Tracing.report()
+    sites: tuple[SiteReport, ...] = ()  # (): there is no [[site]]
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": "askr.status/1", **asdict(self)}
 
 
-def _app(status: engine.AppStatus, now_ns: int) -> AppReport:
+def _app(status: engine.AppStatus, now_ns: int, site: str) -> AppReport:
     since = None if status.since_ns == 0 else max(0.0, (now_ns - status.since_ns) / 1e6)
     return AppReport(
         status.place,
@@ -145,10 +172,12 @@ def _app(status: engine.AppStatus, now_ns: int) -> AppReport:
         since,
         status.method,
         status.path,
+        site,
     )
 
 
-def _worker(index: int, cpu: int | None, page: engine.WorkerStatus) -> WorkerReport:
+def _worker(index: int, plan: Plan, page: engine.WorkerStatus) -> WorkerReport:
+    names = [site.site_name for site in plan.each for _ in range(site.place_count)]
     now_ns = time.monotonic_ns()
     same = {
         name: getattr(page, name)
@@ -157,8 +186,12 @@ def _worker(index: int, cpu: int | None, page: engine.WorkerStatus) -> WorkerRep
     }
     return WorkerReport(
         index=index,
-        cpu=cpu,
-        apps=tuple(_app(app, now_ns) for app in page.apps if app.pid),
+        cpu=plan.cpus[index],
+        apps=tuple(
+            _app(app, now_ns, names[app.place] if app.place < len(names) else "")
+            for app in page.apps
+            if app.pid
+        ),
         split=as_seconds(page.split),
         **same,
     )
@@ -201,6 +234,35 @@ def _certificates(supervisor: "Supervisor") -> tuple[CertificateReport, ...]:
     )
 
 
+def _site(plan: Plan, pages: list[engine.WorkerStatus]) -> SiteReport:
+    index = plan.site_index
+    counts = [page.sites[index] for page in pages if len(page.sites) > index]
+    last = plan.first_place + plan.place_count
+    apps = [app for page in pages for app in page.apps if plan.first_place <= app.place < last]
+    summed = ("requests", "queue_depth", "inflight", "queue_full", "queue_expired", "timeouts")
+    assert plan.site is not None
+    return SiteReport(
+        name=plan.site_name,
+        hosts=plan.site.hosts,
+        default=plan.site.default,
+        mode=plan.mode,
+        kind=plan.application.kind,
+        root=str(plan.application.root),
+        release=str(plan.application.path),
+        user=plan.credentials.name if plan.credentials else str(os.geteuid()),
+        processes=sum(app.state in ("idle", "busy") for app in apps),
+        responses={
+            name: sum(count.responses[name] for count in counts)
+            for name in ("1xx", "2xx", "3xx", "4xx", "5xx")
+        },
+        boot_error=next((count.boot_error for count in counts if count.boot_error), ""),
+        **{
+            name: sum(getattr(count, name) for count in counts)
+            for name in (*summed, "app_deaths", "sendfile_refused")
+        },
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Around:
     """What a report tells of besides the workers' pages."""
@@ -215,7 +277,7 @@ def make_report(
     supervisor: "Supervisor", plan: Plan, pages: list[engine.WorkerStatus], around: Around
 ) -> Report:
     """From the pages of one generation's workers."""
-    workers = tuple(_worker(i, plan.cpus[i], page) for i, page in enumerate(pages))
+    workers = tuple(_worker(i, plan, page) for i, page in enumerate(pages))
     summed = ("connections", "accepted", "requests", "queue_depth", "inflight", "errors")
     choice = plan.choice
     sums = around.sums
@@ -252,4 +314,5 @@ def make_report(
         routes=_routes(sums.routes),
         opcache=around.opcache,
         trace=supervisor.tracing.report(),
+        sites=tuple(_site(site, pages) for site in plan.sites),
     )

@@ -34,6 +34,7 @@ class SlowEntry:
     request: str  # "GET /path", without the query
     trace: tuple[str, ...]  # PHP frames, innermost first
     forensics: Forensics
+    site: str = ""  # "": there is no [[site]]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,9 +60,10 @@ class SlowLog:
     def add(self, entry: SlowEntry) -> None:
         self._entries.append(entry)
         log.warning(
-            'event=request_%s worker=%d pid=%d seconds=%.1f request="%s" where="%s"',
+            'event=request_%s worker=%d%s pid=%d seconds=%.1f request="%s" where="%s"',
             entry.event,
             entry.worker,
+            f" site={entry.site}" if entry.site else "",
             entry.pid,
             entry.seconds,
             entry.request.replace('"', "'"),

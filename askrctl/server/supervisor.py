@@ -154,7 +154,10 @@ class Supervisor:
         )
         waiting = self._tickets.waiting
         check = next((item.check for item in waiting), "") or plan.config.server.check
-        proof = Proof(all_processes=bool(waiting), check=check)
+        names = frozenset(site.site_name for site in plan.sites)
+        # A site that is broken keeps nobody from deploying another; one that serves must go on.
+        tolerated = names if self._current is None else names & self._current.not_serving
+        proof = Proof(all_processes=bool(waiting), tolerated=tolerated, check=check)
         self._next = Generation(plan, around, self._memory, self._changed, proof)
         self._tickets.begin(self._number)
         self._loop.call_later(plan.config.timeouts.boot, self._give_up(self._next))
@@ -187,8 +190,7 @@ class Supervisor:
     def _give_up(self, generation: Generation) -> Callable[[], None]:
         def check() -> None:
             if generation is self._next and not generation.ready:
-                generation.failed = generation.failed or "it was not ready in time"
-                self._changed()
+                generation.boot_time_over()
 
         return check
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from askrctl import engine
-from askrctl.config import APPS_MAX
+from askrctl.config import PLACES_MAX
 from askrctl.server.forensics import Forensics, collect, descendants
 from askrctl.server.loop import Loop
 from askrctl.server.slowlog import SlowEntry, SlowLog, now_text
@@ -63,7 +63,7 @@ class Watchdog:
             for index, pid, since_ns in engine.running_requests(memory, worker.slot):
                 if index >= len(worker.places) or worker.places[index].pid != pid:
                     continue
-                ident = worker.ident * APPS_MAX + index
+                ident = worker.ident * PLACES_MAX + index
                 seconds = (now_ns - since_ns) / 1e9
                 if seconds < self._slow_s or self._noted.get(ident) == since_ns:
                     continue
@@ -78,7 +78,7 @@ class Watchdog:
 
     def examine(self, worker: WorkerProcess, place: Place, memory: memoryview, told: Told) -> bool:
         """Because somebody asks for it; the process goes on. False: it is being examined."""
-        if worker.ident * APPS_MAX + place.index in self._cases:
+        if worker.ident * PLACES_MAX + place.index in self._cases:
             return False
         running = engine.running_requests(memory, worker.slot)
         since_ns = next((since for _, pid, since in running if pid == place.pid), 0)
@@ -94,7 +94,7 @@ class Watchdog:
         seconds: float,
         told: Told | None = None,
     ) -> None:
-        ident = worker.ident * APPS_MAX + place.index
+        ident = worker.ident * PLACES_MAX + place.index
         if ident in self._cases:
             self._close(ident, [])
         told = told or self._slowlog.add
@@ -132,6 +132,7 @@ class Watchdog:
                 request=lines[0] if lines else "",
                 trace=tuple(lines[1:]),
                 forensics=case.forensics,
+                site=case.worker.plan.each[case.place.site].site_name,
             )
         )
 

@@ -33,6 +33,7 @@ class Control(IntEnum):
     APP_DEAD = 18
     BACKEND_FAILED = 19
     TLS_REFUSED = 20
+    SENDFILE = 21
 
 
 class Zygote(IntEnum):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from askrctl import engine
-from askrctl.server import wire
+from askrctl.server import sendfile, wire
 from askrctl.server.accesslog import AccessLog
 from askrctl.server.ledger import Ledger
 from askrctl.server.loop import Loop
@@ -47,6 +47,7 @@ class Place:
     """Room for one application process."""
 
     index: int
+    site: int = 0  # whose processes it has
     pid: int = 0
     pidfd: int = -1
     port: Port | None = None  # between the request for a process and its attachment
@@ -111,7 +112,7 @@ class WorkerProcess:
 
     plan: Plan
     index: int
-    ident: int  # never used twice; application ids are ident * APPS_MAX + place
+    ident: int  # never used twice; application ids are ident * PLACES_MAX + place
     around: Surroundings
     listener: WorkerListener
     bell: int = field(default_factory=make_bell)
@@ -125,7 +126,8 @@ class WorkerProcess:
     _socket: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
-        self.places = [Place(index) for index in range(self.plan.place_count)]
+        sites = [site.site_index for site in self.plan.each for _ in range(site.place_count)]
+        self.places = [Place(index, site) for index, site in enumerate(sites)]
         self._socket, theirs = wire.pair()
         try:
             with theirs:
@@ -288,6 +290,8 @@ class WorkerProcess:
         elif message.kind == wire.Control.TLS_REFUSED:
             reason = os.strerror(message.value)
             log.error('event=tls_not_renewed worker=%d detail="%s"', self.index, reason)
+        elif message.kind == wire.Control.SENDFILE:
+            sendfile.report(self.index, message.value, message.text)
         elif message.kind == wire.Control.APP_KILL and message.place < len(self.places):
             place = self.places[message.place]
             if place.pid != message.pid:

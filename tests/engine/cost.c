@@ -55,7 +55,9 @@ static void parse_h1(long rounds, long waste)
 
 static struct askr_worker_config config_of(const char *root)
 {
+    static struct askr_site_config site;
     struct h1_limits limits = limits_of();
+    site = (struct askr_site_config){.root = root, .index_files = {"index.html"}};
     return (struct askr_worker_config){
         .count = 1,
         .generation = 1,
@@ -65,8 +67,9 @@ static struct askr_worker_config config_of(const char *root)
         .tls_fd = -1,
         .log_fd = -1,
         .status_fd = memfd_create("status", MFD_CLOEXEC),
-        .root = root,
-        .index_files = {"index.html"},
+        .sites = &site,
+        .site_count = 1,
+        .default_site = -1,
         .server_header = "askrctl",
         .temp_dir = "/tmp",
         .head_size_max = limits.head_size_max,

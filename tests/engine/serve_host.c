@@ -34,6 +34,7 @@ struct place {
 
 static struct host {
     struct askr_worker_config config;
+    struct askr_site_config site;
     const char *zygote_exe, *module, *tls_store, *unix_path;
     int control_fd, zygote_fd, signal_fd, record_fd;
     bool stopping; /* the other ends may be gone already */
@@ -159,7 +160,7 @@ static void hear_zygote(void)
     if (part != NULL)
         memcpy(&pidfd, CMSG_DATA(part), sizeof pidfd);
     if (message.kind == ZYGOTE_READY)
-        for (uint32_t id = 0; id < host.config.app_count; id++)
+        for (uint32_t id = 0; id < host.site.app_count; id++)
             fork_app(id);
     else if (message.kind == ZYGOTE_FORKED)
         on_forked(&message, pidfd);
@@ -290,18 +291,23 @@ static void set_rate(const char *text)
 
 static void set_defaults(struct askr_worker_config *config)
 {
+    host.site = (struct askr_site_config){
+        .index_files = {"index.php", "index.html"},
+        .precompressed = 1,
+        .scripts = 1,
+    };
     *config = (struct askr_worker_config){
         .count = 1,
         .generation = 1,
-        .index_files = {"index.php", "index.html"},
+        .sites = &host.site,
+        .site_count = 1,
+        .default_site = -1,
         .server_header = "askrctl",
         .temp_dir = "/tmp",
-        .precompressed = 1,
         .route_segments = 3,
         .encodings = "zstd br gzip",
         .encoding_types = "text/* *+json",
         .encoding_size_min = 256,
-        .scripts = 1,
         .head_size_max = 16384,
         .target_size_max = 8192,
         .fields_max = 100,
@@ -337,11 +343,11 @@ static void parse_arguments(int count, char **arguments)
 {
     struct askr_worker_config *config = &host.config;
     config->backend = strcmp(arguments[1], "io_uring") == 0 ? ASKR_IO_URING : ASKR_IO_EPOLL;
-    config->root = arguments[2];
+    host.site.root = arguments[2];
     for (int i = 3; i < count; i++) {
         const char *next = i + 1 < count ? arguments[i + 1] : "";
         if (strcmp(arguments[i], "--front") == 0)
-            config->front = next;
+            host.site.front = next;
         else if (strcmp(arguments[i], "--zygote") == 0)
             host.zygote_exe = next;
         else if (strcmp(arguments[i], "--module") == 0)
@@ -359,7 +365,7 @@ static void parse_arguments(int count, char **arguments)
         else if (strcmp(arguments[i], "--record") == 0)
             host.record_fd = (int)strtol(next, NULL, 10);
         else if (strcmp(arguments[i], "--apps") == 0)
-            config->app_count = (uint32_t)strtoul(next, NULL, 10);
+            host.site.app_count = (uint32_t)strtoul(next, NULL, 10);
         else {
             set_option(arguments[i] + 2);
             continue;

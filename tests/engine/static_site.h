@@ -188,7 +188,7 @@ static inline const char *site_describe(struct site *site, struct static_target 
         *at++ = ' ';
         at += site_content(target->entry, at, 200);
         *at = '\0';
-        static_release(site->files, target->entry);
+        static_release(target->entry);
     } else if (target->kind == STATIC_SCRIPT) {
         at += snprintf(at, (size_t)(end - at), " %.*s", (int)target->script_name.size,
                        target->script_name.data);

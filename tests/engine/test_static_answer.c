@@ -74,7 +74,7 @@ static void test_conditions(struct site *site)
         OK(asked.answer.status == conditions[i].status, "%s: %d", conditions[i].name,
            conditions[i].status);
     }
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 static void test_fields(struct site *site)
@@ -100,11 +100,11 @@ static void test_fields(struct site *site)
     ask_entry(site, entry, HTTP_GET, "If-Match: \"x\"\n", &asked);
     OK(asked.answer.content_length == 0 && asked.answer.content == NULL && asked.answer.fd == -1,
        "a 412 is empty");
-    static_release(site->files, entry);
+    static_release(entry);
     entry = entry_of(site, "/empty.css");
     ask_entry(site, entry, HTTP_GET, "", &asked);
     OK(asked.answer.status == 200 && asked.answer.content_length == 0, "an empty file is empty");
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 static void test_dates(struct site *site)
@@ -116,7 +116,7 @@ static void test_dates(struct site *site)
     ask_entry(site, entry, HTTP_GET, "If-Modified-Since: " DATE "\n", &asked);
     OK(asked.answer.status == 200 && value_of(&asked, "Last-Modified").size == 0,
        "the time of a reproducible build validates nothing");
-    static_release(site->files, entry);
+    static_release(entry);
     site_put(site, "root/future.txt", "future");
     site_set_time(site, "root/future.txt", INT64_C(4102444800)); /* 2100 */
     entry = entry_of(site, "/future.txt");
@@ -125,7 +125,7 @@ static void test_dates(struct site *site)
     int64_t seconds = 0;
     OK(date.size > 0 && static_date_read(date, &seconds) && seconds <= time(NULL),
        "nobody says that something will have been modified");
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 /* Build systems, rsync and cp -p keep time stamps: the content decides. */
@@ -139,13 +139,13 @@ static void test_tags_follow_the_content(struct site *site)
         site->now_ns += STATIC_FRESH_NS;
         struct static_entry *entry = entry_of(site, "/version.txt");
         snprintf(tags[i], sizeof tags[i], "%s", entry->tag.data);
-        static_release(site->files, entry);
+        static_release(entry);
     }
     OK(strcmp(tags[0], tags[1]) != 0, "the same size and time, another content: another tag");
     site_put(site, "root/copy.txt", "two");
     struct static_entry *entry = entry_of(site, "/copy.txt");
     OK(strcmp(entry->tag.data, tags[1]) == 0, "the same content elsewhere: the same tag");
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 static void check_date(const char *text, int64_t expected)

@@ -63,9 +63,9 @@ static void test_what_is_unchanged_is_kept(struct site *site)
     OK(third.entry != first.entry && third.entry->size == 11, "one that has changed is");
     OK(first.entry->references == 2 && memcmp(first.entry->content, "kept", 4) == 0,
        "and who still sends the old one has it");
-    static_release(site->files, first.entry);
-    static_release(site->files, second.entry);
-    static_release(site->files, third.entry);
+    static_release(first.entry);
+    static_release(second.entry);
+    static_release(third.entry);
 }
 
 static void test_same_path_spelled_otherwise(struct site *site)
@@ -112,11 +112,11 @@ static void ask_numbered(struct site *site, const char *stem, size_t count, cons
             OK(false, "%s is served", path);
             return;
         }
-        static_release(site->files, target.entry);
+        static_release(target.entry);
         if (keep == NULL)
             continue;
         target = site_resolve(site, keep);
-        static_release(site->files, target.entry);
+        static_release(target.entry);
     }
 }
 
@@ -132,14 +132,14 @@ static void test_the_number_is_bounded(struct site *site)
         snprintf(path, sizeof path, "/nothing/%d", i);
         site_says(site, path);
         struct static_target again = site_resolve(site, "/hot.txt");
-        static_release(site->files, again.entry);
+        static_release(again.entry);
     }
     OK(site->files->route_count == STATIC_ENTRIES_MAX, "no more than so many are remembered");
     OK(hot.entry->references == 2, "the one in use all the time is among them");
     OK(held.entry->references == 1, "the one that was not is not");
     OK(memcmp(held.entry->content, "held", 4) == 0, "who sends it has it still");
-    static_release(site->files, held.entry);
-    static_release(site->files, hot.entry);
+    static_release(held.entry);
+    static_release(hot.entry);
 }
 
 static void test_the_memory_is_bounded(struct site *site)
@@ -153,12 +153,12 @@ static void test_the_memory_is_bounded(struct site *site)
     OK(site->files->content_total > STATIC_CONTENT_TOTAL_MAX / 2, "and use it");
     OK(held.entry->in_memory && held.entry->content[0] == 'x' && held.entry->references == 1,
        "what is being sent stays");
-    static_release(site->files, held.entry);
+    static_release(held.entry);
     size_t before = site->files->content_total;
     struct static_target large = site_resolve(site, "/memory1");
     OK(large.entry->in_memory && site->files->content_total <= before + STATIC_CONTENT_SIZE_MAX,
        "the limit of one file is in memory");
-    static_release(site->files, large.entry);
+    static_release(large.entry);
 }
 
 static size_t open_files(void)
@@ -182,7 +182,7 @@ static void test_descriptors_are_bounded(struct site *site)
     OK(pread(held.entry->fd, &byte, 1, 0) == 1 && byte == 'x', "what is being sent stays open");
     OK(site->files->fd_count <= STATIC_FDS_MAX, "no more than so many are open");
     OK(open_files() - before == site->files->fd_count, "and that many are");
-    static_release(site->files, held.entry);
+    static_release(held.entry);
     site_open(site);
     OK(open_files() == before, "all are closed at the end");
 }
@@ -214,12 +214,12 @@ static void test_out_of_descriptors(struct site *site)
         continue;
     site_check(site, "/large50", "failed", "then it fails");
     site_check(site, "/hot.txt", "failed", "and so does what is not in memory");
-    static_release(site->files, held[0].entry);
+    static_release(held[0].entry);
     site_check(site, "/large60", "file x", "with one descriptor it is served");
     site->now_ns += STATIC_FRESH_NS;
     site_check(site, "/large60", "file x", "and goes on to be, though it cannot be looked for");
     for (size_t i = 1; i < COUNT_OF(held); i++)
-        static_release(site->files, held[i].entry);
+        static_release(held[i].entry);
     site_must(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
     site->now_ns += STATIC_FRESH_NS;
     site_check(site, "/hot.txt", "file hot", "until there are some again");
@@ -232,8 +232,8 @@ static void ask_all_day(struct site *site, struct http_request *request)
         struct static_target target = site_resolve_for(site, "/hot.txt", "gzip, br;q=0.9");
         static_answer(site->files, target.entry, request, &answer);
         static_retain(target.entry);
-        static_release(site->files, target.entry);
-        static_release(site->files, target.entry);
+        static_release(target.entry);
+        static_release(target.entry);
     }
 }
 

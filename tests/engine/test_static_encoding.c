@@ -72,7 +72,7 @@ static void ask(struct site *site, const char *path, const char *accepts, struct
     site_must(target.kind == STATIC_FILE, path);
     ask_entry(site, target.entry, HTTP_GET, "", asked);
     asked->answer.content = NULL; /* it goes with the entry; the body is a copy */
-    static_release(site->files, target.entry);
+    static_release(target.entry);
 }
 
 static void check(struct site *site, const char *accepts, const char *body, const char *coding)
@@ -86,7 +86,7 @@ static void check(struct site *site, const char *accepts, const char *body, cons
     OK(has(&asked, "Content-Type", "text/javascript; charset=utf-8"),
        "the type is the one of the file");
     OK(has(&asked, "Vary", "Accept-Encoding"), "and every answer says that others may differ");
-    static_release(site->files, target.entry);
+    static_release(target.entry);
 }
 
 static void test_siblings(struct site *site)
@@ -131,7 +131,7 @@ static void test_tags_differ(struct site *site)
     OK(asked.answer.status == 206 && has(&asked, "Content-Encoding", "gzip") && asked.size == 3,
        "a range is one of the encoded bytes");
     for (size_t i = 0; i < 4; i++)
-        static_release(site->files, targets[i].entry);
+        static_release(targets[i].entry);
 }
 
 /* What `path` is sent as to somebody who takes everything. */
@@ -179,7 +179,7 @@ static void settle(struct site *site, const char *path)
 {
     struct static_target target = site_resolve(site, path);
     target.entry->settled = true;
-    static_release(site->files, target.entry);
+    static_release(target.entry);
 }
 
 static void test_siblings_are_looked_for_less_often(struct site *site)

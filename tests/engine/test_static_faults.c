@@ -95,7 +95,7 @@ static void test_no_memory_at_all(struct site *site)
     struct static_target target = site_resolve(site, "/digits.txt");
     OK(target.kind == STATIC_FILE && !target.entry->in_memory && target.entry->fd >= 0,
        "what does not fit into memory is sent from the file");
-    static_release(site->files, target.entry);
+    static_release(target.entry);
     site_open(site);
     malloc_countdown = 0;
     site_check(site, "/nothing", "missing", "no memory to remember that there is nothing");
@@ -130,7 +130,7 @@ static void test_reads(struct site *site)
     struct static_target target = site_resolve(site, "/digits.txt");
     OK(target.kind == STATIC_FILE && target.entry->size == 4 && !target.entry->settled,
        "a file that shrinks while it is read is what was there");
-    static_release(site->files, target.entry);
+    static_release(target.entry);
     site->now_ns += STATIC_FRESH_NS;
     site_check(site, "/digits.txt", "file 0123456789", "and is read again");
     OK(site->files->content_total == 10, "with its size counted right");
@@ -166,7 +166,7 @@ static void test_hits_allocate_nothing(struct site *site)
     for (int i = 0; i < 100; i++) {
         struct static_target target = site_resolve_for(site, "/digits.txt", "gzip, br");
         static_answer(site->files, target.entry, &request, &answer);
-        static_release(site->files, target.entry);
+        static_release(target.entry);
     }
     OK(malloc_calls == 0 && pread_calls == 0, "a hit allocates nothing and reads nothing");
 }

@@ -79,7 +79,7 @@ static void test_ranges(struct site *site)
     OK(asked.answer.status == 200 && asked.answer.content_length == 10, "HEAD has no ranges");
     ask_entry(site, entry, HTTP_GET, "Range: bytes=0-0\nRange: bytes=1-1\n", &asked);
     OK(asked.answer.status == 200, "two Range fields are none");
-    static_release(site->files, entry);
+    static_release(entry);
     entry = entry_of(site, "/empty.css");
     ask_entry(site, entry, HTTP_GET, "Range: bytes=0-\n", &asked);
     OK(asked.answer.status == 416 && has(&asked, "Content-Range", "bytes */0"),
@@ -87,7 +87,7 @@ static void test_ranges(struct site *site)
     ask_entry(site, entry, HTTP_GET, "Range: bytes=-5\n", &asked);
     OK(asked.answer.status == 200 && asked.answer.content_length == 0,
        "its last five are what there is: nothing, which a 206 cannot say");
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 static void test_if_range(struct site *site)
@@ -119,7 +119,7 @@ static void test_if_range(struct site *site)
     ask_entry(site, entry, HTTP_GET, "Range: bytes=1-2\nIf-Range: " DATE "\nIf-Range: " DATE "\n",
               &asked);
     OK(asked.answer.status == 200, "two If-Range fields never hold");
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 /* Put together what a client would expect of these ranges of the digits. */
@@ -153,7 +153,7 @@ static void check_parts(struct site *site, const char *range, const char *const 
     OK(asked.size == size && memcmp(asked.body, expected, size) == 0, "each with its bytes");
     OK(asked.answer.content_length == (int64_t)size, "and all together as long as it says");
     OK(value_of(&asked, "Content-Range").size == 0, "Content-Range is the parts' alone");
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 static void test_parts(struct site *site)
@@ -170,7 +170,7 @@ static void test_parts(struct site *site)
     snprintf(type, sizeof type, "%s", value_of(&first, "Content-Type").data);
     ask_entry(site, entry, HTTP_GET, "Range: bytes=0-0,2-2\n", &second);
     OK(!has(&second, "Content-Type", type), "no two answers share a boundary");
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 static void test_from_a_descriptor(struct site *site)
@@ -211,7 +211,7 @@ static void test_from_a_descriptor(struct site *site)
     ask_entry(site, entry, HTTP_GET, fields, &asked);
     OK(asked.answer.status == 200 && asked.answer.content_length == (int64_t)sizeof bytes,
        "one more is answered with all of it");
-    static_release(site->files, entry);
+    static_release(entry);
 }
 
 int main(void)

@@ -210,20 +210,18 @@ class Server:
 
 def toml_value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + " }"
+        items = (f"{json.dumps(key)} = {toml_value(item)}" for key, item in value.items())
+        return "{ " + ", ".join(items) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(toml_value, value)) + "]"
     return json.dumps(value)
 
 
-def toml(sections: Mapping[str, Any]) -> str:
-    """Enough TOML for a configuration: tables of strings, numbers, booleans, lists and tables, and
-    lists of such tables."""
-    lists = {name: values for name, values in sections.items() if isinstance(values, list)}
-    lines = [f"{name} = {toml_value(values)}" for name, values in lists.items()]
-    for name, values in sections.items():
-        if name in lists:
-            continue
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {toml_value(value)}" for key, value in values.items()]
+def toml(tables: Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]) -> str:
+    """Enough TOML for a configuration: tables, and lists of them, of whatever JSON knows."""
+    lines = []
+    for name, content in tables.items():
+        for values in [content] if isinstance(content, Mapping) else content:
+            lines.append(f"[{name}]" if isinstance(content, Mapping) else f"[[{name}]]")
+            lines += [f"{key} = {toml_value(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"

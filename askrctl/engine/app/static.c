@@ -181,5 +181,5 @@ void static_resolve(struct static_files *files, const struct http_request *reque
         static_retain(out->entry);
     }
     if (found == &files->found)
-        static_found_release(files, found);
+        static_found_release(found);
 }

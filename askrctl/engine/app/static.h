@@ -97,6 +97,6 @@ void static_answer(struct static_files *, struct static_entry *, const struct ht
                    struct static_answer *out);
 /* One more reference, for a send that outlives the request. */
 void static_retain(struct static_entry *);
-void static_release(struct static_files *, struct static_entry *);
+void static_release(struct static_entry *);
 
 #endif

@@ -45,7 +45,7 @@ void static_cache_drop(struct static_files *files, struct static_route *route)
     *link = route->next;
     list_remove(files, route);
     files->route_count--;
-    static_found_release(files, &route->found);
+    static_found_release(&route->found);
     free(route);
 }
 

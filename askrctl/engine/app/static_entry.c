@@ -162,6 +162,7 @@ struct static_entry *static_entry_load(struct static_files *files, struct static
         free(entry);
         return NULL;
     }
+    entry->files = files;
     set_etag(entry, encoding);
     set_date(entry, &opened->status);
     set_fields(entry, encoding);
@@ -174,8 +175,9 @@ void static_retain(struct static_entry *entry)
     entry->references++;
 }
 
-void static_release(struct static_files *files, struct static_entry *entry)
+void static_release(struct static_entry *entry)
 {
+    struct static_files *files = entry->files;
     assert(entry->references > 0);
     if (--entry->references > 0)
         return;

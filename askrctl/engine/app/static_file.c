@@ -89,11 +89,11 @@ int static_file_load(struct static_files *files, struct slice name, struct stati
     return 0;
 }
 
-void static_found_release(struct static_files *files, struct static_found *found)
+void static_found_release(struct static_found *found)
 {
     for (size_t i = 0; i < STATIC_ENCODINGS; i++) {
         if (found->entries[i] != NULL)
-            static_release(files, found->entries[i]);
+            static_release(found->entries[i]);
         found->entries[i] = NULL;
     }
 }

@@ -192,7 +192,7 @@ static enum step try_index(struct static_files *files, const struct static_found
     }
     bool is_front = files->everything_to_front && found->kind == STATIC_SCRIPT;
     if (!has_slash && !is_front && (found->kind == STATIC_FILE || found->kind == STATIC_SCRIPT)) {
-        static_found_release(files, found);
+        static_found_release(found);
         return decide(found, STATIC_REDIRECT);
     }
     return step;

@@ -29,6 +29,7 @@ struct static_identity {
 };
 
 struct static_entry {
+    struct static_files *files; /* whose limits it counts for */
     uint32_t references;
     int fd; /* -1: in_memory */
     bool in_memory;
@@ -139,7 +140,7 @@ struct static_entry *static_entry_load(struct static_files *, struct static_open
  * -EIO when there is no entry of the file. */
 int static_file_load(struct static_files *, struct slice name, struct static_opened *,
                      const struct static_found *old, struct static_found *found);
-void static_found_release(struct static_files *, struct static_found *);
+void static_found_release(struct static_found *);
 
 /* static_locate.c: paths to files and scripts. */
 void static_locate(struct static_files *, struct slice raw, const struct static_found *old,

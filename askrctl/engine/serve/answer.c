@@ -11,6 +11,7 @@
 #include "serve/compress.h"
 #include "serve/exchange.h"
 #include "serve/protocol.h"
+#include "serve/sendfile.h"
 #include "serve/worker.h"
 
 enum { OWN_FIELDS = 3 }; /* Server-Timing, Vary, Content-Encoding */
@@ -55,9 +56,16 @@ static int keep_fields(struct exchange *exchange, const struct port_message *mes
         exchange_allocate(exchange, (message->field_count + OWN_FIELDS) * sizeof *exchange->fields);
     if (exchange->fields == NULL)
         return -ENOMEM;
-    exchange->field_count = message->field_count;
     for (size_t i = 0; i < message->field_count; i++) {
-        struct http_field *field = &exchange->fields[i];
+        size_t size = message->fields[i].name.size;
+        if (UNLIKELY(size == 10 || size == 16)) { /* as X-Sendfile and X-Accel-Redirect are */
+            int noted = sendfile_note(exchange, &message->fields[i]);
+            if (noted < 0)
+                return noted;
+            if (noted > 0)
+                continue;
+        }
+        struct http_field *field = &exchange->fields[exchange->field_count++];
         field->name = keep(exchange, message->fields[i].name);
         field->value = keep(exchange, message->fields[i].value);
         if (field->name.data == NULL || field->value.data == NULL)
@@ -150,6 +158,8 @@ void answer_body(struct exchange *exchange, struct slice bytes)
         exchange_fail(exchange, 502, "the application sent a body before its head");
         return;
     }
+    if (UNLIKELY(exchange->sendfile != NULL))
+        return; /* the file is the body */
     int result;
     if (exchange->head_sent) {
         result = exchange->compressor != NULL ? compress_body(exchange, bytes)
@@ -172,6 +182,8 @@ void answer_body(struct exchange *exchange, struct slice bytes)
 
 void answer_flush(struct exchange *exchange)
 {
+    if (UNLIKELY(exchange->sendfile != NULL))
+        return;
     exchange->streaming = true;
     if (!exchange->head_known)
         return;
@@ -207,6 +219,10 @@ static void end_whole(struct exchange *exchange, bool failed)
 {
     if (failed || !exchange->head_known) {
         respond_error(exchange, failed ? 500 : 502, NULL);
+        return;
+    }
+    if (UNLIKELY(exchange->sendfile != NULL)) {
+        sendfile_answer(exchange);
         return;
     }
     int result = commit(exchange, true);

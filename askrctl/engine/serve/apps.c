@@ -13,16 +13,18 @@
 void apps_init(struct worker *worker)
 {
     struct apps *apps = &worker->apps;
-    apps->count = worker->config->app_count;
-    apps->queue_last = &apps->queue;
+    struct site *site = worker->sites, *end = site + worker->site_count;
+    apps->count = end[-1].first_place + end[-1].place_count;
     for (uint32_t place = 0; place < apps->count; place++) {
-        struct app *app = &apps->app[place];
-        *app = (struct app){.worker = worker,
-                            .place = place,
-                            .memfd = -1,
-                            .bell_fd = -1,
-                            .pidfd = -1,
-                            .pace_ns = APP_BATCH_NS};
+        while (place >= site->first_place + site->place_count)
+            site++;
+        apps->app[place] = (struct app){.worker = worker,
+                                        .site = site,
+                                        .place = place,
+                                        .memfd = -1,
+                                        .bell_fd = -1,
+                                        .pidfd = -1,
+                                        .pace_ns = APP_BATCH_NS};
     }
     worker->status->app_count = apps->count;
 }
@@ -70,6 +72,7 @@ static void on_pidfd(struct io *io, struct io_op *op, struct io_event event)
     /* A pidfd becomes readable when its process ends: whatever it had said is still in the port. */
     struct worker *worker = app->worker;
     worker->status->app_deaths += !app->retiring;
+    app->site->status->app_deaths += !app->retiring;
     control_send(worker, CONTROL_APP_DEAD, app->place, app->pid, 0);
     app->gone = true;
     app_drain(app, worker->io.now_ns);
@@ -143,6 +146,7 @@ void app_release(struct app *app, struct handed *handed)
         handed->exchange->app = NULL;
     *handed = (struct handed){0};
     app->handed_count--;
+    app->site->handed_count--;
     if (--app->worker->apps.handed_count == 0)
         split_held(app->worker);
 }
@@ -170,7 +174,7 @@ static void settle(struct app *app, int status, const char *detail)
         if (was_started)
             exchange_fail(exchange, status, detail);
         else
-            queue_push_first(app->worker, exchange);
+            queue_push_first(exchange);
     }
     assert(app->handed_count == 0);
 }
@@ -202,23 +206,26 @@ void app_kill(struct app *app, enum control_kill why, int status, const char *de
 
 static void boot_failed(struct app *app, struct slice why)
 {
-    struct worker *worker = app->worker;
-    size_t size = size_min(why.size, sizeof worker->boot_error - 1);
-    memcpy(worker->boot_error, why.data, size);
-    worker->boot_error[size] = '\0';
-    memcpy(worker->status->boot_error, worker->boot_error, size + 1);
+    struct site *site = app->site;
+    size_t size = size_min(why.size, sizeof site->boot_error - 1);
+    memcpy(site->boot_error, why.data, size);
+    site->boot_error[size] = '\0';
+    memcpy(app->worker->status->boot_error, site->boot_error, size + 1);
+    size = size_min(size, sizeof site->status->boot_error - 1);
+    memcpy(site->status->boot_error, site->boot_error, size);
+    site->status->boot_error[size] = '\0';
     app->failed = true;
     show_state(app, ASKR_APP_FAILED);
-    if (!apps_any_ready(worker))
-        queue_fail_all(worker);
+    if (!apps_any_ready(site))
+        queue_fail_all(site);
 }
 
 static void became_ready(struct app *app)
 {
-    struct worker *worker = app->worker;
     app->ready = true;
-    worker->boot_error[0] = '\0';
-    worker->status->boot_error[0] = '\0';
+    app->site->boot_error[0] = '\0';
+    app->site->status->boot_error[0] = '\0';
+    app->worker->status->boot_error[0] = '\0';
     show_state(app, ASKR_APP_IDLE);
 }
 
@@ -386,10 +393,11 @@ bool apps_arm(struct worker *worker)
     return quiet;
 }
 
-bool apps_any_ready(const struct worker *worker)
+bool apps_any_ready(const struct site *site)
 {
-    for (uint32_t place = 0; place < worker->apps.count; place++)
-        if (worker->apps.app[place].ready)
+    const struct app *app = &site->worker->apps.app[site->first_place];
+    for (uint32_t i = 0; i < site->place_count; i++)
+        if (app[i].ready)
             return true;
     return false;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The application processes of a worker and the queue in front of them.
+ * The application processes of a worker, and the queues in front of them (site.h).
  *
  * Dispatch is first-fit by place: an application that answers in microseconds is handed a batch, so
  * that one wake-up carries many requests; one that is slow, or is busy right now, gets one at a
@@ -17,6 +17,7 @@
 
 struct worker;
 struct exchange;
+struct site;
 
 struct handed {                /* one request in the port */
     struct exchange *exchange; /* NULL: the client left, the application does not know yet */
@@ -34,6 +35,7 @@ struct handed_name {
 struct app {
     struct io_op pidfd_op;
     struct worker *worker;
+    struct site *site; /* whose requests it serves */
     struct port *port; /* NULL: no process in this place */
     int memfd, bell_fd, pidfd;
     int32_t pid;
@@ -58,9 +60,8 @@ struct app {
 struct apps {
     struct app app[ASKR_APPS_MAX];
     uint32_t count;
-    uint32_t first; /* the place that is heard first, so that none is always the last */
-    struct exchange *queue, **queue_last;
-    uint32_t queue_depth;
+    uint32_t first;        /* the place that is heard first, so that none is always the last */
+    uint32_t queued;       /* requests in the queues of all sites */
     uint32_t handed_count; /* in all ports */
 };
 
@@ -75,7 +76,7 @@ void apps_attach(struct worker *, uint32_t place, int32_t pid, int fds[static 3]
 /* Hand it nothing more: it ends when it has finished what it has. */
 void apps_retire(struct worker *, uint32_t place, int32_t pid);
 /* A complete request: hand it over, queue it, or answer 503. */
-void apps_submit(struct worker *, struct exchange *);
+void apps_submit(struct exchange *);
 /* The client left while the request was queued or handed over. */
 void apps_forget(struct exchange *);
 /* Read what the applications said. Returns how many messages. */
@@ -85,13 +86,11 @@ void apps_dispatch(struct worker *, int64_t now_ns);
 void apps_publish(struct worker *);
 /* Ask to be rung. False: there are answers already. */
 bool apps_arm(struct worker *);
-/* How long the oldest request in the queue has been waiting; 0: there is none. */
-int64_t apps_queue_wait(const struct worker *, int64_t now_ns);
-/* Time-outs of the queue and of running requests; every heartbeat. */
+/* Time-outs of the queues and of running requests; every heartbeat. */
 void apps_tick(struct worker *, int64_t now_ns);
 /* When handed-ahead requests must be looked at again; NEVER. */
 int64_t apps_next(const struct worker *, int64_t now_ns);
 void apps_stop(struct worker *);
-bool apps_any_ready(const struct worker *);
+bool apps_any_ready(const struct site *);
 
 #endif

@@ -27,7 +27,7 @@ struct piece *piece_new(struct worker *worker)
 void piece_free(struct worker *worker, struct piece *piece)
 {
     if (piece->kind == PIECE_FILE)
-        static_release(worker->files, piece->entry);
+        static_release(piece->entry);
     else if (piece->kind == PIECE_SPOOL)
         close(piece->fd);
     if (piece->kind != PIECE_BYTES || worker->pieces_free_count >= PIECES_FREE_MAX) {

@@ -129,6 +129,15 @@ void control_open(struct worker *worker)
             on_control);
 }
 
+void control_say(struct worker *worker, enum control_kind kind, uint32_t value, struct slice text)
+{
+    struct control_message message = {kind, 0, 0, value};
+    struct iovec iov[] = {{&message, sizeof message},
+                          {(void *)(uintptr_t)text.data, size_min(text.size, CONTROL_TEXT_MAX)}};
+    struct msghdr header = {.msg_iov = iov, .msg_iovlen = COUNT_OF(iov)};
+    sendmsg(worker->config->control_fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void control_send(struct worker *worker, enum control_kind kind, uint32_t place, int32_t pid,
                   uint32_t value)
 {

@@ -30,12 +30,15 @@ enum control_kind {
     CONTROL_APP_DEAD = 18,       /* place, pid: its pidfd said so */
     CONTROL_BACKEND_FAILED = 19, /* value = errno: no ring in this worker; nothing was served */
     CONTROL_TLS_REFUSED = 20,    /* value = errno: what CONTROL_TLS brought; the old one is kept */
+    CONTROL_SENDFILE = 21,       /* value = enum sendfile_problem; behind it, what was named */
 };
 
 enum control_kill {
     CONTROL_KILL_BROKEN = 0,  /* it broke the protocol of its port, or the port cannot be used */
     CONTROL_KILL_OVERDUE = 1, /* its request did not end in time, nor when it was told to */
 };
+
+enum { CONTROL_TEXT_MAX = 1024 };
 
 struct control_message {
     uint32_t kind;

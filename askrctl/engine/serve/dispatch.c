@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The queue in front of the applications, and who is handed what (apps.h). */
+ * The queues in front of the applications, and who is handed what (apps.h). */
 #include "serve/dispatch.h"
 
 #include <errno.h>
@@ -8,13 +8,14 @@
 #include "serve/exchange.h"
 #include "serve/forwarded.h"
 #include "serve/secure.h"
+#include "serve/sendfile.h"
 #include "serve/speak_proxy.h"
 #include "serve/trace.h"
 #include "serve/worker.h"
 
-static void queue_insert(struct worker *worker, struct exchange *exchange, struct exchange **at)
+static void queue_insert(struct exchange *exchange, struct exchange **at)
 {
-    struct apps *apps = &worker->apps;
+    struct queue *queue = &exchange->site->queue;
     assert(exchange->link == NULL);
     exchange->state = EXCHANGE_QUEUED;
     exchange->next = *at;
@@ -22,41 +23,43 @@ static void queue_insert(struct worker *worker, struct exchange *exchange, struc
     if (exchange->next != NULL)
         exchange->next->link = &exchange->next;
     else
-        apps->queue_last = &exchange->next;
+        queue->last = &exchange->next;
     *at = exchange;
-    apps->queue_depth++;
+    queue->depth++;
+    exchange->site->worker->apps.queued++;
 }
 
-static void queue_remove(struct worker *worker, struct exchange *exchange)
+static void queue_remove(struct exchange *exchange)
 {
-    struct apps *apps = &worker->apps;
-    assert(exchange->link != NULL && apps->queue_depth > 0);
+    struct queue *queue = &exchange->site->queue;
+    assert(exchange->link != NULL && queue->depth > 0);
     *exchange->link = exchange->next;
     if (exchange->next != NULL)
         exchange->next->link = exchange->link;
     else
-        apps->queue_last = exchange->link;
+        queue->last = exchange->link;
     exchange->link = NULL;
     exchange->state = EXCHANGE_RECEIVING;
-    apps->queue_depth--;
+    queue->depth--;
+    exchange->site->worker->apps.queued--;
 }
 
-void queue_push_first(struct worker *worker, struct exchange *exchange)
+void queue_push_first(struct exchange *exchange)
 {
-    queue_insert(worker, exchange, &worker->apps.queue);
+    queue_insert(exchange, &exchange->site->queue.first);
 }
 
-static void fail_first(struct worker *worker, const char *detail)
+static void fail_first(struct site *site, const char *detail)
 {
-    struct exchange *exchange = worker->apps.queue;
-    queue_remove(worker, exchange);
+    struct exchange *exchange = site->queue.first;
+    queue_remove(exchange);
     exchange_fail(exchange, 503, detail);
 }
 
-void queue_fail_all(struct worker *worker)
+void queue_fail_all(struct site *site)
 {
-    while (worker->apps.queue != NULL)
-        fail_first(worker, worker->boot_error);
+    while (site->queue.first != NULL)
+        fail_first(site, site->boot_error);
 }
 
 /* What the application may know of the client's certificate. */
@@ -70,6 +73,7 @@ static void put_facts(struct conn *conn, struct port_request *request)
 static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
 {
     struct worker *worker = app->worker;
+    const struct askr_site_config *site = app->site->config;
     const struct body *body = &exchange->body;
     struct conn *conn = exchange->conn;
     const struct address *client = exchange_client(exchange);
@@ -83,7 +87,7 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
         .script_filename = worker->target.script_filename,
         .script_name = worker->target.script_name,
         .path_info = worker->target.path_info,
-        .document_root = slice_of(worker->config->root),
+        .document_root = slice_of(site->root),
         .remote_address = address_slice(&remote),
         .server_address = address_slice(&own->text),
         .remote_port = client->port,
@@ -93,8 +97,8 @@ static int put(struct app *app, struct exchange *exchange, uint32_t *tag)
     };
     if (exchange->conn->secure)
         put_facts(exchange->conn, &request);
-    if (worker->config->worker_script != NULL)
-        request.script_filename = slice_of(worker->config->worker_script);
+    if (site->worker_script != NULL)
+        request.script_filename = slice_of(site->worker_script);
     if (body->size > 0 && body->size <= PORT_INLINE_BODY_MAX)
         request.body = (struct slice){body->memory, (size_t)body->size};
     return port_put(app->port, &request, tag);
@@ -123,6 +127,7 @@ static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag
         *handed = (struct handed){
             .exchange = exchange, .tag = tag, .busy = true, .put_ns = app->worker->io.now_ns};
         app->handed_count++;
+        app->site->handed_count++;
         if (app->worker->apps.handed_count++ == 0)
             split_held(app->worker);
         note_name(app_name(app, handed), app->worker);
@@ -149,27 +154,29 @@ static uint32_t depth_of(const struct app *app, int64_t now_ns)
     return depth > PORT_SLOTS ? PORT_SLOTS : (uint32_t)depth;
 }
 
-static struct app *choose(struct worker *worker, int64_t now_ns)
+static struct app *choose(struct site *site, int64_t now_ns)
 {
-    for (uint32_t place = 0; place < worker->apps.count; place++) {
-        struct app *app = &worker->apps.app[place];
+    struct app *app = &site->worker->apps.app[site->first_place];
+    for (const struct app *end = app + site->place_count; app < end; app++)
         if (app->ready && !app->failed && app->handed_count < depth_of(app, now_ns) &&
             port_room(app->port) > 0)
             return app;
-    }
     return NULL;
 }
 
 /* True when the exchange is off our hands: handed over, or answered with an error. */
-static bool hand_over(struct worker *worker, struct exchange *exchange, int64_t now_ns)
+static bool hand_over(struct exchange *exchange, int64_t now_ns)
 {
-    struct app *app = choose(worker, now_ns);
+    struct worker *worker = exchange->conn->worker;
+    struct app *app = choose(exchange->site, now_ns);
     if (app == NULL)
         return false;
     exchange_parse(exchange);
     request_id_put(exchange);
     if (UNLIKELY(exchange->trace != NULL))
         trace_put(exchange);
+    if (UNLIKELY(exchange->site->sendfile_files != NULL))
+        sendfile_offer(exchange);
     if (worker->target.kind != STATIC_SCRIPT) { /* a deploy has taken the script away meanwhile */
         int status = worker->target.kind == STATIC_FAILED ? 503 : 404;
         exchange_drop_target(worker);
@@ -187,42 +194,47 @@ static bool hand_over(struct worker *worker, struct exchange *exchange, int64_t 
     return true;
 }
 
-void apps_submit(struct worker *worker, struct exchange *exchange)
+void apps_submit(struct exchange *exchange)
 {
-    struct apps *apps = &worker->apps;
-    int64_t now_ns = worker->io.now_ns;
-    if (apps->queue == NULL && hand_over(worker, exchange, now_ns))
+    struct site *site = exchange->site;
+    struct worker *worker = site->worker;
+    if (site->queue.first == NULL && hand_over(exchange, worker->io.now_ns))
         return;
-    if (worker->boot_error[0] != '\0' && !apps_any_ready(worker)) {
-        exchange_fail(exchange, 503, worker->boot_error);
-    } else if (apps->queue_depth >= worker->config->queue_max) {
+    if (site->boot_error[0] != '\0' && !apps_any_ready(site)) {
+        exchange_fail(exchange, 503, site->boot_error);
+    } else if (site->queue.depth >= worker->config->queue_max) {
         worker->status->queue_full++;
+        site->status->queue_full++;
         exchange_fail(exchange, 503, "the queue is full");
     } else {
-        queue_insert(worker, exchange, apps->queue_last);
+        queue_insert(exchange, site->queue.last);
     }
 }
 
-void apps_dispatch(struct worker *worker, int64_t now_ns)
+static void dispatch(struct site *site, int64_t now_ns)
 {
-    struct apps *apps = &worker->apps;
-    while (apps->queue != NULL) {
-        struct exchange *exchange = apps->queue;
-        if (choose(worker, now_ns) == NULL)
+    while (site->queue.first != NULL) {
+        struct exchange *exchange = site->queue.first;
+        if (choose(site, now_ns) == NULL)
             break;
-        queue_remove(worker, exchange);
-        if (!hand_over(worker, exchange, now_ns)) {
-            queue_push_first(worker, exchange);
+        queue_remove(exchange);
+        if (!hand_over(exchange, now_ns)) {
+            queue_push_first(exchange);
             break;
         }
     }
 }
 
+void apps_dispatch(struct worker *worker, int64_t now_ns)
+{
+    for (uint32_t i = 0; i < worker->site_count && worker->apps.queued > 0; i++)
+        dispatch(&worker->sites[i], now_ns);
+}
+
 void apps_forget(struct exchange *exchange)
 {
-    struct worker *worker = exchange->conn->worker;
     if (exchange->state == EXCHANGE_QUEUED) {
-        queue_remove(worker, exchange);
+        queue_remove(exchange);
         return;
     }
     struct app *app = exchange->app;
@@ -250,7 +262,7 @@ static void take_back(struct app *app)
             continue;
         struct exchange *exchange = handed->exchange;
         app_release(app, handed);
-        queue_push_first(app->worker, exchange);
+        queue_push_first(exchange);
     }
 }
 
@@ -260,6 +272,7 @@ static void give_up_request(struct app *app)
 {
     app->overdue = true;
     app->worker->status->timeouts++;
+    app->site->status->timeouts++;
     take_back(app);
     for (size_t i = 0; i < PORT_SLOTS; i++) {
         struct handed *handed = &app->handed[i];
@@ -281,12 +294,6 @@ void apps_retire(struct worker *worker, uint32_t place, int32_t pid)
     worker->status->apps[place].state = ASKR_APP_LEAVING;
 }
 
-int64_t apps_queue_wait(const struct worker *worker, int64_t now_ns)
-{
-    const struct exchange *oldest = worker->apps.queue;
-    return oldest != NULL ? now_ns - oldest->times.received_ns : 0;
-}
-
 static void check_app(struct app *app, int64_t now_ns)
 {
     struct worker *worker = app->worker;
@@ -303,17 +310,25 @@ static void check_app(struct app *app, int64_t now_ns)
         app_kill(app, CONTROL_KILL_OVERDUE, 504, "the application took too long");
 }
 
+static void expire(struct site *site, int64_t now_ns)
+{
+    struct worker *worker = site->worker;
+    while (site->queue.first != NULL &&
+           now_ns - site->queue.first->times.received_ns > worker->config->queue_timeout_ns) {
+        worker->status->queue_expired++;
+        site->status->queue_expired++;
+        fail_first(site, "no application was free in time");
+    }
+}
+
 void apps_tick(struct worker *worker, int64_t now_ns)
 {
     struct apps *apps = &worker->apps;
     for (uint32_t place = 0; place < apps->count; place++)
         if (apps->app[place].port != NULL)
             check_app(&apps->app[place], now_ns);
-    while (apps->queue != NULL &&
-           now_ns - apps->queue->times.received_ns > worker->config->queue_timeout_ns) {
-        worker->status->queue_expired++;
-        fail_first(worker, "no application was free in time");
-    }
+    for (uint32_t i = 0; i < worker->site_count && worker->apps.queued > 0; i++)
+        expire(&worker->sites[i], now_ns);
 }
 
 int64_t apps_next(const struct worker *worker, int64_t now_ns)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * What apps.c and dispatch.c know of each other: the queue on one side, the places on the other. */
+ * What apps.c and dispatch.c know of each other: the queues on one side, the places on the other.
+ */
 #ifndef ASKR_DISPATCH_H
 #define ASKR_DISPATCH_H
 
 #include "serve/apps.h"
 #include "serve/control.h"
+#include "serve/site.h"
 
 /* apps.c */
 struct handed *app_handed(struct app *, uint32_t tag);
@@ -18,8 +20,8 @@ void app_lost(struct app *, int status, const char *detail);
 void app_kill(struct app *, enum control_kill, int status, const char *detail);
 
 /* dispatch.c */
-void queue_push_first(struct worker *, struct exchange *);
-/* No application can boot: nobody will ever serve these. */
-void queue_fail_all(struct worker *);
+void queue_push_first(struct exchange *);
+/* No application of the site can boot: nobody will ever serve these. */
+void queue_fail_all(struct site *);
 
 #endif

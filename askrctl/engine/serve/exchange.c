@@ -12,6 +12,7 @@
 #include "serve/rate_limit.h"
 #include "serve/record.h"
 #include "serve/trace.h"
+#include "serve/rules.h"
 #include "serve/websocket.h"
 #include "serve/worker.h"
 
@@ -102,7 +103,7 @@ void exchange_recycle(struct exchange *exchange)
 static void resolve(struct exchange *exchange)
 {
     struct worker *worker = exchange->conn->worker;
-    static_resolve(worker->files, &worker->request, worker->io.now_ns, &worker->target);
+    static_resolve(exchange->site->files, &worker->request, worker->io.now_ns, &worker->target);
     worker->request_of = exchange;
 }
 
@@ -119,7 +120,7 @@ void exchange_parse(struct exchange *exchange)
 void exchange_drop_target(struct worker *worker)
 {
     if (worker->target.kind == STATIC_FILE)
-        static_release(worker->files, worker->target.entry);
+        static_release(worker->target.entry);
     worker->target.kind = STATIC_MISSING;
     worker->request_of = NULL;
 }
@@ -211,8 +212,7 @@ static bool body_is_read_first(const struct http_request *request)
            request->content_length <= BODY_MEMORY_MAX;
 }
 
-/* Certificate authorities prove a name by plain HTTP (RFC 8555 section 8.3). */
-static bool is_challenge(struct slice path)
+bool exchange_is_challenge(struct slice path)
 {
     static const char prefix[] = "/.well-known/acme-challenge/";
     return path.size >= sizeof prefix - 1 && memcmp(path.data, prefix, sizeof prefix - 1) == 0;
@@ -226,7 +226,7 @@ static void route(struct exchange *exchange, struct slice head)
         respond_options(exchange, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         return;
     }
-    if (exchange->conn->redirect && !is_challenge(request->path)) {
+    if (exchange->conn->redirect && !exchange_is_challenge(request->path)) {
         respond_to_https(exchange);
         return;
     }
@@ -242,13 +242,19 @@ static void route(struct exchange *exchange, struct slice head)
         respond_error(exchange, 404, "there is no WebSocket at this address");
         return;
     }
+    if (UNLIKELY(exchange->site == NULL)) {
+        respond_error(exchange, worker->config->unknown_host, "no site here has this name");
+        return;
+    }
     resolve(exchange);
     if (UNLIKELY(worker->rates.count > 0) && !rate_limit_admits(exchange)) {
         exchange_drop_target(worker);
         respond_error(exchange, 429, "too many requests; try again later");
         return;
     }
-    bool is_script = worker->target.kind == STATIC_SCRIPT && worker->config->app_count > 0;
+    if (UNLIKELY(exchange->site->has_rules) && rules_route(exchange))
+        return;
+    bool is_script = worker->target.kind == STATIC_SCRIPT && exchange->site->place_count > 0;
     if (is_script && request->method != HTTP_TRACE) {
         begin_for_app(exchange, head);
     } else if (body_is_read_first(request)) {
@@ -271,8 +277,11 @@ int exchange_begin(struct conn *conn, struct exchange **owner, struct slice head
     exchange->http10 = request->version < 1001;
     exchange->keep_alive = request->keep_alive;
     exchange->bodyless = !request->chunked && request->content_length <= 0;
+    exchange->site = conn->worker->sites;
     if (UNLIKELY(conn->worker->config->forwarded != ASKR_FORWARDED_OFF))
         forwarded_note(exchange);
+    if (UNLIKELY(conn->worker->hosts != NULL))
+        exchange->site = site_of(exchange);
     if (UNLIKELY(conn->worker->tracer != NULL))
         trace_begin(exchange);
     if (conn->worker->log != NULL || UNLIKELY(exchange->trace != NULL)) {
@@ -343,6 +352,8 @@ static void exchange_finish(struct exchange *exchange)
     status->requests++;
     if (exchange->status >= 100 && exchange->status < 600)
         status->responses[exchange->status / 100]++;
+    if (UNLIKELY(conn->worker->hosts != NULL) && exchange->site != NULL)
+        site_count(exchange);
     conn->served = true;
     exchange_release(exchange);
     split_answered(exchange);
@@ -359,7 +370,7 @@ void exchange_received(struct exchange *exchange)
     if (UNLIKELY(exchange->trace != NULL))
         exchange->trace->request_size = exchange->body.size;
     if (exchange->for_app) {
-        apps_submit(exchange->conn->worker, exchange);
+        apps_submit(exchange);
         return;
     }
     exchange_parse(exchange);

@@ -28,6 +28,11 @@ struct conn;
 struct worker;
 struct piece;
 struct app;
+struct sendfile;
+struct site;
+struct static_entry;
+struct static_answer;
+struct answer_head;
 struct forwarded;
 struct record;
 struct trace;
@@ -50,6 +55,7 @@ struct exchange {
     struct conn *conn;
     struct exchange **owner;       /* where the protocol keeps it: NULL there once it is freed */
     struct exchange *next, **link; /* the queue */
+    struct site *site;             /* that is asked; NULL: it could not be told */
     struct app *app;               /* handed to */
     uint32_t tag;
     uint8_t state; /* enum exchange_state */
@@ -62,20 +68,23 @@ struct exchange {
     bool head_sent : 1;
     bool streaming : 1; /* flush() was called: no spooling */
     bool spooling : 1;
-    bool cut : 1;       /* the answer ends early */
-    bool bare : 1;      /* once the head is known: no body follows, whatever is written */
-    bool sized : 1;     /* ... or one of an announced length */
-    bool chunked : 1;   /* ... or, HTTP/1.1, one in chunks */
-    bool limited : 1;   /* refused by a rate limit */
-    bool upgraded : 1;  /* its connection, or stream, is a WebSocket's from now on */
-    bool not_plain : 1; /* the client refuses an answer that is not compressed */
-    uint8_t encoding;   /* enum encoding that the client would take for it */
+    bool cut : 1;          /* the answer ends early */
+    bool bare : 1;         /* once the head is known: no body follows, whatever is written */
+    bool sized : 1;        /* ... or one of an announced length */
+    bool chunked : 1;      /* ... or, HTTP/1.1, one in chunks */
+    bool limited : 1;      /* refused by a rate limit */
+    bool upgraded : 1;     /* its connection, or stream, is a WebSocket's from now on */
+    bool from_file : 1;    /* a file is sent, not for an application */
+    bool not_plain : 1;    /* the client refuses an answer that is not compressed */
+    uint32_t header_rules; /* those of the site that are for it, a bit for each */
+    uint8_t encoding;      /* enum encoding that the client would take for it */
     int status;
     uint32_t route;      /* serve/route.h: known once an application answers */
     int64_t length_left; /* of a sized answer */
     struct split_times times;
     struct slice request_id;
     struct accesslog_facts *facts; /* NULL without an access log or a trace */
+    struct sendfile *sendfile;     /* the file that the application wants sent; NULL: none */
     struct forwarded *forwarded;   /* what a trusted proxy says of the client; or NULL */
     struct record *record;         /* for `askrctl record`; or NULL */
     struct trace *trace;           /* NULL: no traces are made */
@@ -147,9 +156,17 @@ void respond_health(struct exchange *);
 /* serve/respond.c: what we say ourselves. */
 void respond_error(struct exchange *, int status, const char *detail);
 void respond_file(struct exchange *, struct static_target *);
+/* A file, with this head; takes over the reference. */
+void respond_entry(struct exchange *, struct static_entry *, const struct static_answer *,
+                   const struct answer_head *);
 void respond_redirect(struct exchange *, const struct http_request *);
 /* To the same URL by https. */
 void respond_to_https(struct exchange *);
+void respond_location(struct exchange *, int status, struct slice location);
+/* Certificate authorities prove a name by plain HTTP (RFC 8555 section 8.3). */
+bool exchange_is_challenge(struct slice path);
+/* The host as the client named it, without its port. */
+struct slice host_of(struct slice authority);
 void respond_options(struct exchange *, const char *allow);
 /* All of the answer has been said: end it, or cut it. */
 void exchange_answered(struct exchange *);

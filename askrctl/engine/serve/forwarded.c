@@ -125,6 +125,14 @@ bool exchange_is_https(const struct exchange *exchange)
     return conn_is_https(exchange->conn);
 }
 
+struct slice exchange_authority(const struct exchange *exchange)
+{
+    const struct forwarded *forwarded = exchange->forwarded;
+    return UNLIKELY(forwarded != NULL) && forwarded->host.size > 0
+               ? forwarded->host
+               : exchange->conn->worker->request.authority;
+}
+
 uint16_t exchange_port(const struct exchange *exchange, uint16_t own)
 {
     const struct forwarded *forwarded = exchange->forwarded;

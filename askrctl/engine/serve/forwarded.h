@@ -24,6 +24,8 @@ void forwarded_note(struct exchange *);
 
 const struct address *exchange_client(const struct exchange *);
 bool exchange_is_https(const struct exchange *);
+/* The host and port that the client named; the request is in worker->request. */
+struct slice exchange_authority(const struct exchange *);
 uint16_t exchange_port(const struct exchange *, uint16_t own);
 
 #endif

@@ -13,10 +13,19 @@ bool health_is_asked(const struct worker *worker)
     return path != NULL && path[0] != '\0' && slice_equals(worker->request.path, slice_of(path));
 }
 
+/* One that is broken is no reason to send the clients of the others away. */
+static bool any_site_serves(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->site_count; i++)
+        if (worker->sites[i].place_count == 0 || apps_any_ready(&worker->sites[i]))
+            return true;
+    return false;
+}
+
 void respond_health(struct exchange *exchange)
 {
     const struct worker *worker = exchange->conn->worker;
-    bool serves = !worker->draining && (worker->config->app_count == 0 || apps_any_ready(worker));
+    bool serves = !worker->draining && any_site_serves(worker);
     struct slice text = serves ? SLICE("ok\n") : SLICE("not ready\n");
     struct http_field fields[] = {{SLICE("Content-Type"), SLICE("text/plain")},
                                   {SLICE("Cache-Control"), SLICE("no-store")}};

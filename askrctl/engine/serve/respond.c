@@ -112,6 +112,11 @@ static void respond_bare(struct exchange *exchange, int status, struct http_fiel
     finish(exchange, say_head(exchange, &head));
 }
 
+void respond_location(struct exchange *exchange, int status, struct slice location)
+{
+    respond_bare(exchange, status, (struct http_field){SLICE("Location"), location});
+}
+
 void respond_options(struct exchange *exchange, const char *allow)
 {
     respond_bare(exchange, 204, (struct http_field){SLICE("Allow"), slice_of(allow)});
@@ -134,12 +139,13 @@ void respond_redirect(struct exchange *exchange, const struct http_request *requ
         respond_error(exchange, 414, NULL);
         return;
     }
-    respond_bare(exchange, 301, (struct http_field){SLICE("Location"), {location, (size_t)size}});
+    respond_location(exchange, 301, (struct slice){location, (size_t)size});
 }
 
-/* The host as the client named it, without its port. */
-static struct slice host_of(struct slice authority)
+struct slice host_of(struct slice authority)
 {
+    if (authority.size == 0)
+        return authority;
     const char *bracket = memchr(authority.data, ']', authority.size);
     size_t skip = bracket == NULL ? 0 : (size_t)(bracket - authority.data);
     const char *colon = memchr(authority.data + skip, ':', authority.size - skip);
@@ -168,8 +174,7 @@ void respond_to_https(struct exchange *exchange)
     }
     bool reads = request->method == HTTP_GET || request->method == HTTP_HEAD;
     /* 308 keeps the method. */
-    respond_bare(exchange, reads ? 301 : 308,
-                 (struct http_field){SLICE("Location"), {location, (size_t)size}});
+    respond_location(exchange, reads ? 301 : 308, (struct slice){location, (size_t)size});
 }
 
 static struct file_range range_of(struct static_entry *entry, const struct static_answer *answer,
@@ -206,20 +211,26 @@ static int say_content(struct exchange *exchange, struct static_entry *entry,
     return say_file(exchange, &range);
 }
 
+void respond_entry(struct exchange *exchange, struct static_entry *entry,
+                   const struct static_answer *answer, const struct answer_head *head)
+{
+    int result = say_head(exchange, head);
+    if (result == 0)
+        result = say_content(exchange, entry, answer);
+    static_release(entry);
+    finish(exchange, result);
+}
+
 void respond_file(struct exchange *exchange, struct static_target *target)
 {
-    struct worker *worker = exchange->conn->worker;
     struct static_answer answer;
-    static_answer(worker->files, target->entry, &worker->request, &answer);
+    exchange->from_file = true;
+    static_answer(exchange->site->files, target->entry, &exchange->conn->worker->request, &answer);
     struct answer_head head = {
         .status = answer.status,
         .content_length = answer.content_length,
         .fields = answer.fields,
         .field_count = answer.field_count,
     };
-    int result = say_head(exchange, &head);
-    if (result == 0)
-        result = say_content(exchange, target->entry, &answer);
-    static_release(worker->files, target->entry);
-    finish(exchange, result);
+    respond_entry(exchange, target->entry, &answer, &head);
 }

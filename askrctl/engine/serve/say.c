@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT
  * An answer in the terms of protocol.h, with the one rule that all protocols share: a body is as
  * long as its head said. */
+#include <errno.h>
+
 #include "serve/exchange.h"
 #include "serve/protocol.h"
 #include "serve/record.h"
+#include "serve/rules.h"
 #include "serve/worker.h"
 
 int say_head(struct exchange *exchange, const struct answer_head *head)
 {
+    struct answer_head edited;
     assert(!exchange->head_sent);
+    if (UNLIKELY(exchange->header_rules != 0) &&
+        (head = rules_edit(exchange, head, &edited)) == NULL)
+        return -E2BIG;
     size_t held_size = exchange->held_size;
     if (UNLIKELY(exchange->record != NULL))
         record_answer(exchange, head);

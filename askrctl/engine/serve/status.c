@@ -58,8 +58,7 @@ void status_beat(struct worker *worker, int64_t now_ns)
 {
     struct askr_worker_status *status = worker->status;
     worker->heartbeat_ns = now_ns + HEARTBEAT_NS;
-    status->queue_depth = worker->apps.queue_depth;
-    status->queue_wait_ns = apps_queue_wait(worker, now_ns);
+    sites_beat(worker, now_ns);
     status->inflight = worker->apps.handed_count;
     split_beat(worker);
     accesslog_beat(worker);

@@ -74,22 +74,6 @@ static void on_bell(struct io *io, struct io_op *op, struct io_event event)
     (void)event;
 }
 
-static struct static_options static_options_of(const struct askr_worker_config *config)
-{
-    struct static_options options = {
-        .root = config->root,
-        .front = config->front,
-        .scripts = config->scripts != 0 && config->worker_script == NULL,
-        .everything_to_front = config->worker_script != NULL,
-        .application = config->application,
-        .symlinks = (enum askr_symlinks)config->symlinks,
-        .precompressed = config->precompressed != 0,
-    };
-    for (size_t i = 0; i < COUNT_OF(options.index_files); i++)
-        options.index_files[i] = config->index_files[i];
-    return options;
-}
-
 static int open_io(struct worker *worker, askr_error *error)
 {
     const struct askr_worker_config *config = worker->config;
@@ -107,7 +91,6 @@ static int open_io(struct worker *worker, askr_error *error)
 
 int worker_open(struct worker *worker, const struct askr_worker_config *config, askr_error *error)
 {
-    struct static_options options = static_options_of(config);
     worker->config = config;
     worker->limits = (struct h1_limits){
         .head_size_max = config->head_size_max,
@@ -119,12 +102,12 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
     int result = status_open(worker, error);
     if (result < 0)
         return result;
-    result = static_open(&worker->files, &options, error);
+    result = sites_open(worker, error);
     if (result < 0)
-        goto out_status;
+        goto out_sites;
     result = open_io(worker, error);
     if (result < 0)
-        goto out_files;
+        goto out_sites;
     result = trust_open(worker, error);
     if (result == 0 && config->log_template != NULL && config->log_fd >= 0)
         result = accesslog_open(worker, config->log_fd, error);
@@ -150,9 +133,8 @@ out_io:
     accesslog_close(worker);
     trace_close(worker);
     io_fini(&worker->io);
-out_files:
-    static_close(worker->files);
-out_status:
+out_sites:
+    sites_close(worker);
     worker->status->state = ASKR_WORKER_FAILED;
     status_close(worker);
     return result;
@@ -269,7 +251,7 @@ void worker_close(struct worker *worker)
             worker->failure = -EIO;
     if (worker->io.inflight == 0)
         io_fini(&worker->io);
-    static_close(worker->files);
+    sites_close(worker);
     secure_close(worker);
     compress_close(worker);
     per_address_close(worker);

@@ -23,6 +23,7 @@
 #include "serve/rate_limit.h"
 #include "serve/request_id.h"
 #include "serve/route.h"
+#include "serve/site.h"
 #include "serve/split.h"
 #include "serve/websocket.h"
 
@@ -61,7 +62,10 @@ struct worker {
     char *status_map;                  /* all pages */
     size_t status_size;
     struct timer_wheel timers;
-    struct static_files *files;
+    struct site *sites;
+    uint32_t site_count;
+    struct host *hosts; /* of all sites; NULL: there is one site, for every host */
+    uint32_t host_count;
     struct h1_limits limits;
     struct apps apps;
     struct own_addresses own_addresses;
@@ -105,7 +109,8 @@ struct worker {
     int64_t heartbeat_ns; /* the next one */
     int64_t date_ns;      /* when the date text is next renewed */
     char date[HTTP_DATE_SIZE + 1];
-    char boot_error[512]; /* why no application can serve, or "" */
+
+    int64_t sendfile_told_ns; /* when the supervisor last heard of a file that was not sent */
 
     bool fds_short; /* the last connection took a descriptor of the reserve */
     bool draining;
@@ -129,6 +134,8 @@ bool listeners_idle(const struct worker *);
 
 /* serve/control.c */
 void control_open(struct worker *);
+/* With a text behind it, cut at CONTROL_TEXT_MAX. */
+void control_say(struct worker *, enum control_kind kind, uint32_t value, struct slice text);
 void control_send(struct worker *, enum control_kind, uint32_t place, int32_t pid, uint32_t value);
 
 /* serve/status.c */

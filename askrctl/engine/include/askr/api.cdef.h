@@ -17,7 +17,8 @@ typedef struct askr_error {
 enum askr_limits {
     ASKR_LISTENERS_MAX = 16,
     ASKR_WORKERS_MAX = 256,
-    ASKR_APPS_MAX = 64,       /* application processes of one worker */
+    ASKR_APPS_MAX = 256, /* application processes of one worker, of all its sites */
+    ASKR_SITES_MAX = 64,
     ASKR_RATES_MAX = 16,      /* rate limits */
     ASKR_BUCKETS = 514,       /* of a histogram: base/histogram.h */
     ASKR_ROUTES_MAX = 64,     /* "(other)" included: a series of metrics for each */
@@ -98,6 +99,18 @@ enum askr_worker_state {
     ASKR_WORKER_KEPT = 5 /* takes no connections, and is ready to take them again */
 };
 
+/* One site of a worker, where there are several. What it shares with the page counts there too. */
+struct askr_site_status {
+    char name[64];
+    uint64_t requests; /* answered, ever */
+    uint64_t responses[6];
+    uint64_t queue_full, queue_expired, timeouts, app_deaths;
+    uint64_t sendfile_refused; /* answers that named a file the site may not send */
+    uint32_t queue_depth, inflight;
+    int64_t queue_wait_ns;
+    char boot_error[256];
+};
+
 /* One worker's page of the status memory: written by that worker alone, read by all. */
 struct askr_worker_status {
     int64_t heartbeat_ns; /* CLOCK_MONOTONIC, at least every 100 ms */
@@ -140,11 +153,13 @@ struct askr_worker_status {
     uint64_t spans_lost;      /* ... that it did not take */
 
     uint32_t app_count;
-    struct askr_app_status apps[64];
+    struct askr_app_status apps[256];
     struct askr_split split;
     uint64_t histograms[4][514]; /* enum askr_histogram, base/histogram.h */
     uint32_t route_count;
     struct askr_route routes[64]; /* the first is "(other)" */
+    uint32_t site_count;
+    struct askr_site_status sites[64];
 };
 
 /* Where a symlink beneath the document root may lead. */
@@ -168,12 +183,74 @@ struct askr_rate {
     uint32_t count, period_s, burst;
 };
 
+/* Of a path, decoded and normalised; or of what replaces it. */
+struct askr_pattern {
+    const char *before; /* the "*" */
+    const char *behind; /* ... or NULL: there is none, and `before` is all of it */
+};
+
+enum askr_edit { ASKR_EDIT_SET = 0, ASKR_EDIT_ADD = 1, ASKR_EDIT_REMOVE = 2 };
+struct askr_header_edit {
+    uint32_t edit; /* enum askr_edit */
+    const char *name, *value;
+};
+
+/* Which answers a rule for header fields is for. */
+enum askr_answers {
+    ASKR_ANSWERS_ALL = 0,
+    ASKR_ANSWERS_OK = 1,   /* with a status below 400 */
+    ASKR_ANSWERS_FILES = 2 /* files that the worker sends, not for an application */
+};
+struct askr_header_rule {
+    const struct askr_pattern *paths;
+    uint32_t path_count;
+    const struct askr_header_edit *edits;
+    uint32_t edit_count;
+    uint32_t answers; /* enum askr_answers */
+};
+
+struct askr_redirect {
+    struct askr_pattern source, target;
+    const char *const *hosts; /* in lower case; ".example.org" is every name below it */
+    uint32_t host_count;      /* 0: all hosts */
+    int status;
+};
+
+/* A folder that an application may have files sent from. */
+struct askr_sendfile_root {
+    const char *prefix; /* of a path on disk, or of a URI; without a slash at its end */
+    const char *root;   /* absolute path of the folder */
+    int internal;       /* the prefix is of a URI, by X-Accel-Redirect */
+};
+
+/* What one host name leads to. */
+struct askr_site_config {
+    const char *name;
+    const char *const *hosts;  /* in lower case; ".example.org" is every name below it */
+    uint32_t host_count;       /* 0 in all sites: the first is for every host */
+    const char *root;          /* document root */
+    const char *front;         /* front controller relative to root, or NULL */
+    const char *worker_script; /* absolute path, or NULL: classic mode */
+    const char *index_files[4];
+    const char *application; /* the served path; the root lies in it */
+    uint32_t symlinks;       /* enum askr_symlinks */
+    int precompressed, scripts;
+    uint32_t app_count; /* places for application processes, behind those of the sites before it;
+                           0: static files only */
+    const struct askr_header_rule *headers;
+    uint32_t header_count; /* <= 32 */
+    const struct askr_redirect *redirects;
+    uint32_t redirect_count;
+    const struct askr_sendfile_root *sendfile;    /* the first whose prefix fits counts */
+    uint32_t sendfile_count;                      /* 0: no files are sent for an application */
+    const char *sendfile_type, *sendfile_mapping; /* X-Sendfile-Type, X-Accel-Mapping; or NULL */
+};
+
 /* Everything a worker is told. Pointers stay the caller's; the call does not keep them after it
  * returns. */
 struct askr_worker_config {
     uint32_t index, count, generation;
-    uint32_t backend;   /* enum askr_io_id */
-    uint32_t app_count; /* places for application processes; 0: static files only */
+    uint32_t backend; /* enum askr_io_id */
     int listeners[16];
     uint32_t listener_count;
     uint32_t listener_flags[16]; /* enum askr_listener_flags */
@@ -185,15 +262,12 @@ struct askr_worker_config {
     int control_fd;              /* SOCK_SEQPACKET to the supervisor: see serve/control.h */
     int status_fd;               /* memfd of ASKR_WORKERS_MAX pages of askr_status_stride() bytes */
     uint32_t status_slot;        /* which page is this worker's */
-    const char *root;            /* document root */
-    const char *front;           /* front controller relative to root, or NULL */
-    const char *worker_script;   /* absolute path, or NULL: classic mode */
-    const char *index_files[4];
+    const struct askr_site_config *sites;
+    uint32_t site_count;       /* at least one */
+    int default_site;          /* the index of the one for hosts that none has; or -1 */
+    int unknown_host;          /* without: the status that they get */
     const char *server_header; /* "askrctl", or "" for none */
     const char *temp_dir;      /* where bodies and answers spool */
-    const char *application;   /* the served path; the root lies in it */
-    uint32_t symlinks;         /* enum askr_symlinks */
-    int precompressed, scripts;
     uint32_t head_size_max, target_size_max, fields_max;
     int64_t body_size_max;
     uint32_t queue_max;
