@@ -328,7 +328,8 @@ static int end(struct exchange *exchange)
 static void cut(struct exchange *exchange)
 {
     exchange->conn->close = true;
-    leave_request(exchange);
+    if (!exchange_complete(exchange))
+        exchange->conn->linger = true;
 }
 
 static bool has_room(const struct exchange *exchange)
