@@ -164,26 +164,43 @@ static int64_t next_deadline(const struct worker *worker)
     return earlier(next, apps_next(worker, worker->io.now_ns));
 }
 
-/* What applications and timers have to say, and what that lets go on. */
-void worker_turn(struct worker *worker)
+/* Is there an application, or a request that waits for one? A worker without is spared the looks.
+ */
+static bool has_apps(const struct worker *worker)
 {
-    int64_t now_ns = worker->io.now_ns;
-    worker->compressors.spent = 0;
-    if (now_ns >= worker->heartbeat_ns)
-        status_beat(worker, now_ns);
-    listeners_retry(worker, now_ns);
-    timer_wheel_run(&worker->timers, now_ns);
-    apps_drain(worker, now_ns);
-    apps_tick(worker, now_ns);
-    secure_turn(worker);
-    conn_flush_dirty(worker);
+    return worker->apps.count > 0 || worker->apps.queued > 0;
+}
+
+static void hand_out(struct worker *worker, int64_t now_ns)
+{
     apps_dispatch(worker, now_ns);
     apps_publish(worker);
     if (apps_drain(worker, now_ns) > 0) {
         apps_dispatch(worker, now_ns);
         apps_publish(worker);
     }
+}
+
+/* What applications and timers have to say, and what that lets go on. */
+void worker_turn(struct worker *worker)
+{
+    int64_t now_ns = worker->io.now_ns;
+    bool had_apps = has_apps(worker);
+    worker->compressors.spent = 0;
+    if (now_ns >= worker->heartbeat_ns)
+        status_beat(worker, now_ns);
+    listeners_retry(worker, now_ns);
+    timer_wheel_run(&worker->timers, now_ns);
+    if (had_apps) {
+        apps_drain(worker, now_ns);
+        apps_tick(worker, now_ns);
+    }
+    secure_turn(worker);
     conn_flush_dirty(worker);
+    if (had_apps || has_apps(worker)) {
+        hand_out(worker, now_ns);
+        conn_flush_dirty(worker);
+    }
     if (worker->draining) {
         conns_drain(worker, now_ns);
         conn_flush_dirty(worker);
