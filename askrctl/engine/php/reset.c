@@ -16,6 +16,7 @@
 
 #include "askr_php.h"
 #include <ext/standard/url_scanner_ex.h>
+#include <zend_smart_str.h>
 
 static struct {
     zval environment; /* what the boot putenv()ed, as a list of "NAME=value" */
@@ -175,11 +176,25 @@ static void forget_last_error(void)
     PG(last_error_file) = NULL;
 }
 
+/* As the scanner's own RSHUTDOWN, which is not exported. One that stays active would not start its
+ * output handler for the next request, which then has no variables in its links either. */
+static void forget_rewriter(url_adapt_state_ex_t *state)
+{
+    if (state->active) {
+        smart_str_free(&state->result);
+        smart_str_free(&state->buf);
+        smart_str_free(&state->arg);
+        state->active = state->tag_type = state->attr_type = 0;
+    }
+    smart_str_free(&state->form_app);
+    smart_str_free(&state->url_app);
+}
+
 /* PHP forgets them at the end of a script only: they would be in the next visitor's links. */
 static void forget_rewrite_variables(void)
 {
-    php_url_scanner_reset_vars();
-    php_url_scanner_reset_session_vars();
+    forget_rewriter(&BG(url_adapt_output_ex));
+    forget_rewriter(&BG(url_adapt_session_ex));
 }
 
 void reset_baseline(void)

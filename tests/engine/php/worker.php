@@ -134,7 +134,7 @@ $handler = static function () use (&$served): void {
             break;
         case 'rewrite':
             output_add_rewrite_var($_GET['name'], '1');
-            echo '<a href="/x">x</a>';
+            echo '<form action="/x"></form>';
             break;
         case 'peek':
             echo json_encode([isset($_SESSION), session_id(), session_status()]);
