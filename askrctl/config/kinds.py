@@ -3,7 +3,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -67,6 +67,22 @@ def _certificates(value: object) -> tuple[Certificate, ...]:
     return tuple(found)
 
 
+def _keys_of(
+    table: Mapping[str, object], kinds: Mapping[str, Callable[[object], Any]], where: str
+) -> dict[str, Any]:
+    """The keys of one table of a list; `where` says which."""
+    for key in table:
+        if key not in kinds:
+            raise ValueError(f"{where}: unknown key {shown(key)}; {suggest(key, list(kinds))}")
+    parsed = {}
+    for key, value in table.items():
+        try:
+            parsed[key] = kinds[key](value)
+        except ValueError as error:
+            raise ValueError(f"{where}: {key} must be {error}, not {value!r:.80}") from None
+    return parsed
+
+
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     example = 'a table such as { Accept-Language = "de" }'
     if not isinstance(value, dict):
@@ -122,16 +138,7 @@ def _warmups(value: object) -> tuple[Warmup, ...]:
 def _warmup(table: dict[str, object], number: int) -> Warmup:
     if "path" not in table:
         raise ValueError(f'number {number} needs a line such as path = "/"')
-    parsed = {}
-    for key, value in table.items():
-        if key not in _WARMUP_KINDS:
-            hint = suggest(key, list(_WARMUP_KINDS))
-            raise ValueError(f"number {number}: unknown key {shown(key)}; {hint}")
-        try:
-            parsed[key] = _WARMUP_KINDS[key](value)
-        except ValueError as error:
-            raise ValueError(f"number {number}: {key} must be {error}, not {value!r}") from None
-    return Warmup(**parsed)
+    return Warmup(**_keys_of(table, _WARMUP_KINDS, f"number {number}"))
 
 
 def _rate_key(value: object) -> str:
@@ -176,16 +183,7 @@ def _rate(item: object, number: int) -> RateLimit:
     example = 'a table such as { path = "/login", rate = "5/m" }'
     if not isinstance(item, dict) or "rate" not in item:
         raise ValueError(f"{example}; number {number} is none with a rate")
-    values = {}
-    for key, value in item.items():
-        if key not in _RATE_KINDS:
-            hint = suggest(key, list(_RATE_KINDS))
-            raise ValueError(f"{example}; number {number}: {key!r} is unknown, {hint}")
-        try:
-            values[key] = _RATE_KINDS[key](value)
-        except ValueError as error:
-            raise ValueError(f"{example}; number {number}: {key} must be {error}") from None
-    found = RateLimit(**values)
+    found = RateLimit(**_keys_of(item, _RATE_KINDS, f"{example}; number {number}"))
     count, period_s = parse_rate(found.rate)
     burst = found.burst or count
     if burst * period_s > RATE_FILL_MAX_S * count:
