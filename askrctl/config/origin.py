@@ -7,6 +7,7 @@ from pathlib import Path
 
 from askrctl.config import lists
 from askrctl.config.kinds import LISTS
+from askrctl.config.otel import trace_defaults
 from askrctl.config.read import flag_of, is_given, line_of, sections, variable_of
 from askrctl.config.schema import Config
 from askrctl.config.tables import load_tables
@@ -32,6 +33,10 @@ def origins(
     found = {f"{section}.{key}": Origin() for section, key in names}
     listed = {*LISTS, *lists.NAMES}
     found |= dict.fromkeys(listed, Origin())
+    plain, otel = config.trace, trace_defaults(environment)
+    for item in fields(otel):
+        if getattr(otel, item.name) != getattr(plain, item.name):
+            found[f"trace.{item.name}"] = Origin("environment", "OTEL_*")
     for section, table in load_tables(text, str(path), "").items():
         keys: list[str | None] = [None] if section in listed else list(table)
         for key in keys:

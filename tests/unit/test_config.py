@@ -95,3 +95,11 @@ def test_every_value_has_the_origin_that_counted_in_the_end() -> None:
     assert found["tls.key"] == found["php.processes"] == Origin("default")
     assert str(found["tls.key"]) == "default"
     assert all(str(origin) for origin in found.values())
+
+
+def test_what_opentelemetry_s_variables_say_is_not_called_a_default() -> None:
+    environment = {"OTEL_SERVICE_NAME": "shop", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://o:4318"}
+    found = origins('[trace]\nservice_name = "own"', Path("askr.toml"), environment, {})
+    assert found["trace.endpoint"] == Origin("environment", "OTEL_*")
+    assert found["trace.service_name"].kind == "file"
+    assert found["trace.ratio"] == Origin()
