@@ -44,12 +44,7 @@ def test_a_killed_application_process_costs_its_own_request_only(
     before = server.wait_applications(2)
     with server.connect() as one, server.connect() as other:
         go = hold(one, tmp_path, "one")
-        busy = next(
-            place["pid"]
-            for worker in server.status()["workers"]
-            for place in worker["apps"]
-            if place["state"] == "busy"
-        )
+        [busy] = wait_until("its process is busy", lambda: busy_applications(server))
         other_go = hold(other, tmp_path, "other")
         os.kill(busy, signal.SIGKILL)
         assert one.receive().status == 502
@@ -59,6 +54,11 @@ def test_a_killed_application_process_costs_its_own_request_only(
         assert one.ask("GET", "/hello").status == 200, "the connection outlives the process"
     after = wait_until("it is replaced", lambda: replaced(server, busy, 2))
     assert len(set(before) & set(after)) == 1
+
+
+def busy_applications(server: Server) -> list[int]:
+    places = [place for worker in server.status()["workers"] for place in worker["apps"]]
+    return [place["pid"] for place in places if place["state"] == "busy"]
 
 
 def replaced(server: Server, pid: int, count: int) -> list[int]:
