@@ -23,6 +23,7 @@ from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
+from askrctl.server.pulse import Pulse
 from askrctl.server.slowlog import SlowEntry
 from askrctl.server.tracing import Exporter
 from askrctl.server.warmup import WarmUp
@@ -32,7 +33,6 @@ from askrctl.server.zygote import describe_exit
 
 log = logging.getLogger("askrctl")
 
-HEARTBEAT_AGE_MAX_S = 1.2  # a worker beats every 0.1 s
 STARTING_MAX_S = 15.0  # for a worker's first beat: imports on a loaded machine
 HEALTHY_S = 1.0  # a process that lived this long failed by accident, not by its nature
 BACKOFF_FIRST_S = 0.1
@@ -209,17 +209,7 @@ class Generation:
     def watch(self) -> None:
         """Replace workers that are stopped or loop. The caller knows it was not stopped itself."""
         for worker in list(self.workers.values()):
-            age = worker.heartbeat_age_s(self._memory)
-            alive_s = time.monotonic() - worker.born
-            limit = HEARTBEAT_AGE_MAX_S if worker.ready else STARTING_MAX_S
-            if min(age, alive_s) > limit:
-                log.warning(
-                    "event=worker_stuck worker=%d pid=%d silent_s=%.1f",
-                    worker.index,
-                    worker.pid,
-                    age,
-                )
-                worker.kill()
+            self._feel(worker)
         self._watchdog.look(self.workers.values(), self._memory)
         if self.draining or not any(crew.ready for crew in self._crews):
             return
@@ -231,6 +221,22 @@ class Generation:
             for crew, pool in zip(self._crews, self._pools[index], strict=True):
                 if crew.ready:
                     pool.look(page)
+
+    def _feel(self, worker: WorkerProcess) -> None:
+        """Kill a worker that is stuck: worker_exited() replaces it."""
+        silent_s = min(worker.heartbeat_age_s(self._memory), time.monotonic() - worker.born)
+        if worker.ready:
+            pulse = worker.pulse.look(silent_s)
+        else:
+            pulse = Pulse.STUCK if silent_s > STARTING_MAX_S else Pulse.FINE
+        who = f"worker={worker.index} pid={worker.pid} silent_s={silent_s:.1f}"
+        if pulse is Pulse.STUCK:
+            log.warning("event=worker_stuck %s", who)
+            worker.kill()
+        elif pulse is Pulse.STARVED and not worker.starved:
+            detail = "it waits for a processor: this machine has more to do than it can"
+            log.warning('event=worker_starved %s detail="%s"', who, detail)
+        worker.starved = pulse is Pulse.STARVED
 
     # --- applications -----------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from askrctl.server.ledger import Ledger
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan, without_secrets, worker_settings
 from askrctl.server.ports import Port, make_bell
+from askrctl.server.pulse import PulseWatch
 from askrctl.server.recording import Recording
 from askrctl.server.recycle import Limits, Sample
 from askrctl.server.slowlog import SlowLog
@@ -118,9 +119,11 @@ class WorkerProcess:
     bell: int = field(default_factory=make_bell)
     ready: bool = False
     draining: bool = False
+    starved: bool = False  # it gives no sign of life for want of a processor, which was told
     born: float = field(default_factory=time.monotonic)
     places: list[Place] = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
+    pulse: PulseWatch = field(init=False)
     _to_recycle: list[int] = field(default_factory=list)  # pids
     _pidfd: int = field(init=False)
     _socket: socket.socket = field(init=False)
@@ -136,6 +139,7 @@ class WorkerProcess:
             os.close(self.bell)
             self._socket.close()
             raise
+        self.pulse = PulseWatch(self.process.pid)
         self._pidfd = os.pidfd_open(self.process.pid)
         self.around.loop.add(self._socket.fileno(), self._on_message)
         self.around.loop.add(self._pidfd, self._on_exit)
