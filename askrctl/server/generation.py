@@ -230,13 +230,13 @@ class Generation:
         else:
             pulse = Pulse.STUCK if silent_s > STARTING_MAX_S else Pulse.FINE
         who = f"worker={worker.index} pid={worker.pid} silent_s={silent_s:.1f}"
-        if pulse is Pulse.STUCK:
+        if pulse is Pulse.STUCK and not worker.killed:
             log.warning("event=worker_stuck %s", who)
             worker.kill()
-        elif pulse is Pulse.STARVED and not worker.starved:
-            detail = "it waits for a processor: this machine has more to do than it can"
-            log.warning('event=worker_starved %s detail="%s"', who, detail)
-        worker.starved = pulse is Pulse.STARVED
+        elif pulse.waits and not worker.waits:
+            detail = "this machine has more to do than it can"
+            log.warning('event=worker_waits for=%s %s detail="%s"', pulse.value, who, detail)
+        worker.waits = pulse.waits
 
     # --- applications -----------------------------------------------------------------------------
 

@@ -119,7 +119,8 @@ class WorkerProcess:
     bell: int = field(default_factory=make_bell)
     ready: bool = False
     draining: bool = False
-    starved: bool = False  # it gives no sign of life for want of a processor, which was told
+    killed: bool = False
+    waits: bool = False  # for a processor or a disk, and gives no sign of life: it was told
     born: float = field(default_factory=time.monotonic)
     places: list[Place] = field(init=False)
     process: subprocess.Popen[bytes] = field(init=False)
@@ -274,6 +275,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """SIGKILL; worker_exited() follows."""
+        self.killed = True
         self.process.kill()
 
     def _on_message(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A worker without a sign of life: real processes that loop, sleep, are stopped, or starve."""
+"""A worker without a sign of life: real processes that loop, sleep, are stopped, or wait."""
 
 import os
 import signal
@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from askrctl.server.pulse import SILENT_MAX_S, SILENT_S, STARVED_MAX_S, Pulse, PulseWatch
+from askrctl.server.pulse import SILENT_MAX_S, SILENT_S, WAITING_MAX_S, Pulse, PulseWatch
 
 LATE_S = SILENT_MAX_S + 1
 DEADLINE_S = 30.0
 LOOP, SLEEP = "while True: pass", "import time; time.sleep(1000)"
+# vfork(2): the parent is in the state of one that waits for a disk, until its child is gone.
+WAIT = "import ctypes, time; ctypes.CDLL(None).vfork() or time.sleep(1000)"
 Run = Callable[[str], int]
 
 
@@ -25,14 +27,14 @@ def run() -> Iterator[Run]:
     children = []
 
     def start(program: str) -> int:
-        child = subprocess.Popen([sys.executable, "-S", "-c", program])
+        child = subprocess.Popen([sys.executable, "-S", "-c", program], start_new_session=True)
         children.append(child)
         os.sched_setaffinity(child.pid, {cpu})
         return child.pid
 
     yield start
     for child in children:
-        child.kill()
+        os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
 
@@ -61,16 +63,20 @@ def test_one_that_is_stopped_is_stuck(run: Run) -> None:
     assert looked_at(pid, Pulse.STUCK) is Pulse.STUCK
 
 
-def test_one_that_gets_no_processor_starves_and_is_given_time(run: Run) -> None:
+def test_one_that_waits_for_a_disk_is_given_time(run: Run) -> None:
+    assert looked_at(run(WAIT), Pulse.WAITS_FOR_DISK) is Pulse.WAITS_FOR_DISK
+
+
+def test_one_that_gets_no_processor_waits_and_is_given_time(run: Run) -> None:
     pid = run(LOOP)
     os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
     run(LOOP)
     watch, end, seen = PulseWatch(pid), time.monotonic() + DEADLINE_S, {Pulse.FINE}
     while seen == {Pulse.FINE} and time.monotonic() < end:
         seen.add(watch.look(LATE_S))
-    assert seen == {Pulse.FINE, Pulse.STARVED}
-    assert watch.look(STARVED_MAX_S) is Pulse.STARVED
-    assert watch.look(STARVED_MAX_S + 0.1) is Pulse.STUCK
+    assert seen == {Pulse.FINE, Pulse.WAITS_FOR_CPU}
+    assert watch.look(WAITING_MAX_S) is Pulse.WAITS_FOR_CPU
+    assert watch.look(WAITING_MAX_S + 0.1) is Pulse.STUCK
 
 
 def test_a_beat_ends_what_was_watched(run: Run) -> None:
