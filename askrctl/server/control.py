@@ -23,6 +23,7 @@ from askrctl.server.loop import Loop
 REQUEST_SIZE_MAX = 4096
 CLIENTS_MAX = 64
 FDS_MAX = 1  # with one message; the kernel closes what is more
+REQUEST_TIMEOUT_S = 10.0  # for who connects and says nothing; ours ask at once
 ANSWER_TIMEOUT_S = 10.0
 ANSWER_SIZE_MAX = 16 << 20  # more is no answer of ours
 
@@ -124,8 +125,13 @@ class ControlServer:
             return
         client.setblocking(False)
         fd = client.fileno()
-        self._clients[fd] = _Client(client)
+        welcomed = self._clients[fd] = _Client(client)
         self._loop.add(fd, lambda: self._read(fd))
+        self._loop.call_later(REQUEST_TIMEOUT_S, lambda: self._expire(fd, welcomed))
+
+    def _expire(self, fd: int, client: _Client) -> None:
+        if self._clients.get(fd) is client:
+            self._forget(fd)
 
     def _read(self, fd: int) -> None:
         client = self._clients[fd]
@@ -143,7 +149,7 @@ class ControlServer:
             self._reply(client, bytes(held.split(b"\n", 1)[0]))
         self._forget(fd)
 
-    def _reply(self, client: "_Client", line: bytes) -> None:
+    def _reply(self, client: _Client, line: bytes) -> None:
         assert self._answer is not None
         try:
             request = json.loads(line)

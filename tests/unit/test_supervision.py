@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +128,35 @@ def test_a_control_folder_of_somebody_else_is_not_trusted(
         control.find("")
     with pytest.raises(AskrError, match="belongs to another user"):
         control.ControlServer(tmp_path / "control.sock")
+
+
+def test_control_clients_that_say_nothing_make_room_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "REQUEST_TIMEOUT_S", 0.05)
+    loop = Loop()
+    server = control.ControlServer(tmp_path / "control.sock")
+
+    def answer(request: dict[str, Any], _: list[int]) -> dict[str, Any]:
+        loop.stop()
+        return {"ok": request["command"]}
+
+    def ask_after(silent: list[socket.socket]) -> dict[str, Any]:
+        assert [client.recv(1) for client in silent] == [b""] * len(silent)
+        return control.ask(server.path, "stop")
+
+    server.open(loop, answer)
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(control.CLIENTS_MAX)
+        ]
+        for client in silent:
+            client.settimeout(30)
+            client.connect(str(server.path))
+        asked = stack.enter_context(ThreadPoolExecutor(1)).submit(ask_after, silent)
+        loop.run()
+        assert asked.result() == {"ok": "stop"}
+    server.close()
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b"", b"[" * 100_000, b'{"workers": 3}'])
