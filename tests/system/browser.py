@@ -28,6 +28,7 @@ def chromium(require: Callable[[bool, str], None]) -> Iterator[webdriver.Chrome]
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(flag)
     options.add_argument("--window-size=1200,900")
+    options.accept_insecure_certs = True  # the certificate of `--tls-self-signed`
     service = webdriver.ChromeService(executable_path=str(driver))
     with webdriver.Chrome(options=options, service=service) as browser:
         yield browser
@@ -52,7 +53,7 @@ class Person:
 
     def __init__(self, browser: webdriver.Chrome, site: Server) -> None:
         self.browser = browser
-        self.base = f"http://127.0.0.1:{site.port}"
+        self.base = f"{'https' if site.secure else 'http'}://127.0.0.1:{site.port}"
         self.wait = WebDriverWait(browser, WAIT_S)
 
     def open(self, target: str) -> None:

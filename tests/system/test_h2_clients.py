@@ -118,6 +118,9 @@ def test_curl(site: Server) -> None:
     assert said_by("curl", *options, f"{url}/large.bin") == bytes(range(256)) * 40960
     sent = said_by("curl", *options, "-o", "/dev/null", "-w", "%{http_code}", "-d", "x", url)
     assert sent == b"404"
+    # Without knowing, it asks to upgrade to h2c, which RFC 9113 has given up: an answer by 1.1.
+    said = said_by("curl", "-sS", "--http2", "-w", " %{http_version}", f"{url}/a.txt")
+    assert said == b"file a 1.1"
 
 
 def test_nghttp(site: Server) -> None:
@@ -172,6 +175,8 @@ def test_browsers_and_tools_are_offered_http_2_under_tls(secure_site: Server) ->
     assert said_by("curl", *options, "--http1.1", f"{url}/a.txt") == b"file a 1.1"
     both = said_by("curl", "-sSk", f"{url}/large.bin", f"{url}/a.txt")
     assert both == bytes(range(256)) * 40960 + b"file a"
+    assert said_by("curl", *options, "--http2", f"{url}/a.txt") == b"file a 2"
+    assert said_by("nghttp", f"{url}/a.txt") == b"file a"
     said = said_by("h2load", "-c4", "-m10", "-n", "200", f"{url}/large.bin").decode()
     assert "200 succeeded, 0 failed, 0 errored, 0 timeout" in said
     with httpx.Client(http2=True, verify=False) as client:
