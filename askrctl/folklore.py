@@ -188,7 +188,7 @@ TALES = (
     Tale(
         "vm.swappiness",
         _any,
-        "act on swap activity that was seen; at 0 the kernel rather kills a process",
+        "act on swap activity that was seen; at 0 idle pages stay, and the file cache goes instead",
         name="swappiness_zero",
         title="swappiness=0",
         found=_off,

@@ -39,6 +39,6 @@ _FOUND: tuple[Check, ...] = (
     *storage.CHECKS,
     *folklore.CHECKS,
 )
-ALL = tuple(replace(check, refs=check.refs or SOURCES.get(check.id, ())) for check in _FOUND)
+ALL = tuple(replace(check, refs=SOURCES.get(check.id, ())) for check in _FOUND)
 
 __all__ = ["ALL", "Check", "Context", "Profile", "run", "select"]

@@ -177,7 +177,7 @@ def _crypto(context: Context) -> Answer:
 
 def _autogroup(context: Context) -> Answer:
     value = context.sysctl_int("kernel.sched_autogroup_enabled")
-    return ok(value, "concerns sessions on terminals, not services")
+    return ok(value, "divides time between sessions; a service has a cgroup of its own")
 
 
 def _psi(context: Context) -> Answer:
@@ -214,7 +214,6 @@ CHECKS = (
         "governor",
         "Frequency",
         _governor,
-        refs=("kernel:admin-guide/pm/cpufreq.rst",),
         host_only=True,
         tunable=True,
     ),
@@ -222,17 +221,16 @@ CHECKS = (
         "clocksource",
         "Clock",
         _clocksource,
-        refs=("man:vdso(7)",),
         host_only=True,
         tunable=True,
     ),
-    _check("steal", "Time taken by the hypervisor", _steal, refs=("man:proc(5)",), sampled=True),
-    _check("throttle", "Quota is not used up", _throttle, "process", refs=("man:cgroups(7)",)),
+    _check("steal", "Time taken by the hypervisor", _steal, sampled=True),
+    _check("throttle", "Quota is not used up", _throttle, "process"),
     _check("isolated", "Isolated cores", _isolated, "process"),
     _check("smt", "Hyper-threading", _smt),
     _check("numa", "Memory nodes", _numa, host_only=True, tunable=True),
     _check("mitigations", "Processor faults", _mitigations, host_only=True),
     _check("crypto", "Instructions for encryption", _crypto),
     _check("autogroup", "Session grouping", _autogroup, host_only=True),
-    _check("psi", "Waiting for a core", _psi, refs=("kernel:accounting/psi.rst",)),
+    _check("psi", "Waiting for a core", _psi),
 )

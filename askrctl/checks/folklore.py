@@ -13,8 +13,6 @@ from askrctl.probes import sysctl_files
 from askrctl.probes.host import CannotTell, NotApplicable
 from askrctl.probes.process import UNLIMITED, processes
 
-_IP = ("kernel:networking/ip-sysctl.rst",)
-
 
 def _setters(context: Context, key: str) -> str:
     """Where it is set, for the one who wants to remove it."""
@@ -26,7 +24,7 @@ def _check(tale: Tale) -> Check:
     def judge(context: Context) -> Answer:
         return _judge(context, tale)
 
-    return Check(f"folk.{tale.name}", tale.title, judge, refs=_IP)
+    return Check(f"folk.{tale.name}", tale.title, judge)
 
 
 def _judge(context: Context, tale: Tale) -> Answer:
@@ -75,7 +73,8 @@ def _drop_caches(context: Context) -> Answer:
         if "drop_caches" in context.host.get(path):
             fix = remedy.by_hand(f"remove it from {path}")
             sentence = (
-                "throwing the file cache away makes the next requests slow, and frees nothing"
+                "it empties the file cache, which makes the next requests slow; the kernel gives "
+                "that memory back by itself when somebody needs it"
             )
             return warn(sentence, path, fix=fix)
     return ok("not found")
@@ -118,7 +117,7 @@ CHECKS = (
     Check("folk.mitigations_off", "Mitigations are off", _mitigations, host_only=True),
     Check("folk.security_off", "Security modules are off", _security_off, host_only=True),
     Check("folk.isolcpus", "isolcpus", _isolcpus, host_only=True),
-    Check("folk.drop_caches", "drop_caches in cron", _drop_caches, refs=("man:proc(5)",)),
+    Check("folk.drop_caches", "drop_caches in cron", _drop_caches),
     Check("folk.nofile_infinite", "Unlimited open files", _nofile, "process"),
     Check("folk.entropy_daemon", "Entropy daemons", _entropy, host_only=True),
     Check("folk.nobarrier", "nobarrier", _nobarrier, host_only=True),

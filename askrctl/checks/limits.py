@@ -182,27 +182,24 @@ def _check(name: str, title: str, judge: Any, scope: str = "process", **more: An
     return Check(name, title, judge, scope, **more)
 
 
-_LIMIT = ("man:getrlimit(2)",)
-_GROUP = ("man:cgroups(7)", "kernel:admin-guide/cgroup-v2.rst")
 CHECKS = (
-    _check("lim.nofile", "Open files", _nofile, refs=_LIMIT, tunable=True),
+    _check("lim.nofile", "Open files", _nofile, tunable=True),
     _check(
         "lim.nr_open",
         "Ceiling of open files",
         _nr_open,
         "host",
-        refs=("kernel:admin-guide/sysctl/fs.rst",),
         host_only=True,
         tunable=True,
     ),
     _check("lim.file_max", "Open files of all", _file_max, "host", host_only=True, tunable=True),
-    _check("lim.memlock", "Locked memory", _memlock, refs=_LIMIT),
-    _check("lim.nproc", "Processes", _nproc, refs=_LIMIT, tunable=True),
-    _check("lim.limitsd_ignored", "Limits of logins", _limits_ignored, refs=("man:pam_limits(8)",)),
-    _check("lim.pipe", "Pages in pipes", _pipe, "host", refs=("man:pipe(7)",), host_only=True),
-    _check("cg.version", "Control groups", _version, refs=_GROUP),
-    _check("cg.cpu_max", "Processor quota", _cpu_max, refs=_GROUP),
-    _check("cg.cpuset", "Cores of the group", _cpuset, refs=_GROUP),
-    _check("cg.memory", "Memory of the group", _memory, refs=_GROUP),
-    _check("cg.pids", "Processes of the group", _pids, refs=_GROUP, tunable=True),
+    _check("lim.memlock", "Locked memory", _memlock),
+    _check("lim.nproc", "Processes", _nproc, tunable=True),
+    _check("lim.limitsd_ignored", "Limits of logins", _limits_ignored),
+    _check("lim.pipe", "Pages in pipes", _pipe, "host", host_only=True),
+    _check("cg.version", "Control groups", _version),
+    _check("cg.cpu_max", "Processor quota", _cpu_max),
+    _check("cg.cpuset", "Cores of the group", _cpuset),
+    _check("cg.memory", "Memory of the group", _memory),
+    _check("cg.pids", "Processes of the group", _pids, tunable=True),
 )

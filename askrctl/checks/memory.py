@@ -16,7 +16,6 @@ from askrctl.probes.host import NotApplicable, key_values
 
 MIB = 1 << 20
 WORKER_BYTES = 24 * MIB  # a worker with its buffers, before connections
-_VM = "kernel:admin-guide/sysctl/vm.rst"
 _THP = "/sys/kernel/mm/transparent_hugepage"
 
 
@@ -177,7 +176,7 @@ def _oom_kills(context: Context) -> Answer:
 
 
 def _check(name: str, title: str, judge: Any, scope: str = "host", **more: Any) -> Check:
-    return Check(f"mem.{name}", title, judge, scope, refs=(_VM,), **more)
+    return Check(f"mem.{name}", title, judge, scope, **more)
 
 
 CHECKS = (

@@ -14,8 +14,6 @@ from askrctl.model import Fix, Wanted
 from askrctl.probes import machine
 from askrctl.probes.host import NotApplicable
 
-IP = "kernel:networking/ip-sysctl.rst"
-NET = "kernel:admin-guide/sysctl/net.rst"
 EPHEMERAL_SPAN = 28000  # the kernel's default range has 28232
 MIB = 1 << 20
 
@@ -314,7 +312,6 @@ class _Row:
     name: str
     title: str
     judge: Callable[[Context], Answer]
-    ref: str = IP
     tunable: bool = False
     host_only: bool = False
     vital: bool = False
@@ -326,7 +323,6 @@ class _Row:
             self.title,
             self.judge,
             scope,
-            refs=(self.ref,),
             vital=self.vital,
             host_only=self.host_only,
             tunable=self.tunable,
@@ -336,7 +332,7 @@ class _Row:
 _OVERFLOW = "a burst that would have been served a moment later is answered with resets"
 _COLLAPSE = "connections with any loss or distance become slow"
 _ROWS = (
-    _Row("somaxconn", "Listen backlog", _somaxconn, NET, tunable=True),
+    _Row("somaxconn", "Listen backlog", _somaxconn, tunable=True),
     _Row("syncookies", "SYN cookies", _syncookies, tunable=True),
     _Row("tcp_max_syn_backlog", "Half-open connections", _syn_backlog, tunable=True),
     _Row(
@@ -359,13 +355,11 @@ _ROWS = (
         "rmem_max",
         "Largest SO_RCVBUF",
         _shown("net.core.rmem_max", "bytes; what the kernel tunes by itself is not bounded by it"),
-        NET,
     ),
     _Row(
         "wmem_max",
         "Largest SO_SNDBUF",
         _shown("net.core.wmem_max", "bytes; what the kernel tunes by itself is not bounded by it"),
-        NET,
     ),
     _Row(
         "moderate_rcvbuf",
@@ -400,7 +394,7 @@ _ROWS = (
         _shown("net.ipv4.tcp_notsent_lowat", "bytes; a matter of single sockets"),
     ),
     _Row("congestion", "Congestion control", _shown("net.ipv4.tcp_congestion_control", "in use")),
-    _Row("qdisc", "Queueing discipline", _shown("net.core.default_qdisc", "for new devices"), NET),
+    _Row("qdisc", "Queueing discipline", _shown("net.core.default_qdisc", "for new devices")),
     _Row("mtu_probing", "Path MTU probing", _mtu_probing),
     _Row(
         "fastopen",
@@ -418,7 +412,7 @@ _ROWS = (
     ),
     _Row("retries2", "Retransmissions", _retries2, tunable=True),
     _Row("ecn", "Congestion notification", _shown("net.ipv4.tcp_ecn", "2 answers those who ask")),
-    _Row("busy_poll", "No global busy polling", _busy_poll, NET, host_only=True),
+    _Row("busy_poll", "No global busy polling", _busy_poll, host_only=True),
     _Row("ipv6", "IPv6", _ipv6, vital=True),
 )
 CHECKS = tuple(row.check() for row in _ROWS)

@@ -16,7 +16,6 @@ from askrctl.probes.host import NotApplicable
 from askrctl.probes.process import processes
 
 _VIRTUAL = re.compile(r"^(lo|veth|tun|tap|docker|br-|virbr|ifb|dummy|cni|flannel|cali|wg)")
-_SCALING = "kernel:networking/scaling.rst"
 
 
 def links(context: Context) -> list[dict[str, Any]]:
@@ -274,7 +273,7 @@ def _mtu(context: Context) -> list[Answer]:
 
 
 def _check(name: str, title: str, judge: Any, **more: Any) -> Check:
-    return Check(f"nic.{name}", title, judge, "device", refs=(_SCALING,), **more)
+    return Check(f"nic.{name}", title, judge, "device", **more)
 
 
 CHECKS = (

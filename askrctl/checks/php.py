@@ -445,39 +445,33 @@ def _docroot(context: Context) -> Answer:
     return ok(root)
 
 
-_INI = "https://www.php.net/manual/en/"
-_OPCACHE = f"{_INI}opcache.configuration.php"
-
-
-def _check(
-    name: str, title: str, judge: Any, ref: str = f"{_INI}ini.core.php", **more: Any
-) -> Check:
-    return Check(f"php.{name}", title, judge, "process", refs=(ref,), **more)
+def _check(name: str, title: str, judge: Any, **more: Any) -> Check:
+    return Check(f"php.{name}", title, judge, "process", **more)
 
 
 CHECKS = (
-    _check("present", "PHP can be loaded", _present, f"{_INI}install.php", vital=True),
-    _check("eol", "PHP gets security fixes", _eol, "https://www.php.net/supported-versions.php"),
-    _check("sapi_ini", "Which php.ini counts", _ini_file, f"{_INI}configuration.file.php"),
+    _check("present", "PHP can be loaded", _present, vital=True),
+    _check("eol", "PHP gets security fixes", _eol),
+    _check("sapi_ini", "Which php.ini counts", _ini_file),
     _check("ini_overrides", "php.ini is obeyed", _ini_overrides),
-    _check("opcache.active", "OPcache works", _opcache_active, _OPCACHE, tunable=True),
-    _check("opcache.shared", "One OPcache for all", _opcache_shared, _OPCACHE),
-    _check("opcache.memory", "Memory for code", _opcache_memory, _OPCACHE, tunable=True),
-    _check("opcache.files", "Room for every script", _opcache_files, _OPCACHE, tunable=True),
-    _check("opcache.interned", "Memory for strings", _opcache_interned, _OPCACHE, tunable=True),
-    _check("opcache.timestamps", "Changed files", _opcache_timestamps, _OPCACHE, tunable=True),
-    _check("opcache.comments", "Doc comments are kept", _opcache_comments, _OPCACHE, tunable=True),
-    _check("opcache.preload", "Preloading", _opcache_preload, f"{_INI}opcache.preloading.php"),
-    _check("jit", "Just-in-time compiler", _jit, _OPCACHE),
-    _check("xdebug", "No debugger in production", _xdebug, "https://xdebug.org/docs/install"),
+    _check("opcache.active", "OPcache works", _opcache_active, tunable=True),
+    _check("opcache.shared", "One OPcache for all", _opcache_shared),
+    _check("opcache.memory", "Memory for code", _opcache_memory, tunable=True),
+    _check("opcache.files", "Room for every script", _opcache_files, tunable=True),
+    _check("opcache.interned", "Memory for strings", _opcache_interned, tunable=True),
+    _check("opcache.timestamps", "Changed files", _opcache_timestamps, tunable=True),
+    _check("opcache.comments", "Doc comments are kept", _opcache_comments, tunable=True),
+    _check("opcache.preload", "Preloading", _opcache_preload),
+    _check("jit", "Just-in-time compiler", _jit),
+    _check("xdebug", "No debugger in production", _xdebug),
     _check("assertions", "Assertions are compiled out", _assertions, tunable=True),
     _check("display_errors", "Errors are logged, not shown", _display_errors, tunable=True),
     _check("expose", "PHP does not name itself", _expose, tunable=True),
     _check("memory_limit", "Memory limit of a request", _memory_limit, tunable=True),
     _check("timeouts", "Time limit of a request", _timeouts),
     _check("body_limits", "Body limits fit together", _body_limits, tunable=True),
-    _check("session", "Where sessions are kept", _session, f"{_INI}session.configuration.php"),
+    _check("session", "Where sessions are kept", _session),
     _check("realpath", "Cache of resolved paths", _realpath, tunable=True),
     _check("extensions", "Extensions the application needs", _extensions),
-    _check("docroot", "The application's folder", _docroot, f"{_INI}security.filesystem.php"),
+    _check("docroot", "The application's folder", _docroot),
 )

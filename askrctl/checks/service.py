@@ -18,8 +18,6 @@ from askrctl.probes import process, unit_filter
 from askrctl.probes.host import NotApplicable
 from askrctl.probes.process import Directive, last, words
 
-_EXEC = ("man:systemd.exec(5)",)
-_SERVICE = ("man:systemd.service(5)",)
 _YES = ("yes", "true", "1", "on")
 _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
 # systemd.exec(5), `systemd-analyze syscall-filter`: sets that hold the calls of io_uring.
@@ -217,22 +215,21 @@ def _check(
     name: str,
     title: str,
     judge: Callable[[Context], Answer],
-    refs: tuple[str, ...] = _EXEC,
     **more: Any,
 ) -> Check:
-    return Check(f"sd.{name}", title, judge, "file", refs=refs, **more)
+    return Check(f"sd.{name}", title, judge, "file", **more)
 
 
 CHECKS = (
-    _check("unit", "The server's unit", _present, ("man:systemd.unit(5)",)),
+    _check("unit", "The server's unit", _present),
     _check("limits", "Limits of the unit", _limits, tunable=True),
-    _check("effective", "Our drop-ins count", _effective, ("man:systemd.unit(5)",)),
+    _check("effective", "Our drop-ins count", _effective),
     _check("private_users", "User namespace of the unit", _private_users, tunable=True),
     _check("syscallfilter", "System calls of the unit", _syscall_filter, tunable=True),
     _check("mdwe", "Machine code may be mapped", _mdwe, tunable=True),
     _check("kernel_tunables", "Kernel settings are hidden", _kernel_tunables),
     _check("address_families", "Sockets of the unit", _families, tunable=True),
     _check("caps", "Low ports of the unit", _caps, tunable=True),
-    _check("restart", "Restart and stop", _restart, _SERVICE, tunable=True),
-    _check("ordering", "The network is there", _ordering, _SERVICE),
+    _check("restart", "Restart and stop", _restart, tunable=True),
+    _check("ordering", "The network is there", _ordering),
 )

@@ -12,8 +12,6 @@ from askrctl.checks.frame import Answer, Check, Context, fail, ok, warn
 from askrctl.model import Wanted
 from askrctl.probes.host import CannotTell, NotApplicable
 
-_RFC = "https://www.rfc-editor.org/rfc/rfc5280"
-
 
 def _facts(context: Context, path: str, key: str) -> dict[str, Any]:
     """What cryptography reads out of a PEM file; {"failed": ...} when it cannot."""
@@ -180,7 +178,7 @@ def _library(context: Context) -> Answer:
 
 
 def _check(name: str, title: str, judge: Any) -> Check:
-    return Check(f"tls.{name}", title, _each(judge), "file", refs=(_RFC,))
+    return Check(f"tls.{name}", title, _each(judge), "file")
 
 
 CHECKS = (
@@ -190,5 +188,5 @@ CHECKS = (
     _check("key_perm", "Key is private", _key_perm),
     _check("names", "Names in the certificate", _names),
     _check("strength", "Strength of the certificate", _strength),
-    Check("tls.library", "TLS library", _library, refs=("https://openssl-library.org/policies/",)),
+    Check("tls.library", "TLS library", _library),
 )

@@ -16,7 +16,6 @@ from askrctl.probes.host import NotApplicable
 NETSTAT = "/proc/net/netstat"
 SNMP = "/proc/net/snmp"
 SOFTNET = "/proc/net/softnet_stat"
-_IP = "kernel:networking/ip-sysctl.rst"
 
 
 def pairs(text: str) -> dict[str, int]:
@@ -242,7 +241,6 @@ CHECKS = (
         "Waiting connections",
         _accept_queue,
         "netns",
-        refs=("man:sock_diag(7)",),
     ),
     Check(
         "net.listen_drops",
@@ -250,7 +248,6 @@ CHECKS = (
         _listen_drops,
         "netns",
         sampled=True,
-        refs=(_IP,),
     ),
     Check("net.syn_drops", "Room for new connections", _syn_drops, "netns", sampled=True),
     Check("net.health", "Retransmissions", _health, "netns", sampled=True),
@@ -261,7 +258,6 @@ CHECKS = (
         sampled=True,
         host_only=True,
         tunable=True,
-        refs=("kernel:admin-guide/sysctl/net.rst",),
     ),
     Check(
         "net.netdev_budget",
@@ -270,10 +266,9 @@ CHECKS = (
         sampled=True,
         host_only=True,
         tunable=True,
-        refs=("kernel:admin-guide/sysctl/net.rst",),
     ),
     Check("net.conntrack", "Connection tracking", _conntrack, "netns", tunable=True),
-    Check("net.neigh", "Neighbour table", _neighbours, host_only=True, tunable=True, refs=(_IP,)),
+    Check("net.neigh", "Neighbour table", _neighbours, host_only=True, tunable=True),
     Check("port.available", "Ports are free", _port_available, "netns", vital=True),
     Check("dns.resolver", "Name resolution", _resolver, network=True),
 )

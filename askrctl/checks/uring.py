@@ -30,7 +30,6 @@ _PAGES = {
     "memlock": "iouring.memlock",
     "enomem": "iouring.fragmentation",
 }
-_MAN = "man:io_uring_setup(2)"
 # Resource errors say nothing of the kernel's features.
 _SCARCE = ("ENOMEM", "EMFILE", "ENFILE")
 
@@ -313,7 +312,7 @@ def _epoll(context: Context) -> Answer:
 def _of(name: str, title: str, probes: str, absent: Status, why: str) -> Check:
     """A check of one feature, by the names of its probes."""
     judge = _feature(tuple(probes.split()), absent, why)
-    return Check(f"iouring.{name}", title, judge, "process", refs=(_MAN,))
+    return Check(f"iouring.{name}", title, judge, "process")
 
 
 # What the server does not use may be missing: that is said, and is no finding.
@@ -401,12 +400,11 @@ _FEATURES = (
 
 _process = partial(Check, scope="process")
 CHECKS = (
-    _process("iouring.setup", "io_uring can be used", _setup, refs=(_MAN,)),
+    _process("iouring.setup", "io_uring can be used", _setup),
     Check(
         "iouring.sysctl",
         "io_uring is not disabled",
         _sysctl,
-        refs=("kernel:admin-guide/sysctl/kernel.rst#io-uring-disabled",),
         host_only=True,
         tunable=True,
     ),
@@ -415,7 +413,6 @@ CHECKS = (
         "iouring.seccomp",
         "No seccomp filter blocks io_uring",
         _caused("seccomp_", "no filter blocks it", _SECCOMP_MANUAL),
-        refs=("man:seccomp(2)",),
     ),
     _process(
         "iouring.lsm",
@@ -429,7 +426,6 @@ CHECKS = (
         "iouring.memlock",
         "Locked memory for the rings",
         _memlock,
-        refs=("man:getrlimit(2)",),
         tunable=True,
     ),
     Check("iouring.fragmentation", "Free memory for the rings", _fragmentation),
@@ -441,7 +437,6 @@ CHECKS = (
         "epoll.features",
         "epoll watches",
         _epoll,
-        refs=("man:epoll(7)",),
         vital=True,
         host_only=True,
         tunable=True,

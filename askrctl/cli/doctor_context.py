@@ -54,7 +54,7 @@ def build(host: Host, words: Words) -> tuple[Context, str]:
             target=target,
             config=config,
             profile=profile,
-            workers=workers or machine.default_workers(host),
+            workers=workers or len(machine.usable_cpus(host)),
             listeners=listeners,
             server=_server(status) if status else None,
             docroot=root,

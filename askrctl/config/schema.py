@@ -41,7 +41,7 @@ WATCH_IGNORE = (
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
     listen: tuple[str, ...] = ("127.0.0.1:8000",)
-    workers: int = 0  # 0: one for each usable core
+    workers: int = 0  # 0: one for each core that its affinity and its cgroups allow
     user: str = ""  # "": the owner of the served path
     group: str = ""
     io_backend: Backend = Backend.AUTO

@@ -5,7 +5,10 @@ Limits of cgroups are looked for on the way up to the root, because the tightest
 need not be our own group's (cgroups(7)).
 """
 
+import math
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from askrctl.probes.host import CannotTell, Host, NotApplicable, key_values
@@ -25,8 +28,13 @@ def parse_cpu_list(text: str) -> list[int]:
 
 
 def affinity(host: Host, pid: str = "self") -> list[int]:
-    """Processors that a process may run on."""
+    """Processors that a process may run on. The kernel's list of those it may, as in
+    /proc/PID/status, can name some that are offline; sched_getaffinity(2) does not.
+    """
     status = key_values(host.get(f"/proc/{pid}/status"))
+    if host.live:
+        with suppress(OSError):
+            return sorted(os.sched_getaffinity(0 if pid == "self" else int(pid)))
     return parse_cpu_list(status.get("Cpus_allowed_list", "")) or online(host)
 
 
@@ -84,36 +92,50 @@ def _v2_base(host: Host) -> str:
     return hybrid if host.exists(f"{hybrid}/cgroup.controllers") else "/sys/fs/cgroup"
 
 
+def _v1_base(host: Host, controller: str) -> str:
+    """Where a controller is mounted: cpu and cpuacct often share one place."""
+    for point, (kind, options) in _mounts(host).items():
+        if kind == "cgroup" and controller in options:
+            return point
+    return f"/sys/fs/cgroup/{controller}"
+
+
+def _v2_folders(host: Host, where: Cgroup) -> list[str]:
+    base = _v2_base(host)
+    paths = _parents(where.unified) if where.unified else []
+    return [f"{base}/{path}".rstrip("/") for path in paths]
+
+
+def _v1_folders(host: Host, where: Cgroup, controller: str) -> list[str]:
+    groups = [path for name, path in where.controllers if name == controller]
+    base = _v1_base(host, controller) if groups else ""
+    return [f"{base}/{path}".rstrip("/") for group in groups for path in _parents(group)]
+
+
 def group_files(host: Host, controller: str, v1_name: str, v2_name: str, pid: str) -> list[str]:
     """The texts of a limit's file, from the process's own group up to the root."""
     where = cgroup(host, pid)
-    found = []
-    for path in _parents(where.unified) if where.unified else []:
-        text = host.get(f"{_v2_base(host)}/{path}/{v2_name}".replace("//", "/"))
-        found += [text] if text else []
-    for name, group in where.controllers:
-        if name == controller:
-            for path in _parents(group):
-                text = host.get(f"/sys/fs/cgroup/{name}/{path}/{v1_name}".replace("//", "/"))
-                found += [text] if text else []
-    return found
+    paths = [f"{folder}/{v2_name}" for folder in _v2_folders(host, where)]
+    paths += [f"{folder}/{v1_name}" for folder in _v1_folders(host, where, controller)]
+    return [text for path in paths if (text := host.get(path))]
 
 
 def cpu_quota(host: Host, pid: str = "self") -> float | None:
-    """Processors' worth of time that the cgroups allow; None is no limit."""
-    limits = []
-    for text in group_files(host, "cpu", "cpu.cfs_quota_us", "cpu.max", pid):
-        words = text.split()
-        if len(words) == 2 and words[0].isdigit() and words[1].isdigit():
-            limits.append(int(words[0]) / max(1, int(words[1])))
-        elif len(words) == 1 and words[0].isdigit():
-            limits.append(int(words[0]) / _v1_period(host, pid))
+    """Processors' worth of time that the cgroups allow; None is no limit. Each group has a period
+    of its own.
+    """
+    where = cgroup(host, pid)
+    pairs = [host.get(f"{folder}/cpu.max").split() for folder in _v2_folders(host, where)]
+    for folder in _v1_folders(host, where, "cpu"):
+        period = host.get(f"{folder}/cpu.cfs_period_us", "100000")
+        pairs.append([host.get(f"{folder}/cpu.cfs_quota_us"), period])
+    limits = [
+        int(words[0]) / int(words[1])
+        for words in pairs
+        # "max" and -1 are no limit
+        if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words)
+    ]
     return min(limits, default=None)
-
-
-def _v1_period(host: Host, pid: str) -> int:
-    texts = group_files(host, "cpu", "cpu.cfs_period_us", "", pid)
-    return max(1, int(texts[0])) if texts and texts[0].isdigit() else 100_000
 
 
 def memory_limit(host: Host, pid: str = "self") -> int | None:
@@ -129,11 +151,11 @@ def pids_limit(host: Host, pid: str = "self") -> int | None:
     return min((int(text) for text in texts if text.isdigit()), default=None)
 
 
-def default_workers(host: Host) -> int:
-    """One for each core that may be used, as many as the quota pays for."""
-    cores = len(affinity(host))
-    quota = cpu_quota(host)
-    return cores if quota is None else max(1, min(cores, -int(-quota // 1)))
+def usable_cpus(host: Host, pid: str = "self") -> list[int]:
+    """Cores that a process may run on, no more than its quota pays for; one is left in any case."""
+    cores = affinity(host, pid)
+    quota = cpu_quota(host, pid)
+    return cores if quota is None else cores[: max(1, math.ceil(quota))]
 
 
 # --- containers and virtual machines --------------------------------------------------------------

@@ -120,7 +120,7 @@ def judge(reach: Reach) -> Cause | None:
     """None when io_uring_setup can be reached; else why not, and what would help."""
     match -reach.setup:
         case errno.EFAULT:
-            return None
+            return _incomplete(reach)
         case errno.ENOSYS:
             return _hidden(reach)
         case errno.EPERM:
@@ -134,6 +134,27 @@ def judge(reach: Reach) -> Cause | None:
     return Cause("unknown", f"io_uring_setup says {name}", "askrctl doctor --json")
 
 
+_BY_FILTER = {
+    -errno.EPERM: "seccomp_eperm",
+    -errno.ENOSYS: "seccomp_enosys",
+    -errno.EACCES: "seccomp_eacces",
+}
+
+
+def _incomplete(reach: Reach) -> Cause | None:
+    """A profile that allows setup and forgets the others: a ring that opens and does nothing."""
+    answers = {"io_uring_enter": reach.enter, "io_uring_register": reach.register}
+    missing = [name for name, answer in answers.items() if answer in _BY_FILTER]
+    if not missing or reach.seccomp != 2:
+        return None
+    answer = answers[missing[0]]
+    sentence = (
+        f"a seccomp filter allows io_uring_setup and forbids {' and '.join(missing)} "
+        f"({errno.errorcode[-answer]})"
+    )
+    return Cause(_BY_FILTER[answer], sentence, _PROFILE_FIX)
+
+
 def _hidden(reach: Reach) -> Cause:
     if reach.gvisor:
         return Cause("gvisor", "gVisor does not offer io_uring", "another runtime, or epoll")
@@ -142,6 +163,8 @@ def _hidden(reach: Reach) -> Cause:
         return Cause("emulated", sentence, "an image for this machine's own architecture")
     if reach.seccomp == 2 and reach.compiled is not False:
         sentence = "a seccomp filter hides io_uring (ENOSYS), as Podman's does"
+        if reach.alone:
+            sentence = "a seccomp filter hides io_uring_setup (ENOSYS)"
         return Cause("seccomp_enosys", sentence, _PROFILE_FIX)
     return Cause(
         "not_compiled", "this kernel was built without io_uring (ENOSYS)", "another kernel"
@@ -166,7 +189,8 @@ def _forbidden(reach: Reach) -> Cause:
 
 def _denied(reach: Reach) -> Cause:
     if reach.seccomp == 2 and not (reach.alone and reach.selinux):
-        sentence = "a seccomp filter forbids io_uring (EACCES)"
+        name = "io_uring_setup" if reach.alone else "io_uring"
+        sentence = f"a seccomp filter forbids {name} (EACCES)"
         return Cause("seccomp_eacces", sentence, _PROFILE_FIX)
     sentence = "a security module (SELinux, AppArmor) denies io_uring"
     return Cause("lsm_eacces", sentence, "ausearch -m avc -ts recent")

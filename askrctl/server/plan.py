@@ -4,7 +4,6 @@
 The one place where the configuration becomes the engine's settings and the zygote's command line.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +24,8 @@ from askrctl.config import (
     parse_rate,
 )
 from askrctl.model import AskrError, BackendChoice, Credentials
+from askrctl.probes import machine
+from askrctl.probes.host import Host, open_host
 from askrctl.server.accesslog import template
 from askrctl.server.detect import Application
 from askrctl.server.presets import Preset, choose
@@ -126,31 +127,9 @@ class Plan:
         return min(APPS_MAX, self.app_count_max + 1) if self.php is not None else 0
 
 
-def usable_cpus() -> list[int]:
-    """Cores this process may run on, as many as the cgroup's quota pays for."""
-    cpus = sorted(os.sched_getaffinity(0))
-    return cpus[: max(1, min(len(cpus), _quota(len(cpus))))]
-
-
-def _quota(default: int) -> int:
-    for path, period_path in (
-        ("/sys/fs/cgroup/cpu.max", None),
-        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-    ):
-        try:
-            words = Path(path).read_text().split()
-            period = words[1] if period_path is None else Path(period_path).read_text()
-            quota, length = int(words[0]), int(period)
-        except (OSError, ValueError, IndexError):  # no limit is "max" in v2
-            continue
-        if quota > 0 and length > 0:
-            return -(-quota // length)
-    return default
-
-
-def place_workers(config: Config) -> tuple[int | None, ...]:
+def place_workers(config: Config, host: Host | None = None) -> tuple[int | None, ...]:
     """A core for each worker; more workers than cores share them round robin."""
-    cpus = usable_cpus()
+    cpus = machine.usable_cpus(host or open_host())
     count = config.server.workers or len(cpus)
     return tuple(cpus[i % len(cpus)] if config.server.pin else None for i in range(count))
 

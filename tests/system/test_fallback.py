@@ -29,8 +29,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def filtered(error: str) -> list[str]:
-    words = [f"{call}={error}" for call in CALLS]
+def filtered(error: str, *calls: str) -> list[str]:
+    words = [f"{call}={error}" for call in calls or CALLS]
     return [sys.executable, str(ROOT / "tests/seccomp.py"), *words, "--"]
 
 
@@ -77,6 +77,32 @@ def test_doctor_names_the_same_reason(error: str) -> None:
     report = json.loads(done.stdout)
     [setup] = [result for result in report["results"] if result["id"] == "iouring.setup"]
     assert setup["reason"] == report["io_uring"]["cause"] == REASONS[error]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("io_uring_setup", "EPERM"),
+        ("io_uring_setup", "ENOSYS"),
+        ("io_uring_setup", "EACCES"),
+        ("io_uring_enter", "EPERM"),
+    ],
+)
+def test_a_filter_on_one_call_has_the_same_reason(start: Start, call: str, error: str) -> None:
+    """A lockdown after the start forbids setup only; a profile of one's own may forget enter."""
+    server = start("--io-backend", "io_uring", wrapper=filtered(error, call))
+    check_fallback(server, REASONS[error])
+    assert call in server.log and error in server.log
+    command = [sys.executable, "-m", "askrctl", "doctor", "--json", "--only", "iouring.*"]
+    command += ["--control", str(server.control)]
+    done = subprocess.run(
+        [*filtered(error, call), *command], capture_output=True, text=True, timeout=60
+    )
+    report = json.loads(done.stdout)
+    assert report["io_uring"]["cause"] == REASONS[error]
+    causes = {r["id"]: r["reason"] for r in report["results"] if r["reason"]}
+    assert causes["iouring.setup"] == causes["iouring.seccomp"] == REASONS[error]
+    assert "iouring.lsm" not in causes
 
 
 def test_auto_is_epoll_without_a_record(start: Start) -> None:

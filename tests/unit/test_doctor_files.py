@@ -19,9 +19,11 @@ from askrctl.checks import ALL, tls
 from askrctl.checks.frame import Context, run_one
 from askrctl.cli import completions, doctor_bundle, doctor_diff
 from askrctl.cli.doctor_context import Words, build
+from askrctl.config import Config, ServerConfig
 from askrctl.model import AskrError, Status
 from askrctl.probes import certificate, machine, process, sysctl_files
 from askrctl.probes.host import Host, Recorder, open_host
+from askrctl.server.plan import place_workers
 
 ROOT = Path(__file__).parents[2]
 
@@ -266,6 +268,60 @@ def test_v1_limits_are_found_as_well(tmp_path: Path) -> None:
     host = make_tree(tmp_path, files)
     assert machine.cpu_quota(host) == 0.5 and machine.memory_limit(host) is None
     assert machine.cgroup(host).version == "hybrid"
+
+
+_FOUR = {"/proc/self/status": "Cpus_allowed_list:\t0-3\n", "/proc/cpuinfo": "processor\t: 0\n"}
+_V1 = {"/proc/mounts": "cgroup /cg/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, [0, 1, 2, 3]),
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/cpu.max": "max 100000\n"}, [0, 1, 2, 3]),
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/cpu.max": "150000 100000\n"}, [0, 1]),
+        (  # the unit has no quota, its slice has
+            {
+                "/proc/self/cgroup": "0::/web.slice/askr.service\n",
+                "/sys/fs/cgroup/web.slice/askr.service/cpu.max": "max 100000\n",
+                "/sys/fs/cgroup/web.slice/cpu.max": "20000 10000\n",
+            },
+            [0, 1],
+        ),
+        ({"/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": "5000 100000\n"}, [0]),
+        (
+            {"/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": "800000 100000"},
+            [0, 1, 2, 3],
+        ),
+        (  # v1, with a quota of no group's own, and a period of each
+            _V1
+            | {
+                "/proc/self/cgroup": "3:cpu,cpuacct:/pod/app\n",
+                "/cg/cpu,cpuacct/pod/app/cpu.cfs_quota_us": "-1\n",
+                "/cg/cpu,cpuacct/pod/app/cpu.cfs_period_us": "10000\n",
+                "/cg/cpu,cpuacct/pod/cpu.cfs_quota_us": "250000\n",
+                "/cg/cpu,cpuacct/pod/cpu.cfs_period_us": "100000\n",
+            },
+            [0, 1, 2],
+        ),
+        (  # a container's view: its group has the place of the root
+            {
+                "/proc/self/cgroup": "3:cpu:/docker/c0ffee\n0::/\n",
+                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n",
+                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            [0],
+        ),
+    ],
+)
+def test_the_server_runs_a_worker_for_each_core_that_every_group_above_it_pays_for(
+    tmp_path: Path, files: dict[str, str], cores: list[int]
+) -> None:
+    host = make_tree(tmp_path, _FOUR | files)
+    assert machine.usable_cpus(host) == cores
+    assert place_workers(Config(), host) == tuple(cores)
+    asked = Config(server=ServerConfig(workers=3, pin=False))
+    assert place_workers(asked, host) == (None, None, None), "who names a number gets it"
 
 
 # --- certificates ---------------------------------------------------------------------------------

@@ -45,6 +45,19 @@ TABLE = [
     (Reach(**blocked(errno.ENOSYS), seccomp=0, sysctl=None), "not_compiled"),
     (Reach(**blocked(errno.ENOSYS), seccomp=0, sysctl=None, gvisor=True), "gvisor"),
     (Reach(**blocked(errno.ENOSYS), seccomp=0, sysctl=None, emulated=True), "emulated"),
+    (
+        Reach(-errno.EFAULT, -errno.EPERM, -errno.EINVAL, seccomp=2, sysctl=0),
+        "seccomp_eperm",
+    ),
+    (
+        Reach(-errno.EFAULT, -errno.EBADF, -errno.ENOSYS, seccomp=2, sysctl=None),
+        "seccomp_enosys",
+    ),
+    (
+        Reach(-errno.EFAULT, -errno.EACCES, -errno.EACCES, seccomp=2, sysctl=0),
+        "seccomp_eacces",
+    ),
+    (Reach(-errno.EFAULT, -errno.EBADF, -errno.EBADF, seccomp=2, sysctl=0), None),
     (Reach(**alone(errno.ENOMEM), seccomp=0, sysctl=0), "enomem"),
     (Reach(**alone(errno.EIO), seccomp=0, sysctl=0), "unknown"),
 ]
