@@ -6,6 +6,7 @@ Answers go to stdout, messages to stderr. Commands are imported when they are ca
 """
 
 import errno
+import io
 import itertools
 import sys
 import traceback
@@ -45,10 +46,11 @@ def _status(code: int, message: str) -> int:
 
 def main() -> None:
     """The entry point of the `askrctl` command."""
-    from askrctl.cli.app import build
+    from askrctl.cli.app import assemble
 
+    _print_whatever_comes()
     try:
-        code = build(sys.argv[1] if len(sys.argv) > 1 else "")(standalone_mode=False)
+        code = assemble(sys.argv[1] if len(sys.argv) > 1 else "")(standalone_mode=False)
     except AskrError as error:
         sys.exit(report(error))
     except KeyboardInterrupt:
@@ -62,6 +64,13 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _print_whatever_comes() -> None:
+    """Neither a terminal without dashes and frames nor a path that is no text is a failure."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        knows_all = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if knows_all else "replace")
+
+
 def _report_other(error: Exception) -> int:
     """Misuse that the parser found; anything else is a bug of ours and shows its traceback."""
     format_message = getattr(error, "format_message", None)
@@ -73,7 +82,12 @@ def _report_other(error: Exception) -> int:
         return UNKNOWN
     if format_message is None:
         return int(code)
-    message = str(format_message())
+    # The parser's own validation speaks like a programmer.
+    message = (
+        str(format_message()).replace("Value error, ", "").replace("Input should", "it should")
+    )
+    if not message:
+        return int(code)  # a group without a command: its help has been shown
     print(f"askrctl: {message}", file=sys.stderr)
     context = getattr(error, "ctx", None)
     shown = f"{context.command_path} --help" if context is not None else _help_of(sys.argv[1:])

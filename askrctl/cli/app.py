@@ -6,17 +6,19 @@ machine is in trouble, has no use for.
 """
 
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from askrctl import __version__
 
 HELP = """
-The server and operator's toolkit for PHP and Python web applications on Linux.
+The server and operator's toolkit for PHP applications on Linux.
 
 Try this: `askrctl serve .` in the folder of an application, then `askrctl status`.
 """
+
+HELP_OPTIONS = ["-h", "--help"]
 
 
 def _show_version(wanted: bool) -> None:
@@ -71,7 +73,7 @@ def build(only: str = "") -> typer.Typer:
         add_completion=False,  # `askrctl completions SHELL` prints static scripts
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": HELP_OPTIONS},
     )
     app.callback()(_options)
     for name in [only] if only in COMMANDS else COMMANDS:
@@ -82,3 +84,17 @@ def build(only: str = "") -> typer.Typer:
         else:
             app.command(name)(command)
     return app
+
+
+def assemble(only: str = "") -> Any:
+    """What build() builds, to be called. Its help shows a type only where a value is expected."""
+    root = typer.main.get_command(build(only))
+    waiting: list[Any] = [root]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        context = typer.Context(command, help_option_names=HELP_OPTIONS)
+        for option in command.get_params(context):
+            if getattr(option, "is_flag", False):
+                option.metavar = ""
+    return root

@@ -46,6 +46,7 @@ class Command:
     options: tuple[Option, ...]
     subcommands: tuple[str, ...]
     takes_check: bool = False
+    values: tuple[str, ...] = ()  # what its argument can be
 
 
 def _first_sentence(text: str) -> str:
@@ -53,13 +54,18 @@ def _first_sentence(text: str) -> str:
     return line.split(". ")[0].rstrip(".")
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    """The values that a help text lists: "text, json or sh"."""
+    return tuple(word for word in re.findall("[a-z/]+", text.partition("(")[0]) if word != "or")
+
+
 def _option(parameter: Any) -> Option:
-    names = tuple(sorted(parameter.opts, key=len))
+    names = tuple(sorted((*parameter.opts, *parameter.secondary_opts), key=len))
     values: tuple[str, ...] = ()
     for name in names:
         values = values or _VALUES.get(name, ())
-    if "--format" in names:  # its help names them: "text, json or sh"
-        values = tuple(word for word in re.findall("[a-z]+", parameter.help or "") if word != "or")
+    if {"--format", "--sort"} & set(names):
+        values = _listed(parameter.help or "")
     takes = not getattr(parameter, "is_flag", False)
     return Option(names, _first_sentence(parameter.help or ""), takes, values)
 
@@ -69,7 +75,9 @@ def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[Command]:
     every = getattr(command, "commands", {})
     subcommands = {name: child for name, child in every.items() if not child.hidden}
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
-    takes_check = any(p.name == "check_id" for p in command.params)
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    takes_check = any(p.name == "check_id" for p in arguments)
+    takes_shell = any(p.name == "shell" for p in arguments)
     help_option = Option(("-h", "--help"), "Show this message and exit", False)
     yield Command(
         words,
@@ -77,6 +85,7 @@ def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[Command]:
         (*map(_option, options), help_option),
         tuple(subcommands),
         takes_check,
+        SHELLS if takes_shell else (),
     )
     for name, child in subcommands.items():
         yield from walk(child, (*words, name))
@@ -150,7 +159,7 @@ def bash() -> str:
     for command in found:
         names = [name for option in command.options for name in option.names]
         extra = ["backend", *(c for c in check_names() if "." in c)] if command.takes_check else []
-        every = " ".join([*command.subcommands, *extra, *names])
+        every = " ".join([*command.subcommands, *extra, *command.values, *names])
         words.append(f'    "{" ".join(command.words)}") words="{every}" ;;')
     return _BASH % {
         "places": "\n".join(places),
@@ -188,6 +197,8 @@ def _zsh_function(command: Command, found: list[Command]) -> Iterator[str]:
     specs = [spec for option in command.options for spec in _zsh_option(option)]
     if command.takes_check:
         specs.append("'1:check:_askrctl_checks'")
+    elif command.values:
+        specs.append(f"'1:value:({' '.join(command.values)})'")
     elif not command.subcommands:
         specs.append("'*:file:_files'")
     if command.subcommands:
@@ -225,12 +236,19 @@ def zsh() -> str:
 # --- fish -----------------------------------------------------------------------------------------
 
 
-def _fish_condition(words: tuple[str, ...], subcommands: tuple[str, ...]) -> str:
-    seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in words)
-    if not subcommands:
-        return seen
-    none = f"not __fish_seen_subcommand_from {' '.join(subcommands)}"
-    return f"{seen}; and {none}" if seen else none
+_FISH = """# fish completion for askrctl. Written by `askrctl completions fish`: do not edit.
+function __askrctl_at
+    set -l place ''
+    set -l words (commandline -opc)
+    set -e words[1]
+    for word in $words
+        switch "$place $word"
+%(places)s
+        end
+    end
+    test "$place" = "$argv"
+end
+"""
 
 
 def _fish_quote(text: str) -> str:
@@ -238,13 +256,15 @@ def _fish_quote(text: str) -> str:
 
 
 def _fish_lines(command: Command, found: list[Command]) -> Iterator[str]:
-    condition = _fish_condition(command.words, command.subcommands)
+    condition = " ".join(("__askrctl_at", *command.words))
     start = f"complete -c askrctl -n {_fish_quote(condition)}"
     for child in found:
         if child.words and child.words[:-1] == command.words:
             yield f"{start} -f -a {child.words[-1]} -d {_fish_quote(child.help)}"
     if command.takes_check:
         yield f"{start} -f -a {_fish_quote(' '.join(check_names()))}"
+    if command.values:
+        yield f"{start} -f -a {_fish_quote(' '.join(command.values))}"
     for option in command.options:
         line = start
         for name in option.names:
@@ -257,12 +277,16 @@ def _fish_lines(command: Command, found: list[Command]) -> Iterator[str]:
         yield f"{line} -d {_fish_quote(option.help)}"
 
 
+def _fish_place(words: tuple[str, ...]) -> str:
+    before, place = " ".join(words[:-1]), " ".join(words)
+    return f"        case '{before} {words[-1]}'; set place '{place}'"
+
+
 def fish() -> str:
     found = commands()
-    lines = ["# fish completion for askrctl. Written by `askrctl completions fish`: do not edit."]
-    for command in found:
-        lines += _fish_lines(command, found)
-    return "\n".join(lines) + "\n"
+    places = "\n".join(_fish_place(command.words) for command in found if command.words)
+    lines = [line for command in found for line in _fish_lines(command, found)]
+    return _FISH % {"places": places} + "\n".join(lines) + "\n"
 
 
 def script(shell: str) -> str:
@@ -278,5 +302,14 @@ def script(shell: str) -> str:
 def completions_command(
     shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")],
 ) -> None:
-    """Print the completion script of a shell."""
+    """Print the completion script of a shell.
+
+    **Where it goes**
+
+    bash: `askrctl completions bash > /etc/bash_completion.d/askrctl`
+
+    zsh: `askrctl completions zsh > /usr/local/share/zsh/site-functions/_askrctl`
+
+    fish: `askrctl completions fish > /etc/fish/completions/askrctl.fish`
+    """
     typer.echo(script(shell), nl=False)

@@ -22,9 +22,10 @@ _PR_SET_NAME = 15  # prctl(2)
 def main(text: str) -> int:
     """The exit status of the worker."""
     settings = json.loads(text)
-    # Ctrl-C reaches the whole group; when to stop is the supervisor's to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Ctrl-C reaches the whole group, and systemd's SIGTERM the whole cgroup unless KillMode=mixed;
+    # when to stop is the supervisor's to say.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if settings["cpu"] is not None:
         with contextlib.suppress(OSError):  # a core that has gone offline is no reason to fail
             os.sched_setaffinity(0, {settings["cpu"]})

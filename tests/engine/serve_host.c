@@ -418,7 +418,7 @@ int main(int count, char **arguments)
     if (result < 0)
         fprintf(stderr, "serve_host: %s\n", error.text);
     if (host.zygote_pid > 0) {
-        kill(host.zygote_pid, SIGTERM);
+        shutdown(host.zygote_fd, SHUT_WR); /* an end of file, which ends it */
         waitpid(host.zygote_pid, NULL, 0);
     }
     return result < 0;

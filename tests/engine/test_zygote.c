@@ -325,25 +325,27 @@ static void test_caches_are_looked_at_by_a_process_of_its_own(void)
     stop(&zygote);
 }
 
-enum ending { SUPERVISOR_LEAVES, ZYGOTE_IS_TERMINATED, ZYGOTE_IS_KILLED };
+enum ending { SUPERVISOR_LEAVES, ZYGOTE_IS_KILLED };
 
 /* Whether the application process is gone after its zygote has ended this way. */
 static bool child_ends_with(enum ending ending)
 {
     struct zygote zygote = start_zygote(MODULE_ECHO, "a=b", NULL);
     must(hear(&zygote).message.kind == ZYGOTE_READY, "ready");
-    kill(zygote.pid, SIGINT); /* Ctrl-C reaches the whole group, and must change nothing */
+    kill(zygote.pid, SIGINT);  /* Ctrl-C reaches the whole group, and must change nothing */
+    kill(zygote.pid, SIGTERM); /* nor must systemd's, which reaches the whole cgroup */
     struct pair pair = pair_open();
     struct said forked = fork_onto(&zygote, &pair, 1, ZYGOTE_NO_CPU);
     struct port_message message;
     must(pair_next(&pair, &message) == PORT_READY, "ready");
     must(kill(forked.message.pid, SIGINT) == 0, "interrupt");
+    must(kill(forked.message.pid, SIGTERM) == 0, "terminate");
     put_path(&pair, "/hello");
     bool serves = await(&pair, PORT_FINISHED, &message) == PORT_FINISHED;
     if (ending == SUPERVISOR_LEAVES)
         close(zygote.control_fd);
     else
-        kill(zygote.pid, ending == ZYGOTE_IS_TERMINATED ? SIGTERM : SIGKILL);
+        kill(zygote.pid, SIGKILL);
     bool ended = ends_within_deadline(forked.fd);
     int status = wait_status(zygote.pid);
     if (ending != SUPERVISOR_LEAVES)
@@ -356,7 +358,6 @@ static bool child_ends_with(enum ending ending)
 static void test_no_process_outlives_its_zygote_nor_that_its_supervisor(void)
 {
     OK(child_ends_with(SUPERVISOR_LEAVES), "the supervisor's end of file ends all");
-    OK(child_ends_with(ZYGOTE_IS_TERMINATED), "and so does SIGTERM");
     OK(child_ends_with(ZYGOTE_IS_KILLED), "a killed zygote takes its processes along");
 }
 

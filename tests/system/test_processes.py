@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -213,14 +214,15 @@ def test_reload_brings_new_code_in_worker_mode(serve: Serve, app: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("send", [os.kill, os.killpg])  # systemd without KillMode=mixed: to all
 def test_sigterm_finishes_what_runs_and_tells_idle_connections(
-    serve: Serve, app: Path, tmp_path: Path
+    serve: Serve, app: Path, tmp_path: Path, send: Callable[[int, int], None]
 ) -> None:
     server = serve(app)
     with server.connect() as busy, server.connect() as idle:
         assert idle.ask("GET", "/hello").get("Connection") != "close"
         go = hold(busy, tmp_path, "busy")
-        server.signal(signal.SIGTERM)
+        send(server.process.pid, signal.SIGTERM)
         last = wait_until("an idle connection is told", lambda: told(idle))
         assert last.status == 200
         go.touch()

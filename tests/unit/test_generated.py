@@ -77,6 +77,16 @@ def test_bash_completes_commands_options_values_and_checks() -> None:
     assert complete("doctor", "--only", "iouring.mem") == ["iouring.memlock"]
     assert complete("explain", "iouring.mem") == ["iouring.memlock"]
     assert "--group" in complete("doctor", "list", "--")
+    assert complete("completions", "f") == ["fish"]
+    assert complete("top", "--sort", "m") == ["memory"]
+    assert complete("tune", "app", "--format", "") == ["text", "json", "toml", "diff"]
+    assert complete("bench", "matrix", "--no") == ["--no-peers"]
+
+
+def test_fish_tells_config_check_from_check() -> None:
+    lines = completions.fish().splitlines()
+    offered = [line for line in lines if line.startswith("complete") and " -a app " in line]
+    assert [line.split("'")[1] for line in offered] == ["__askrctl_at check", "__askrctl_at tune"]
 
 
 @pytest.mark.parametrize("shell", completions.SHELLS)

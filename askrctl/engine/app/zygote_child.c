@@ -4,6 +4,7 @@
  * are the module's and stay. */
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -32,8 +33,22 @@ static void take_name(const char *module_name, uint32_t id)
     prctl(PR_SET_NAME, name, 0, 0, 0);
 }
 
+static void outlive(int number)
+{
+    (void)number;
+}
+
+/* A SIGTERM for the whole cgroup must not end a request that the supervisor lets finish. Not
+ * SIG_IGN: commands that the application runs inherit that, and then cannot be stopped by it. */
+static void outlive_sigterm(void)
+{
+    struct sigaction action = {.sa_handler = outlive, .sa_flags = SA_RESTART};
+    sigaction(SIGTERM, &action, NULL);
+}
+
 int zygote_child_serve(const struct zygote_child *child, const struct askr_module *module)
 {
+    outlive_sigterm();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -6,8 +6,8 @@
  *   askr-zygote --control-fd N --module PATH [--preload LIBRARY] [--set key=value]...
  *   askr-zygote --describe --module PATH [--preload LIBRARY] [--set key=value]...
  *
- * Exit status: 0 after the supervisor's end of file or SIGTERM, 1 when the module does not start
- * (the sentence goes to the supervisor; with --describe to stderr), 2 for misuse. */
+ * Exit status: 0 after the supervisor's end of file, 1 when the module does not start (the sentence
+ * goes to the supervisor; with --describe to stderr), 2 for misuse. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>

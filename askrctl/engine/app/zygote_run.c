@@ -4,7 +4,7 @@
  * Invariants: no thread but this one, so fork() copies a consistent process; a child is in
  * `children` from fork to reaping; every descriptor received is closed again in the parent before
  * the next message is read. Failure: a fork that fails is refused and costs only that process; an
- * end of file or SIGTERM kills all children at once, since without a supervisor nobody would. */
+ * end of file kills all children at once, since without a supervisor nobody would. */
 #include "app/zygote_run.h"
 
 #include <errno.h>
@@ -35,15 +35,15 @@ void zygote_set_signals(void)
 {
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL); /* whoever started us may have ignored some */
-    /* Ctrl-C and a closed terminal reach the whole group; what they mean is the supervisor's
-     * decision. A peer that went away shows as EPIPE. */
+    /* Ctrl-C and a closed terminal reach the whole group, and systemd's SIGTERM the whole cgroup;
+     * what they mean is the supervisor's decision. A peer that went away shows as EPIPE. */
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     sigset_t ours;
     sigemptyset(&ours);
     sigaddset(&ours, SIGCHLD);
-    sigaddset(&ours, SIGTERM);
     sigaddset(&ours, SIGUSR1);
     sigprocmask(SIG_SETMASK, &ours, NULL);
 }
@@ -235,7 +235,6 @@ static void handle_signals(struct zygote *zygote)
 {
     struct signalfd_siginfo info;
     while (read(zygote->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        zygote->stopping = zygote->stopping || info.ssi_signo == SIGTERM;
         if (info.ssi_signo == SIGUSR1)
             tell(zygote, (struct zygote_message){.kind = ZYGOTE_RELOAD}, -1);
     }
@@ -281,7 +280,6 @@ int zygote_run(int control_fd, const struct askr_module *module)
     sigset_t ours;
     sigemptyset(&ours);
     sigaddset(&ours, SIGCHLD);
-    sigaddset(&ours, SIGTERM);
     sigaddset(&ours, SIGUSR1);
     zygote->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
     int result = zygote->signal_fd >= 0 ? 0 : -errno;

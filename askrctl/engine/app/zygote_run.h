@@ -23,16 +23,15 @@ struct zygote_child {
     int memfd, app_bell_fd, worker_bell_fd;
 };
 
-/* Signals as the zygote and its children need them, before the module can install its own. Children
- * keep what the zygote has, but for the mask. SIGTERM, SIGCHLD and SIGUSR1, by which applications
- * ask for a reload, are blocked, for a signalfd. */
+/* Signals as the zygote and its children need them, before the module can install its own. SIGCHLD
+ * and SIGUSR1, by which applications ask for a reload, are blocked, for a signalfd. Children keep
+ * the rest but for SIGTERM, which they outlive in a way that their commands do not inherit. */
 void zygote_set_signals(void);
 
 /* Sends `sentence` with ZYGOTE_FAILED, or on stderr when there is no control_fd (-1). */
 void zygote_report_failure(int control_fd, const char *sentence);
 
-/* Serves the supervisor until it closes its end or SIGTERM comes; then kills what was forked.
- * 0 or -errno. */
+/* Serves the supervisor until it closes its end; then kills what was forked. 0 or -errno. */
 int zygote_run(int control_fd, const struct askr_module *);
 
 /* In the forked process: serve the port. Returns the exit status; the caller must leave with it. */
