@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The data plane, compiled. The only module that imports _engine; everything else uses this."""
+"""The data plane, compiled. Only this package imports _engine; everything else uses this."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from askrctl.engine._engine import ffi, lib
+from askrctl.engine.durations import BUCKET_STARTS_NS as BUCKET_STARTS_NS
+from askrctl.engine.durations import Bounds as Bounds
+from askrctl.engine.durations import Durations as Durations
 from askrctl.model import AskrError, Backend
 
 WORKERS_MAX: int = lib.ASKR_WORKERS_MAX
@@ -25,8 +28,8 @@ HISTOGRAMS = {
     "queue": lib.ASKR_HISTOGRAM_QUEUE,
     "app_wall": lib.ASKR_HISTOGRAM_APP_WALL,
 }
-BUCKET_STARTS_NS: tuple[int, ...] = tuple(
-    lib.askr_bucket_start_ns(index) for index in range(lib.ASKR_BUCKETS)
+SITE_HISTOGRAMS: tuple[str, ...] = tuple(
+    name for name, index in HISTOGRAMS.items() if index < lib.ASKR_SITE_HISTOGRAMS
 )
 
 _BACKENDS = {Backend.IO_URING: lib.ASKR_IO_URING, Backend.EPOLL: lib.ASKR_IO_EPOLL}
@@ -267,20 +270,32 @@ def _status(memory: memoryview, slot: int) -> Any:
     return ffi.cast("struct askr_worker_status *", ffi.from_buffer(page))
 
 
-def read_histograms(memory: memoryview, slot: int) -> dict[str, list[int]]:
-    """How many durations fell into each bucket of BUCKET_STARTS_NS, by histogram."""
+def read_histograms(memory: memoryview, slot: int) -> dict[str, Durations]:
+    """Durations by histogram."""
     status = _status(memory, slot)
-    return {name: list(status.histograms[index]) for name, index in HISTOGRAMS.items()}
+    return {name: Durations(status.histograms[index]) for name, index in HISTOGRAMS.items()}
 
 
-def read_routes(memory: memoryview, slot: int) -> dict[str, tuple[int, list[int]]]:
+def read_routes(memory: memoryview, slot: int) -> dict[str, tuple[int, Durations]]:
     """How many requests of each route failed with 5xx, and the durations of all of them. Only
     routes that are there are looked at: the memory of the others has never been touched."""
     status = _status(memory, slot)
     found = {}
     for index in range(min(status.route_count, lib.ASKR_ROUTES_MAX)):
         route = status.routes[index]
-        found[_text(route.name)] = (route.failed, list(route.histogram))
+        found[_text(route.name)] = (route.failed, Durations(route.histogram))
+    return found
+
+
+def read_site_histograms(memory: memoryview, slot: int) -> dict[str, dict[str, Durations]]:
+    """The same as of the worker, by site; nothing without [[site]]."""
+    status = _status(memory, slot)
+    found = {}
+    for site in status.sites[0 : min(status.site_count, lib.ASKR_SITES_MAX)]:
+        if name := _text(site.name):
+            found[name] = {
+                which: Durations(site.histograms[HISTOGRAMS[which]]) for which in SITE_HISTOGRAMS
+            }
     return found
 
 

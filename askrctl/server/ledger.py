@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from askrctl import engine
+from askrctl.config import SITES_MAX
+from askrctl.engine import Durations
 
 COUNTERS = (
     "accepted",
@@ -50,6 +52,8 @@ OF_A_SITE = (
 # Names of routes over all workers, each of which has its own 64 (engine.ROUTES_MAX). A name that is
 # known stays, or a counter would go back; what comes when there are so many counts as "(other)".
 ROUTES_MAX = 2 * engine.ROUTES_MAX
+# The same for sites, whose names a reload may change.
+SITES_SHOWN_MAX = 2 * SITES_MAX
 
 
 @dataclass(slots=True)
@@ -57,7 +61,26 @@ class Route:
     """Requests that an application answered."""
 
     failed: int  # with 5xx
-    counts: list[int]  # durations by bucket
+    durations: Durations
+
+
+@dataclass(slots=True)
+class Site:
+    """Counters of OF_A_SITE and responses by class, and durations by engine.SITE_HISTOGRAMS."""
+
+    counts: dict[str, int]
+    durations: dict[str, Durations]
+
+    @property
+    def whole(self) -> Durations:
+        """Of all requests, whoever answered them."""
+        found = self.durations["app"].copy()
+        found.add(self.durations["self"])
+        return found
+
+
+def _nothing() -> dict[str, Durations]:
+    return {name: Durations() for name in engine.HISTOGRAMS}
 
 
 @dataclass(slots=True)
@@ -67,53 +90,66 @@ class Sums:
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     responses: dict[str, int] = field(default_factory=dict)
     split: dict[str, int] = field(default_factory=lambda: dict.fromkeys(engine.SPLIT_FIELDS, 0))
-    histograms: dict[str, list[int]] = field(
-        default_factory=lambda: {
-            name: [0] * len(engine.BUCKET_STARTS_NS) for name in engine.HISTOGRAMS
-        }
-    )
-
+    histograms: dict[str, Durations] = field(default_factory=_nothing)
     routes: dict[str, Route] = field(default_factory=dict)
+    sites: dict[str, Site] = field(default_factory=dict)  # by name; not without any
 
-    def add_route(self, name: str, failed: int, counts: list[int]) -> None:
-        known = self.routes.get(name)
+    def add_route(self, name: str, failed: int, durations: Durations) -> None:
+        known = self.routes.setdefault(name, Route(0, Durations()))
+        known.failed += failed
+        known.durations.add(durations)
+
+    def add_site(
+        self, name: str, site: engine.SiteStatus, durations: Mapping[str, Durations]
+    ) -> None:
+        known = self.sites.get(name)
         if known is None:
-            self.routes[name] = Route(failed, counts)
-        else:
-            added = [a + b for a, b in zip(known.counts, counts, strict=True)]
-            self.routes[name] = Route(known.failed + failed, added)
+            empty = {which: Durations() for which in engine.SITE_HISTOGRAMS}
+            known = self.sites[name] = Site({}, empty)
+        counts = {key: getattr(site, key) for key in OF_A_SITE} | site.responses
+        known.counts = {key: known.counts.get(key, 0) + n for key, n in counts.items()}
+        for which, more in durations.items():
+            known.durations[which].add(more)
 
-    sites: dict[str, dict[str, int]] = field(default_factory=dict)  # by name; not without any
-
-    def add(self, page: engine.WorkerStatus, histograms: Mapping[str, list[int]]) -> None:
+    def add(self, page: engine.WorkerStatus, histograms: Mapping[str, Durations]) -> None:
         for name in COUNTERS:
             self.counters[name] += getattr(page, name)
         for name, value in page.responses.items():
             self.responses[name] = self.responses.get(name, 0) + value
         for name, value in page.split.items():
             self.split[name] += value
-        for site in page.sites:
-            if site.name:
-                self._add_site(site)
-        for name, counts in histograms.items():
-            self.histograms[name] = [
-                a + b for a, b in zip(self.histograms[name], counts, strict=True)
-            ]
-
-    def _add_site(self, site: engine.SiteStatus) -> None:
-        before = self.sites.get(site.name, {})
-        counts = {name: getattr(site, name) for name in OF_A_SITE} | site.responses
-        self.sites[site.name] = {name: before.get(name, 0) + n for name, n in counts.items()}
+        for name, durations in histograms.items():
+            self.histograms[name].add(durations)
 
     def copy(self) -> "Sums":
         return Sums(
             dict(self.counters),
             dict(self.responses),
             dict(self.split),
-            dict(self.histograms),
-            dict(self.routes),
-            dict(self.sites),
+            _copied(self.histograms),
+            {name: Route(item.failed, item.durations.copy()) for name, item in self.routes.items()},
+            {
+                name: Site(dict(item.counts), _copied(item.durations))
+                for name, item in self.sites.items()
+            },
         )
+
+
+def _copied(durations: Mapping[str, Durations]) -> dict[str, Durations]:
+    return {name: item.copy() for name, item in durations.items()}
+
+
+class _Names:
+    """So many are told apart; those that are known stay."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known = {engine.ROUTE_OTHER}
+
+    def of(self, name: str) -> str:
+        if name not in self._known and len(self._known) < self._most:
+            self._known.add(name)
+        return name if name in self._known else engine.ROUTE_OTHER
 
 
 class Ledger:
@@ -122,18 +158,20 @@ class Ledger:
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
         self._gone = Sums()
-        self._names: set[str] = {engine.ROUTE_OTHER}
+        self._routes = _Names(ROUTES_MAX)
+        self._sites = _Names(SITES_SHOWN_MAX)
 
     def _add(self, sums: Sums, slot: int, pid: int) -> None:
         page = engine.read_status(self._memory, slot)
         if page.pid != pid:  # it has not begun yet, and this is its predecessor's
             return
         sums.add(page, engine.read_histograms(self._memory, slot))
-        for name, (failed, counts) in engine.read_routes(self._memory, slot).items():
-            if name not in self._names and len(self._names) < ROUTES_MAX:
-                self._names.add(name)
-            known = name if name in self._names else engine.ROUTE_OTHER
-            sums.add_route(known, failed, counts)
+        for name, (failed, durations) in engine.read_routes(self._memory, slot).items():
+            sums.add_route(self._routes.of(name), failed, durations)
+        of_sites = engine.read_site_histograms(self._memory, slot)
+        for site in page.sites:
+            if site.name:
+                sums.add_site(self._sites.of(site.name), site, of_sites.get(site.name, {}))
 
     def retire(self, slot: int, pid: int) -> None:
         """It has exited: its page is final."""

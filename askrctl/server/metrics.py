@@ -6,19 +6,19 @@ prometheus-client is loaded with the first scrape, because a server that nobody 
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
-from askrctl.server.durations import quantile_s, sum_s
+from askrctl.engine import Bounds, Durations
 from askrctl.server.ledger import Sums
 from askrctl.server.report import Report
 from askrctl.server.split import as_seconds, io_ceiling_pct
 
 if TYPE_CHECKING:
-    from prometheus_client.core import Metric
+    from prometheus_client.core import HistogramMetricFamily, Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
@@ -26,10 +26,10 @@ MEMORY_AGE_MAX_S = 5.0  # reading it asks the kernel to walk page tables
 _NS = 1e9
 # Bucket bounds of the exposition: powers of two of 512 ns, from 16 µs to 69 s. Each is where a
 # bucket of the engine begins, so that the counts below it are exact.
-_BOUNDS_NS = tuple(512 << shift for shift in range(5, 28))
-_BUCKETS = {start: index for index, start in enumerate(engine.BUCKET_STARTS_NS)}
-# Of routes a fourth of them, from 0.5 ms on: there are many routes.
-_ROUTE_BOUNDS_NS = tuple(512 << shift for shift in range(10, 28, 2))
+_BOUNDS = Bounds([512 << shift for shift in range(5, 28)])
+# Of sites half of them, of routes those from 0.5 ms on: there are many routes.
+_SITE_BOUNDS = Bounds([512 << shift for shift in range(6, 28, 2)])
+_ROUTE_BOUNDS = Bounds([512 << shift for shift in range(10, 28, 2)])
 _HISTOGRAMS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("app", "askr_request_duration", {"answered_by": "application"}),
     ("self", "askr_request_duration", {"answered_by": "server"}),
@@ -40,6 +40,9 @@ _HELP = {
     "askr_request_duration": "First byte in to last byte out.",
     "askr_queue_duration": "Complete request to an application taking it.",
     "askr_application_duration": "Taken to answered, by the application's clock.",
+    "askr_route_duration": "First byte in to last byte out, answered by an application, by route.",
+    "askr_site_request_duration": "First byte in to last byte out, by site.",
+    "askr_site_queue_duration": "Complete request to an application taking it, by site.",
 }
 _COUNTERS = (
     ("askr_connections_accepted", "Connections accepted.", "accepted"),
@@ -128,25 +131,30 @@ def as_json(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]) -
         "responses": sums.responses,
         "split": as_seconds(sums.split),
         "quantiles_s": {
-            name: {f"p{share * 100:g}": quantile_s(counts, share) for share in QUANTILES}
-            for name, counts in sums.histograms.items()
+            name: {f"p{share * 100:g}": durations.quantile_s(share) for share in QUANTILES}
+            for name, durations in sums.histograms.items()
         },
-        "histograms": {
-            name: [
-                [start / _NS, count]
-                for start, count in zip(engine.BUCKET_STARTS_NS, counts, strict=True)
-                if count
-            ]
-            for name, counts in sums.histograms.items()
-        },
+        "histograms": {name: _pairs(durations) for name, durations in sums.histograms.items()},
         "opcache": report.opcache,
-        "routes": [asdict(route) for route in report.routes],
+        "routes": [
+            asdict(route) | {"histogram": _pairs(sums.routes[route.route].durations)}
+            for route in report.routes
+        ],
+        "sites": [
+            asdict(site) | {"histogram": _pairs(sums.sites[site.name].whole)}
+            for site in report.sites
+            if site.name in sums.sites
+        ],
         "now": report.totals,
         "memory_bytes": {
             "rss": sum(rss for rss, _ in memory.values()),
             "pss": sum(pss for _, pss in memory.values()),
         },
     }
+
+
+def _pairs(durations: Durations) -> list[tuple[float, int]]:
+    return [(start / _NS, count) for start, count in durations.buckets()]
 
 
 # --- the exposition -------------------------------------------------------------------------------
@@ -201,9 +209,8 @@ def _per_worker(report: Report) -> Iterator["Metric"]:
     yield from (connections, websockets, queue, held, ready, states, restarts, cpu)
 
 
-def _per_site(report: Report, sums: Sums) -> Iterator["Metric"]:
+def _sites_now(report: Report) -> Iterator["Metric"]:
     """Nothing without [[site]]. What has no site is in the families without the label."""
-    from prometheus_client.core import CounterMetricFamily as Counter
     from prometheus_client.core import GaugeMetricFamily as Gauge
 
     if not report.sites:
@@ -216,16 +223,29 @@ def _per_site(report: Report, sums: Sums) -> Iterator["Metric"]:
         queue.add_metric([site.name], site.queue_depth)
         held.add_metric([site.name], site.inflight)
     yield from (processes, queue, held)
+
+
+def _sites_counted(sums: Sums) -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily as Counter
+
+    if not sums.sites:
+        return
+    sites = sorted(sums.sites.items())
     for key, name, text in _SITE_COUNTERS:
         counter = Counter(name, text, labels=["site"])
-        for of, counts in sorted(sums.sites.items()):
-            counter.add_metric([of], counts[key])
+        for of, site in sites:
+            counter.add_metric([of], site.counts[key])
         yield counter
     responses = Counter("askr_site_responses", "By class of status.", labels=["site", "class"])
-    for of, counts in sorted(sums.sites.items()):
+    durations = _family("askr_site_request_duration", ["site", "answered_by"])
+    waits = _family("askr_site_queue_duration", ["site"])
+    for of, site in sites:
         for klass in ("1xx", "2xx", "3xx", "4xx", "5xx"):
-            responses.add_metric([of, klass], counts[klass])
-    yield responses
+            responses.add_metric([of, klass], site.counts[klass])
+        for key, who in (("app", "application"), ("self", "server")):
+            _add(durations, [of, who], site.durations[key], _SITE_BOUNDS)
+        _add(waits, [of], site.durations["queue"], _SITE_BOUNDS)
+    yield from (responses, durations, waits)
 
 
 def _counters(sums: Sums) -> Iterator["Metric"]:
@@ -258,36 +278,36 @@ def _counters(sums: Sums) -> Iterator["Metric"]:
     )
 
 
-def _histograms(sums: Sums) -> Iterator["Metric"]:
+def _family(name: str, labels: list[str]) -> "HistogramMetricFamily":
     from prometheus_client.core import HistogramMetricFamily
 
+    text = f"{_HELP[name]} The sum is of bucket middles, at most 3.2 % off."
+    return HistogramMetricFamily(f"{name}_seconds", text, labels=labels)
+
+
+def _add(
+    family: "HistogramMetricFamily", labels: list[str], durations: Durations, bounds: Bounds
+) -> None:
+    below, count = durations.below(bounds)
+    buckets = zip((*bounds.texts, "+Inf"), map(float, (*below, count)), strict=True)
+    family.add_metric(labels, list(buckets), durations.sum_s)
+
+
+def _histograms(sums: Sums) -> Iterator["Metric"]:
     families: dict[str, HistogramMetricFamily] = {}
     for key, name, labels in _HISTOGRAMS:
-        if name not in families:
-            text = f"{_HELP[name]} The sum is of bucket middles, at most 3.2 % off."
-            families[name] = HistogramMetricFamily(f"{name}_seconds", text, labels=list(labels))
-        counts = sums.histograms[key]
-        families[name].add_metric(
-            list(labels.values()), _buckets(counts, _BOUNDS_NS), sum_s(counts)
-        )
+        family = families.setdefault(name, _family(name, list(labels)))
+        _add(family, list(labels.values()), sums.histograms[key], _BOUNDS)
     yield from families.values()
-
-
-def _buckets(counts: Sequence[int], bounds_ns: Sequence[int]) -> list[tuple[str, float]]:
-    below = [(repr(bound / _NS), float(sum(counts[: _BUCKETS[bound]]))) for bound in bounds_ns]
-    return [*below, ("+Inf", float(sum(counts)))]
 
 
 def _routes(sums: Sums) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily as Counter
-    from prometheus_client.core import HistogramMetricFamily as Histogram
 
-    text = "First byte in to last byte out, answered by an application, by route."
-    durations = Histogram("askr_route_duration_seconds", text, labels=["route"])
+    durations = _family("askr_route_duration", ["route"])
     failed = Counter("askr_route_failed", "Requests answered with 5xx, by route.", labels=["route"])
     for name, route in sums.routes.items():
-        buckets = _buckets(route.counts, _ROUTE_BOUNDS_NS)
-        durations.add_metric([name], buckets, sum_s(route.counts))
+        _add(durations, [name], route.durations, _ROUTE_BOUNDS)
         failed.add_metric([name], route.failed)
     yield durations
     yield failed
@@ -375,7 +395,8 @@ def exposition(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]
             [
                 *_gauges(report),
                 *_per_worker(report),
-                *_per_site(report, sums),
+                *_sites_now(report),
+                *_sites_counted(sums),
                 *_counters(sums),
                 *_histograms(sums),
                 *_routes(sums),

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
-from askrctl.server.durations import quantile_s, sum_s
-from askrctl.server.ledger import Route, Sums
+from askrctl.server.ledger import OF_A_SITE, Route, Site, Sums
 from askrctl.server.plan import Plan
 from askrctl.server.split import as_seconds
 
@@ -107,7 +106,8 @@ class KeptReport:
 
 @dataclass(frozen=True, slots=True)
 class SiteReport:
-    """One [[site]], summed over the workers of this generation."""
+    """One [[site]], over all workers: what it is and does now, and what it has counted since the
+    start, over all generations."""
 
     name: str
     hosts: tuple[str, ...]
@@ -118,10 +118,14 @@ class SiteReport:
     release: str
     user: str
     processes: int  # that serve
-    requests: int
-    responses: dict[str, int]
     queue_depth: int
     inflight: int
+    total_s: float  # first byte in to last byte out, of all requests together
+    p50_s: float | None
+    p99_s: float | None
+    queue_p99_s: float | None  # of those for an application
+    requests: int
+    responses: dict[str, int]
     queue_full: int
     queue_expired: int
     timeouts: int
@@ -201,14 +205,14 @@ def _routes(routes: dict[str, Route]) -> tuple[RouteReport, ...]:
     reports = [
         RouteReport(
             route=name,
-            requests=sum(route.counts),
+            requests=count,
             failed=route.failed,
-            total_s=round(sum_s(route.counts), 6),
-            p50_s=quantile_s(route.counts, 0.5),
-            p99_s=quantile_s(route.counts, 0.99),
+            total_s=round(route.durations.sum_s, 6),
+            p50_s=route.durations.quantile_s(0.5),
+            p99_s=route.durations.quantile_s(0.99),
         )
         for name, route in routes.items()
-        if any(route.counts)
+        if (count := route.durations.count)
     ]
     return tuple(sorted(reports, key=lambda report: -report.total_s))
 
@@ -234,12 +238,14 @@ def _certificates(supervisor: "Supervisor") -> tuple[CertificateReport, ...]:
     )
 
 
-def _site(plan: Plan, pages: list[engine.WorkerStatus]) -> SiteReport:
+def _site(plan: Plan, pages: list[engine.WorkerStatus], known: Site | None) -> SiteReport:
     index = plan.site_index
-    counts = [page.sites[index] for page in pages if len(page.sites) > index]
+    now = [page.sites[index] for page in pages if len(page.sites) > index]
     last = plan.first_place + plan.place_count
     apps = [app for page in pages for app in page.apps if plan.first_place <= app.place < last]
-    summed = ("requests", "queue_depth", "inflight", "queue_full", "queue_expired", "timeouts")
+    counts = known.counts if known is not None else {}
+    durations = known.whole if known is not None else engine.Durations()
+    queue_p99_s = known.durations["queue"].quantile_s(0.99) if known is not None else None
     assert plan.site is not None
     return SiteReport(
         name=plan.site_name,
@@ -251,15 +257,15 @@ def _site(plan: Plan, pages: list[engine.WorkerStatus]) -> SiteReport:
         release=str(plan.application.path),
         user=plan.credentials.name if plan.credentials else str(os.geteuid()),
         processes=sum(app.state in ("idle", "busy") for app in apps),
-        responses={
-            name: sum(count.responses[name] for count in counts)
-            for name in ("1xx", "2xx", "3xx", "4xx", "5xx")
-        },
-        boot_error=next((count.boot_error for count in counts if count.boot_error), ""),
-        **{
-            name: sum(getattr(count, name) for count in counts)
-            for name in (*summed, "app_deaths", "sendfile_refused")
-        },
+        queue_depth=sum(site.queue_depth for site in now),
+        inflight=sum(site.inflight for site in now),
+        total_s=round(durations.sum_s, 6),
+        p50_s=durations.quantile_s(0.5),
+        p99_s=durations.quantile_s(0.99),
+        queue_p99_s=queue_p99_s,
+        responses={name: counts.get(name, 0) for name in ("1xx", "2xx", "3xx", "4xx", "5xx")},
+        boot_error=next((site.boot_error for site in now if site.boot_error), ""),
+        **{name: counts.get(name, 0) for name in OF_A_SITE},
     )
 
 
@@ -314,5 +320,5 @@ def make_report(
         routes=_routes(sums.routes),
         opcache=around.opcache,
         trace=supervisor.tracing.report(),
-        sites=tuple(_site(site, pages) for site in plan.sites),
+        sites=tuple(_site(site, pages, sums.sites.get(site.site_name)) for site in plan.sites),
     )

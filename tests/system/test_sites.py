@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from system.client import Connection, build
 from system.conftest import Serve
 from system.harness import Server, run, wait_until
@@ -31,6 +32,7 @@ while (frankenphp_handle_request(function () use (&$booted) {
     echo json_encode(['site' => 'worker', 'n' => ++$booted]);
 })) {}
 """
+TOKEN = "sixteen-characters-and-more"
 NOBODY = pwd.getpwnam("nobody")
 
 
@@ -92,6 +94,7 @@ def server(serve_shared: Serve, folder: Path) -> Server:
         "site": make_sites(own),
         "header": [{"set": {"X-All": "yes"}}],
         "php": {"slow": "300ms"},
+        "admin": {"listen": "127.0.0.1:0", "token": TOKEN},
     }
     server = serve_shared(Path(), config=config)
     server.wait_applications(4)
@@ -198,8 +201,44 @@ def test_status_and_metrics_tell_sites_apart(server: Server) -> None:
     }
     text = run("status", "--control", server.control).stdout
     assert "worker" in text and "two" in text
-    metrics = run("status", "--control", server.control, "--json")
-    assert json.loads(metrics.stdout)["mode"] == "sites"
+    assert server.status()["mode"] == "sites"
+
+
+def samples(server: Server) -> dict[tuple[str, ...], float]:
+    """Of the families with the label: by name and values of labels."""
+    [url] = server.status()["admin"]
+    answer = httpx.get(f"{url}metrics", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if "site" in sample.labels
+    }
+
+
+def test_durations_are_told_apart_by_site(server: Server) -> None:
+    name = "askr_site_request_duration_seconds_count"
+    before = samples(server)
+    for _ in range(3):
+        ask(server, "two.test")
+        server.ask("GET", "/name.txt", [("Host", "two.test")])
+    server.ask("GET", "/", [("Host", "nobody.test")])  # no site's
+
+    def counted() -> bool:
+        """Behind an answer by as long as it takes to be sent, and the scrape by what is kept."""
+        now = samples(server)
+        since = {key: value - before.get(key, 0.0) for key, value in now.items()}
+        grown = {key: value for key, value in since.items() if key[0] == name and value}
+        return grown == {(name, "application", "two"): 3.0, (name, "server", "two"): 3.0}
+
+    wait_until("six are counted, of two kinds", counted)
+    now = samples(server)
+    assert now["askr_site_queue_duration_seconds_count", "two"] >= 3
+    site = next(item for item in server.status()["sites"] if item["name"] == "two")
+    assert 0 < site["p50_s"] <= site["p99_s"] <= site["total_s"]
+    assert site["queue_p99_s"] is not None
+    shown = json.loads(run("top", "--control", server.control, "--json", "-d", "0.1").stdout)
+    assert [item["site"] for item in shown["sites"]] == ["one", "two", "worker", "files"]
 
 
 def test_a_broken_site_stops_no_start_and_no_deploy_of_another(

@@ -7,13 +7,20 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from unit.top_state import NOW, VIEW, S, app, durations, page, recorded
+from unit.top_state import NOW, VIEW, S, app, durations, page, recorded, site
 
 from askrctl.cli.render_status import render
-from askrctl.cli.top.board import SORTS, Board, arrange, arrange_routes, make_board
+from askrctl.cli.top.board import (
+    SORTS,
+    Board,
+    arrange,
+    arrange_routes,
+    arrange_sites,
+    make_board,
+)
 from askrctl.cli.top.draw import plain, rate_text, screen, size_text, time_text
-from askrctl.cli.top.keys import HELP, Order, Ui, keys_of, press
-from askrctl.cli.top.sample import RouteSample, WorkerSample
+from askrctl.cli.top.keys import HELP, VIEWS, Order, Ui, keys_of, press
+from askrctl.cli.top.sample import Answered, Sample, WorkerSample
 
 SIZES = [(80, 24), (40, 15), (160, 50), (24, 6), (60, 5), (300, 100), (10, 3), (1, 1)]
 
@@ -132,7 +139,9 @@ def test_a_screen_is_exactly_as_large_as_the_terminal(
 ) -> None:
     text = ("2026-01-01 asked after 24.0 s  GET /stuck", "    sleep() " + "x" * 200, "日本語" * 40)
     usual = Ui(panel=panel, panel_lines=text)
-    for ui in (usual, replace(usual, scroll=99), replace(usual, routes=True)):
+    views = (*VIEWS, "sites")
+    others = [replace(usual, view=view, views=views) for view in views[1:]]
+    for ui in (usual, replace(usual, scroll=99), *others):
         lines = screen(board, ui, width, height)
         assert len(lines) == height
         assert max(line.cell_len for line in lines) <= width
@@ -224,7 +233,7 @@ def test_routes_share_the_time_that_requests_took(board: Board) -> None:
 
 def test_a_worker_that_ends_takes_no_requests_back() -> None:
     samples = recorded()
-    samples[-1] = replace(samples[-1], routes={"/report": RouteSample(0, durations())})
+    samples[-1] = replace(samples[-1], routes={"/report": Answered(0, durations())})
     assert make_board(VIEW, samples).routes == ()
 
 
@@ -238,6 +247,46 @@ def test_tab_shows_routes_and_tab_again_processes(board: Board) -> None:
     assert lines_of(board, ui, 30, 12)[3] == "   99.4    100 /report"
     assert type_keys(board, ui, b"sjrb")[0].route_sort == "req/s"
     assert type_keys(board, ui, b"\t")[0] == Ui()
+
+
+# --- sites ----------------------------------------------------------------------------------------
+
+
+def with_sites() -> list[Sample]:
+    """A shop that answers much, and a blog that is stuck."""
+    samples = []
+    for sample, served in zip(recorded(), (0, 900, 1000), strict=True):
+        first, second = sample.workers
+        sites = (
+            site("shop", responses={**first.page.responses, "5xx": served // 100}, inflight=1),
+            site("blog", queue_depth=3, queue_wait_ns=4 * S, inflight=2),
+        )
+        first = replace(first, page=replace(first.page, sites=sites))
+        counted = {
+            "shop": Answered(served // 100, durations(us500=served)),
+            "blog": Answered(0, durations()),
+        }
+        samples.append(replace(sample, workers=(first, second), sites=counted))
+    return samples
+
+
+def test_sites_share_the_time_too_and_one_that_is_stuck_is_seen() -> None:
+    board = make_board(VIEW, with_sites())
+    shop, blog = board.sites
+    assert (shop.site, shop.requests_s, shop.failed_s, shop.time_pct) == ("shop", 100.0, 1.0, 100.0)
+    assert shop.p99_s == pytest.approx(0.0005, rel=0.04)
+    assert (blog.site, blog.p50_s, blog.queue, blog.queue_wait_s) == ("blog", None, 3, 4.0)
+    assert [row.site for row in arrange_sites(board, "queue", "", turned=False)] == ["blog", "shop"]
+    assert [row.site for row in arrange_sites(board, "site", "", turned=True)] == ["shop", "blog"]
+    ui = Ui(view="sites", views=(*VIEWS, "sites"))
+    assert lines_of(board, ui, 90, 12)[2:5] == [
+        " time%↓  req/s     p50     p99  5xx/s  queue  oldest running site",
+        "  100.0    100   500us   500us    1.0      0               1 shop",
+        "    0.0      0                      0      3   4.00s       2 blog",
+    ]
+    assert "Tab processes" in lines_of(board, ui, 90, 12)[-1]
+    assert type_keys(board, ui, b"ssssr")[0].site_sort == "queue"
+    assert any(line.plain.endswith(" shop") for line in plain(board, Ui(), 120))
 
 
 # --- keys -----------------------------------------------------------------------------------------

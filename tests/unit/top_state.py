@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from askrctl import engine
-from askrctl.cli.top.sample import RouteSample, Sample, Usage, WorkerSample
+from askrctl.cli.top.sample import Answered, Sample, Usage, WorkerSample
 
 MS, S = 1_000_000, 1_000_000_000
 NOW = 1_000 * S
@@ -50,14 +50,21 @@ def page(pid: int, apps: list[engine.AppStatus], **more: Any) -> engine.WorkerSt
     return engine.WorkerStatus(**{**numbers, **known, "pid": pid, "apps": tuple(apps), **more})
 
 
-def durations(**counts: int) -> tuple[int, ...]:
+def site(name: str, **more: Any) -> engine.SiteStatus:
+    numbers = {name: 0 for name, kind in engine.SiteStatus.__annotations__.items() if kind is int}
+    known: dict[str, Any] = {"name": name, "boot_error": ""}
+    known["responses"] = {f"{digit}xx": 0 for digit in range(1, 6)}
+    return engine.SiteStatus(**{**numbers, **known, **more})
+
+
+def durations(**counts: int) -> engine.Durations:
     """`us512=3`: three that fell into the bucket that begins at or below 512 us."""
     found = [0] * len(engine.BUCKET_STARTS_NS)
     for name, count in counts.items():
         wanted = int(name.removeprefix("us")) * 1000
         index = max(i for i, start in enumerate(engine.BUCKET_STARTS_NS) if start <= wanted)
         found[index] = count
-    return tuple(found)
+    return engine.Durations.of(found)
 
 
 def recorded() -> list[Sample]:
@@ -84,8 +91,8 @@ def recorded() -> list[Sample]:
             for pid in (100, 101, 102, 111, 112, 113)
         }
         routes = {
-            "/cart/:id": RouteSample(served // 10, durations(us500=served)),
-            "/report": RouteSample(0, durations(us90000=served)),
+            "/cart/:id": Answered(served // 10, durations(us500=served)),
+            "/report": Answered(0, durations(us90000=served)),
         }
-        samples.append(Sample(NOW - age * S, 7325.0 - age, workers, usage, routes))
+        samples.append(Sample(NOW - age * S, 7325.0 - age, workers, usage, routes, {}))
     return samples

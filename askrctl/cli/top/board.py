@@ -6,20 +6,21 @@ that are kept (WINDOW_S), because an interval of a quiet server has too few requ
 percentile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
-from askrctl.cli.top.sample import Sample, WorkerSample
-from askrctl.engine import AppStatus
-from askrctl.server.durations import quantile_s, sum_s
+from askrctl.cli.top.sample import Answered, Sample, WorkerSample
+from askrctl.engine import AppStatus, Durations, SiteStatus
 
 WINDOW_S = 10.0
 SILENT_S = 0.5  # a worker beats every 0.1 s; past this it is stopped, or gets no processor
 
 SORTS = ("process", "age", "req/s", "cpu", "memory", "requests")
 ROUTE_SORTS = ("time", "req/s", "p99", "5xx", "route")
+SITE_SORTS = ("time", "req/s", "p99", "5xx", "queue", "site")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,21 @@ class RouteRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteRow:
+    """Requests of one [[site]] within the window, and its processes now."""
+
+    site: str
+    requests_s: float
+    failed_s: float
+    time_pct: float  # of the time that all of them took together
+    p50_s: float | None
+    p99_s: float | None
+    queue: int
+    queue_wait_s: float
+    running: int  # requests with an application
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """schema askr.top/1; changes only add."""
 
@@ -100,6 +116,7 @@ class Board:
     boot_error: str
     rows: tuple[Row, ...]
     routes: tuple[RouteRow, ...]
+    sites: tuple[SiteRow, ...] = ()  # (): there is no [[site]]
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": "askr.top/1", **asdict(self)}
@@ -131,8 +148,8 @@ def make_board(view: dict[str, Any], samples: Sequence[Sample]) -> Board:
         window_s=round(_seconds(samples[0], now), 3),
         requests_s=round(sum(row.requests_s for row in workers), 1),
         failed_s=round(_failed(before, now) / seconds, 1) if seconds else 0.0,
-        p50_s=quantile_s(counts, 0.5),
-        p99_s=quantile_s(counts, 0.99),
+        p50_s=counts.quantile_s(0.5),
+        p99_s=counts.quantile_s(0.99),
         connections=sum(row.connections for row in workers),
         queue=sum(row.queue for row in workers),
         queue_wait_s=max((row.queue_wait_s for row in workers), default=0.0),
@@ -144,6 +161,7 @@ def make_board(view: dict[str, Any], samples: Sequence[Sample]) -> Board:
         boot_error=next((w.page.boot_error for w in now.workers if w.page.boot_error), ""),
         rows=rows,
         routes=tuple(_routes(samples[0], now)),
+        sites=tuple(_sites(samples[0], now)),
     )
 
 
@@ -156,16 +174,17 @@ def _find(sample: Sample, worker: WorkerSample) -> WorkerSample | None:
     return next((item for item in sample.workers if item.page.pid == worker.page.pid), None)
 
 
-def _since(before: Sample, worker: WorkerSample) -> list[int]:
-    """Requests that the worker has answered since, by bucket."""
+def _since(before: Sample, worker: WorkerSample) -> Durations:
+    """Of requests that the worker has answered since."""
     old = _find(before, worker)
-    if old is None:
-        return list(worker.durations)
-    return [a - b for a, b in zip(worker.durations, old.durations, strict=True)]
+    return worker.durations.since(old.durations if old else None)
 
 
-def _added(counts: list[list[int]]) -> list[int]:
-    return [sum(column) for column in zip(*counts, strict=True)]
+def _added(counts: list[Durations]) -> Durations:
+    total = Durations()
+    for more in counts:
+        total.add(more)
+    return total
 
 
 def _failed(before: Sample, now: Sample) -> int:
@@ -222,8 +241,8 @@ def _worker_row(worker: WorkerSample, samples: Sequence[Sample]) -> Row:
         connections=page.connections,
         queue=page.queue_depth,
         queue_wait_s=page.queue_wait_ns / 1e9,
-        p50_s=quantile_s(counts, 0.5),
-        p99_s=quantile_s(counts, 0.99),
+        p50_s=counts.quantile_s(0.5),
+        p99_s=counts.quantile_s(0.99),
     )
 
 
@@ -251,29 +270,62 @@ def _app_row(
     )
 
 
-def _routes(before: Sample, now: Sample) -> list[RouteRow]:
-    seconds = _seconds(before, now)
-    counts, failed = {}, {}
-    for name, route in now.routes.items():
-        old = before.routes.get(name)
-        base = old.durations if old else (0,) * len(route.durations)
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """What has been answered within the window."""
+
+    requests_s: float
+    failed_s: float
+    time_pct: float
+    p50_s: float | None
+    p99_s: float | None
+
+
+def _within(
+    then: dict[str, Answered], now: dict[str, Answered], seconds: float
+) -> dict[str, _Within]:
+    since, failed = {}, {}
+    for name, item in now.items():
+        old = then.get(name)
         # A worker that has ended took its counts with it.
-        counts[name] = [max(0, a - b) for a, b in zip(route.durations, base, strict=True)]
-        failed[name] = max(0, route.failed - (old.failed if old else 0))
-    times = {name: sum_s(durations) for name, durations in counts.items()}
+        since[name] = item.durations.since(old.durations if old else None)
+        failed[name] = max(0, item.failed - (old.failed if old else 0))
+    times = {name: durations.sum_s for name, durations in since.items()}
     whole = sum(times.values())
-    return [
-        RouteRow(
-            route=name,
-            requests_s=_rate(sum(durations), seconds),
+    return {
+        name: _Within(
+            requests_s=_rate(durations.count, seconds),
             failed_s=_rate(failed[name], seconds),
-            time_pct=round(100 * times[name] / whole, 1),
-            p50_s=quantile_s(durations, 0.5),
-            p99_s=quantile_s(durations, 0.99),
+            time_pct=round(100 * times[name] / whole, 1) if whole else 0.0,
+            p50_s=durations.quantile_s(0.5),
+            p99_s=durations.quantile_s(0.99),
         )
-        for name, durations in counts.items()
-        if any(durations)
-    ]
+        for name, durations in since.items()
+    }
+
+
+def _routes(before: Sample, now: Sample) -> Iterator[RouteRow]:
+    """Those that were asked."""
+    for name, found in _within(before.routes, now.routes, _seconds(before, now)).items():
+        if found.p50_s is not None:
+            yield RouteRow(route=name, **asdict(found))
+
+
+def _sites(before: Sample, now: Sample) -> Iterator[SiteRow]:
+    """All that there are, in the order of askr.toml."""
+    pages: dict[str, list[SiteStatus]] = {}
+    for worker in now.workers:
+        for site in worker.page.sites:
+            pages.setdefault(site.name, []).append(site)
+    for name, found in _within(before.sites, now.sites, _seconds(before, now)).items():
+        of_site = pages.get(name, [])
+        yield SiteRow(
+            site=name,
+            **asdict(found),
+            queue=sum(site.queue_depth for site in of_site),
+            queue_wait_s=max((site.queue_wait_ns / 1e9 for site in of_site), default=0.0),
+            running=sum(site.inflight for site in of_site),
+        )
 
 
 def _rate(count: int, seconds: float) -> float:
@@ -310,8 +362,29 @@ def _weight(row: Row, sort: str) -> float:
 
 def arrange_routes(board: Board, sort: str, wanted: str, turned: bool) -> list[RouteRow]:
     """The same for routes."""
-    rows = [row for row in board.routes if wanted.lower() in row.route.lower()]
-    if sort == "route":
-        return sorted(rows, key=lambda row: row.route, reverse=turned)
-    weights = {"time": "time_pct", "req/s": "requests_s", "p99": "p99_s", "5xx": "failed_s"}
-    return sorted(rows, key=lambda row: getattr(row, weights[sort]) or 0, reverse=not turned)
+    return _arrange(board.routes, attrgetter("route"), sort, wanted, turned)
+
+
+def arrange_sites(board: Board, sort: str, wanted: str, turned: bool) -> list[SiteRow]:
+    """The same for sites."""
+    return _arrange(board.sites, attrgetter("site"), sort, wanted, turned)
+
+
+_WEIGHTS = {
+    "time": "time_pct",
+    "req/s": "requests_s",
+    "p99": "p99_s",
+    "5xx": "failed_s",
+    "queue": "queue",
+}
+Asked = TypeVar("Asked", RouteRow, SiteRow)
+
+
+def _arrange(
+    rows: Sequence[Asked], name: Callable[[Asked], str], sort: str, wanted: str, turned: bool
+) -> list[Asked]:
+    """By a number, the largest first; any other sort is the name."""
+    found = [row for row in rows if wanted.lower() in name(row).lower()]
+    if sort not in _WEIGHTS:
+        return sorted(found, key=name, reverse=turned)
+    return sorted(found, key=lambda row: getattr(row, _WEIGHTS[sort]) or 0, reverse=not turned)

@@ -21,7 +21,7 @@ from askrctl.cli.slowlog import text_of
 from askrctl.cli.top import draw
 from askrctl.cli.top.asker import Answer, Asker
 from askrctl.cli.top.board import SORTS, WINDOW_S, Board, arrange, make_board
-from askrctl.cli.top.keys import Ui, keys_of, press
+from askrctl.cli.top.keys import VIEWS, Ui, keys_of, press
 from askrctl.cli.top.sample import Sample, Source
 from askrctl.cli.top.terminal import ENDING, Terminal
 from askrctl.model import AskrError
@@ -107,7 +107,7 @@ class _Top:
         self._console = Console(highlight=False)
         self._asker = Asker(source.path)
         self._samples: deque[Sample] = deque([source.take()])
-        self._board: Board = make_board(source.view, self._samples)
+        self._board = self._see(source)
         self._asked_at = time.monotonic()
         self._quit = False
 
@@ -146,10 +146,18 @@ class _Top:
         newest = self._samples[-1].time_ns
         while len(self._samples) > 2 and newest - self._samples[1].time_ns > WINDOW_S * 1e9:
             self._samples.popleft()
-        self._board = make_board(self._source.view, self._samples)
+        self._board = self._see(self._source)
         if time.monotonic() - self._asked_at > VIEW_PERIOD_S and not self._asker.outstanding:
             self._asked_at = time.monotonic()
             self._asker.ask(None)
+
+    def _see(self, source: Source) -> Board:
+        """The samples as a board; a reload may bring sites, or take them away."""
+        board = make_board(source.view, self._samples)
+        views = (*VIEWS, "sites") if board.sites else VIEWS
+        view = self._ui.view if self._ui.view in views else "processes"
+        self._ui = replace(self._ui, views=views, view=view)
+        return board
 
     def _come_back(self) -> None:
         try:
@@ -157,7 +165,7 @@ class _Top:
         except AskrError:
             return
         self._samples = deque([self._source.take()])
-        self._board = make_board(self._source.view, self._samples)
+        self._board = self._see(self._source)
 
     def _hear(self, answer: Answer) -> None:
         order, value = answer.order, answer.value

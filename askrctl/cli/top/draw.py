@@ -11,8 +11,16 @@ from dataclasses import dataclass, replace
 from rich.text import Text
 
 from askrctl.cli.render_status import STATE_STYLES, duration
-from askrctl.cli.top.board import Board, Row, arrange, arrange_routes
-from askrctl.cli.top.keys import HELP, Ui
+from askrctl.cli.top.board import (
+    Board,
+    RouteRow,
+    Row,
+    SiteRow,
+    arrange,
+    arrange_routes,
+    arrange_sites,
+)
+from askrctl.cli.top.keys import HELP, Ui, next_view
 
 SLOW_S, STUCK_S = 1.0, 10.0  # a running request is yellow, then red
 HEADER_HEIGHT_MIN = 14  # a lower screen has two lines of facts instead of four
@@ -52,6 +60,12 @@ ROUTE_COLUMNS = (
     Column("p50", 7, 48),
     Column("p99", 7, 32, "p99"),
     Column("5xx/s", 6, 56, "5xx"),
+)
+SITE_COLUMNS = (
+    *ROUTE_COLUMNS,
+    Column("queue", 6, 64, "queue"),
+    Column("oldest", 7, 84),
+    Column("running", 7, 74),
 )
 _WIDE = {"p50", "p99", "queue", "conns"}  # without them a worker's line says it in words
 
@@ -112,7 +126,7 @@ def screen(board: Board, ui: Ui, width: int, height: int) -> list[Text]:
         head = _head(board, width, height)
         room = max(0, height - len(head) - 2)
         lines = [*head, _titles(ui, width)]
-        lines += _routes(board, ui, width)[:room] if ui.routes else _body(board, ui, width, room)
+        lines += _under_titles(board, ui, width, room)
         lines += [Text() for _ in range(height - 1 - len(lines))]
         lines = [*lines[: height - 1], _foot(ui, width)]
     for line in lines:
@@ -125,8 +139,9 @@ def plain(board: Board, ui: Ui, width: int) -> list[Text]:
     rows = arrange(board, ui.sort, ui.wanted, ui.busy_only, ui.turned)
     lines = [*_head(board, width, HEADER_HEIGHT_MIN), Text(), _titles(ui, width)]
     lines += [_line(board, row, width, " ") for row in rows]
-    lines += [Text(), _titles(replace(ui, routes=True), width)]
-    lines += _routes(board, ui, width)
+    for view in ("routes", "sites") if board.sites else ("routes",):
+        other = replace(ui, view=view)
+        lines += [Text(), _titles(other, width), *_under_titles(board, other, width, len(lines))]
     for line in lines:
         line.truncate(width)
         line.rstrip()
@@ -226,12 +241,16 @@ def _cell(column: Column, text: str) -> str:
 
 
 def _titles(ui: Ui, width: int) -> Text:
-    columns, sort = (ROUTE_COLUMNS, ui.route_sort) if ui.routes else (COLUMNS, ui.sort)
+    columns, sort, last = {
+        "processes": (COLUMNS, ui.sort, "request"),
+        "routes": (ROUTE_COLUMNS, ui.route_sort, "route"),
+        "sites": (SITE_COLUMNS, ui.site_sort, "site"),
+    }[ui.view]
     cells = []
     for column in _shown(width, columns):
         mark = ("↑" if ui.turned else "↓") if column.sort and column.sort == sort else ""
         cells.append(_cell(column, column.title + mark))
-    line = Text(" " + " ".join([*cells, "route" if ui.routes else "request"]), style="reverse")
+    line = Text(" " + " ".join([*cells, last]), style="reverse")
     line.pad_right(max(0, width - line.cell_len))
     return line
 
@@ -254,23 +273,46 @@ def _body(board: Board, ui: Ui, width: int, room: int) -> list[Text]:
     return lines
 
 
-def _routes(board: Board, ui: Ui, width: int) -> list[Text]:
-    lines = []
-    for row in arrange_routes(board, ui.route_sort, ui.wanted, ui.turned):
-        values = {
-            "time%": f"{row.time_pct:.1f}",
-            "req/s": rate_text(row.requests_s),
-            "p50": time_text(row.p50_s),
-            "p99": time_text(row.p99_s),
-            "5xx/s": rate_text(row.failed_s),
-        }
-        line = Text(" ")
-        for column in _shown(width, ROUTE_COLUMNS):
-            style = "red" if column.title == "5xx/s" and row.failed_s else ""
-            line.append(_cell(column, values[column.title]), style=style).append(" ")
-        lines.append(line.append(printable(row.route)))
-    none = " no application has answered" + (" what matches" if ui.wanted else " yet")
-    return lines or [Text(none, style="dim")]
+def _under_titles(board: Board, ui: Ui, width: int, room: int) -> list[Text]:
+    if ui.view == "processes":
+        return _body(board, ui, width, room)
+    if ui.view == "sites":
+        sites = arrange_sites(board, ui.site_sort, ui.wanted, ui.turned)
+        lines = [_asked(_site_values(row), SITE_COLUMNS, width, row.site) for row in sites]
+        none = " no site matches: Esc shows all"
+    else:
+        routes = arrange_routes(board, ui.route_sort, ui.wanted, ui.turned)
+        lines = [_asked(_route_values(row), ROUTE_COLUMNS, width, row.route) for row in routes]
+        none = " no application has answered" + (" what matches" if ui.wanted else " yet")
+    return (lines or [Text(none, style="dim")])[:room]
+
+
+def _route_values(row: RouteRow | SiteRow) -> dict[str, str]:
+    return {
+        "time%": f"{row.time_pct:.1f}",
+        "req/s": rate_text(row.requests_s),
+        "p50": time_text(row.p50_s),
+        "p99": time_text(row.p99_s),
+        "5xx/s": rate_text(row.failed_s),
+    }
+
+
+def _site_values(row: SiteRow) -> dict[str, str]:
+    oldest = time_text(row.queue_wait_s) if row.queue_wait_s >= 0.001 else ""
+    return _route_values(row) | {
+        "queue": str(row.queue),
+        "oldest": oldest,
+        "running": str(row.running),
+    }
+
+
+def _asked(values: dict[str, str], columns: Sequence[Column], width: int, name: str) -> Text:
+    """One line of what requests were for."""
+    line = Text(" ")
+    for column in _shown(width, columns):
+        alarm = column.title in ("5xx/s", "queue") and values[column.title] != "0"
+        line.append(_cell(column, values[column.title]), style="red" if alarm else "").append(" ")
+    return line.append(printable(name))
 
 
 def _values(row: Row) -> dict[str, str]:
@@ -333,9 +375,9 @@ def _foot(ui: Ui, width: int) -> Text:
     chosen = _pair("filter", printable(ui.wanted)) if ui.wanted else ""
     busy = Text("busy only", style="bold") if ui.busy_only else ""
     keys = ["? help", "q quit", "s sort", "/ filter"]
-    keys += (
-        ["Tab processes"] if ui.routes else ["Tab routes", "b backtrace", "r recycle", "d drain"]
-    )
+    keys.append(f"Tab {next_view(ui)}")
+    if ui.view == "processes":
+        keys += ["b backtrace", "r recycle", "d drain"]
     hints = [Text.assemble((key, "bold"), f" {what}") for key, what in map(str.split, keys)]
     return _fit([chosen, busy, *hints], width)
 

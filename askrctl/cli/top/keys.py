@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from askrctl.cli.top.board import ROUTE_SORTS, SORTS, Row
+from askrctl.cli.top.board import ROUTE_SORTS, SITE_SORTS, SORTS, Row
 
+VIEWS = ("processes", "routes")  # and, with [[site]], "sites"
 WANTED_MAX = 60
 PAGE = 10
 
@@ -19,7 +20,7 @@ HELP = (
     "  up down j k   choose a process; also Page Up, Page Down, Home, End",
     "  s  S          sort by the next column, or the one before; R turns it around",
     "  /             show what contains a text: a path, a state, a pid; Esc: all",
-    "  Tab           routes instead of processes, those that take most time first",
+    "  Tab           routes, and sites, instead of processes: by the time they take",
     "  i             hide processes that are idle",
     "  b  Enter      backtrace: PHP frames, sockets, locks; the process goes on",
     "  r             recycle: start another process, then this one finishes and",
@@ -74,9 +75,11 @@ class Order:
 class Ui:
     """What the operator has chosen."""
 
+    views: tuple[str, ...] = VIEWS
+    view: str = "processes"
     sort: str = "process"
-    routes: bool = False  # instead of processes
     route_sort: str = "time"
+    site_sort: str = "time"
     turned: bool = False
     wanted: str = ""
     editing: bool = False
@@ -138,8 +141,10 @@ def _command(ui: Ui, key: str, rows: list[Row]) -> tuple[Ui, Order | None]:
         return ui, Order("quit")
     if key in ("s", "S"):
         step = 1 if key == "s" else -1
-        if ui.routes:
+        if ui.view == "routes":
             return replace(ui, route_sort=_next(ROUTE_SORTS, ui.route_sort, step)), None
+        if ui.view == "sites":
+            return replace(ui, site_sort=_next(SITE_SORTS, ui.site_sort, step)), None
         return replace(ui, sort=_next(SORTS, ui.sort, step)), None
     simple = {
         "?": replace(ui, panel="help", scroll=0),
@@ -147,13 +152,18 @@ def _command(ui: Ui, key: str, rows: list[Row]) -> tuple[Ui, Order | None]:
         "/": replace(ui, editing=True),
         "i": replace(ui, busy_only=not ui.busy_only),
         "escape": replace(ui, wanted="", busy_only=False),
-        "tab": replace(ui, routes=not ui.routes, wanted="", turned=False),
+        "tab": replace(ui, view=next_view(ui), wanted="", turned=False),
     }
     if key in simple:
         return simple[key], None
-    if ui.routes:
+    if ui.view != "processes":
         return ui, None
     return _of_row(_move(ui, key, rows), key, rows)
+
+
+def next_view(ui: Ui) -> str:
+    """What Tab shows."""
+    return _next(ui.views, ui.view, 1)
 
 
 def _next(names: tuple[str, ...], name: str, step: int) -> str:

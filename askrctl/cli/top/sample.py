@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
+from askrctl.engine import Durations
 from askrctl.model import AskrError
 from askrctl.server.control import ask_view
 
@@ -40,15 +41,15 @@ class WorkerSample:
     generation: int
     generation_state: str  # serving, starting, kept, draining
     page: engine.WorkerStatus
-    durations: tuple[int, ...]
+    durations: Durations
 
 
 @dataclass(frozen=True, slots=True)
-class RouteSample:
-    """Requests of one route: how many failed with 5xx, and durations of all by bucket."""
+class Answered:
+    """Requests of one route, or site: how many failed with 5xx, and durations of all."""
 
     failed: int
-    durations: tuple[int, ...]
+    durations: Durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,19 @@ class Sample:
     clock_s: float  # the time of day
     workers: tuple[WorkerSample, ...]
     usage: dict[int, Usage]  # by pid
-    routes: dict[str, RouteSample]  # over all workers
+    routes: dict[str, Answered]  # over all workers
+    sites: dict[str, Answered]  # the same; not without [[site]]
+
+
+Found = list[tuple[int, WorkerSample]]  # by slot
+
+
+def _add(sums: dict[str, Answered], name: str, more: Answered) -> None:
+    known = sums.get(name)
+    if known is not None:
+        more.durations.add(known.durations)
+        more = Answered(known.failed + more.failed, more.durations)
+    sums[name] = more
 
 
 class Source:
@@ -95,14 +108,16 @@ class Source:
 
     def take(self) -> Sample:
         """Now."""
-        workers = tuple(self._workers())
+        found = list(self._workers())
+        workers = tuple(worker for _, worker in found)
         pids = [self.view["pid"]]
         for worker in workers:
             pids.append(worker.page.pid)
             pids += [app.pid for app in worker.page.apps if app.pid and app.state != "dead"]
         usage = {pid: used for pid in pids if (used := self._usage(pid)) is not None}
         self._pss = {pid: known for pid, known in self._pss.items() if pid in usage}
-        return Sample(time.monotonic_ns(), time.time(), workers, usage, self._routes())
+        routes, sites = self._routes(found), self._sites(found)
+        return Sample(time.monotonic_ns(), time.time(), workers, usage, routes, sites)
 
     def _slots(self) -> Iterator[tuple[dict[str, Any], int]]:
         """With the generation that each belongs to."""
@@ -110,24 +125,33 @@ class Source:
             for slot in range(*generation["slots"]):
                 yield generation, slot
 
-    def _workers(self) -> Iterator[WorkerSample]:
+    def _workers(self) -> Iterator[tuple[int, WorkerSample]]:
+        """With their slots."""
         for generation, slot in self._slots():
             page = engine.read_status(self._memory, slot)
             if not page.pid or page.generation != generation["number"]:
                 continue  # not begun yet: what is there is its predecessor's
             counts = engine.read_histograms(self._memory, slot)
-            durations = tuple(a + b for a, b in zip(counts["app"], counts["self"], strict=True))
+            durations = counts["app"]
+            durations.add(counts["self"])
             index = slot - generation["slots"][0]
             number, state = generation["number"], generation["state"]
-            yield WorkerSample(index, number, state, page, durations)
+            yield slot, WorkerSample(index, number, state, page, durations)
 
-    def _routes(self) -> dict[str, RouteSample]:
-        found: dict[str, RouteSample] = {}
-        for _, slot in self._slots():
-            for name, (failed, counts) in engine.read_routes(self._memory, slot).items():
-                known = found.get(name, RouteSample(0, (0,) * len(counts)))
-                added = tuple(a + b for a, b in zip(known.durations, counts, strict=True))
-                found[name] = RouteSample(known.failed + failed, added)
+    def _routes(self, workers: Found) -> dict[str, Answered]:
+        found: dict[str, Answered] = {}
+        for slot, _ in workers:
+            for name, (failed, durations) in engine.read_routes(self._memory, slot).items():
+                _add(found, name, Answered(failed, durations))
+        return found
+
+    def _sites(self, workers: Found) -> dict[str, Answered]:
+        found: dict[str, Answered] = {}
+        for slot, worker in workers:
+            failed = {site.name: site.responses["5xx"] for site in worker.page.sites}
+            for name, kinds in engine.read_site_histograms(self._memory, slot).items():
+                kinds["app"].add(kinds["self"])
+                _add(found, name, Answered(failed.get(name, 0), kinds["app"]))
         return found
 
     def _usage(self, pid: int) -> Usage | None:

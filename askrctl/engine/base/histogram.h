@@ -16,7 +16,7 @@ enum {
 };
 
 /* The bucket of a duration; negative ones count as 0, those past the last bucket in the last one,
- * which begins at 2136 s. */
+ * which begins at 2199 s. */
 static inline uint32_t histogram_index(int64_t duration_ns)
 {
     if (duration_ns < 1 << HISTOGRAM_FIRST_BITS)

@@ -69,8 +69,3 @@ size_t askr_port_size(void)
 {
     return port_shm_size();
 }
-
-int64_t askr_bucket_start_ns(uint32_t index)
-{
-    return histogram_start_ns(index);
-}

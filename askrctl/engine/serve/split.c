@@ -26,6 +26,17 @@ count(struct worker *worker, enum askr_histogram which, int64_t duration_ns)
 
 /* --- one request ------------------------------------------------------------------------------ */
 
+/* For the worker, and for the site when there are several. */
+static inline __attribute__((always_inline)) void
+count_here(const struct exchange *exchange, enum askr_histogram which, int64_t duration_ns)
+{
+    struct worker *worker = exchange->conn->worker;
+    uint32_t index = histogram_index(duration_ns);
+    worker->status->histograms[which][index]++;
+    if (UNLIKELY(worker->hosts != NULL) && exchange->site != NULL)
+        exchange->site->status->histograms[which][index]++;
+}
+
 /* Read and queue: what is known once the answer begins, or will never begin. The stamps are the
  * loop's, so they are in order. */
 static inline void count_request(struct exchange *exchange, int64_t first_ns)
@@ -43,7 +54,7 @@ static inline void count_request(struct exchange *exchange, int64_t first_ns)
         return;
     int64_t queue_ns = (times->taken_ns != 0 ? times->taken_ns : first_ns) - times->received_ns;
     add(&split->queue_ns, queue_ns);
-    count(worker, ASKR_HISTOGRAM_QUEUE, queue_ns);
+    count_here(exchange, ASKR_HISTOGRAM_QUEUE, queue_ns);
 }
 
 static inline void count_route(const struct exchange *exchange, int64_t duration_ns)
@@ -63,8 +74,8 @@ static inline void complete(struct exchange *exchange, const char *how)
     count_request(exchange, times->first_ns);
     add(&split->write_ns, now_ns - times->first_ns);
     split->client_ns += (uint64_t)times->client_ns;
-    count(worker, exchange->for_app ? ASKR_HISTOGRAM_APP : ASKR_HISTOGRAM_SELF,
-          now_ns - times->began_ns);
+    count_here(exchange, exchange->for_app ? ASKR_HISTOGRAM_APP : ASKR_HISTOGRAM_SELF,
+               now_ns - times->began_ns);
     if (exchange->for_app)
         count_route(exchange, now_ns - times->began_ns);
     if (UNLIKELY(worker->log != NULL))

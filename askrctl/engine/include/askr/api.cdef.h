@@ -41,7 +41,8 @@ enum askr_histogram {
     ASKR_HISTOGRAM_SELF = 1, /* the same, answered by the worker: files, redirects, errors */
     ASKR_HISTOGRAM_QUEUE = 2,
     ASKR_HISTOGRAM_APP_WALL = 3,
-    ASKR_HISTOGRAMS = 4
+    ASKR_HISTOGRAMS = 4,
+    ASKR_SITE_HISTOGRAMS = 3 /* those before it are also kept for each site */
 };
 
 /* Requests of one route that an application answered: serve/route.h. */
@@ -109,6 +110,7 @@ struct askr_site_status {
     uint32_t queue_depth, inflight;
     int64_t queue_wait_ns;
     char boot_error[256];
+    uint64_t histograms[3][514]; /* the first ones of enum askr_histogram */
 };
 
 /* One worker's page of the status memory: written by that worker alone, read by all. */
@@ -332,3 +334,14 @@ size_t askr_rate_size(uint32_t buckets);
 size_t askr_rate_seed_size(void); /* the random part */
 /* Where a bucket of a histogram begins, in nanoseconds; < ASKR_BUCKETS. */
 int64_t askr_bucket_start_ns(uint32_t index);
+/* What readers make of the ASKR_BUCKETS numbers of a histogram: base/histogram.c. */
+void askr_histogram_add(uint64_t *sum, const uint64_t *counts);
+/* What has come since `before`; nothing where there is less now. */
+void askr_histogram_since(uint64_t *counts, const uint64_t *before);
+/* For each bucket of `ends`, in order: how many lie in front of it. Returns how many there are. */
+uint64_t askr_histogram_below(const uint64_t *counts, const uint32_t *ends, uint32_t end_count,
+                              uint64_t *below);
+/* The middle of the bucket in which the quantile lies; -1: there is none. */
+double askr_histogram_quantile_s(const uint64_t *counts, double share);
+/* Each duration taken for the middle of its bucket. */
+double askr_histogram_sum_s(const uint64_t *counts);
