@@ -139,19 +139,34 @@ def _unpack(bundle: Path, folder: Path) -> None:
                     raise AskrError(f"{bundle} is too large to be a bundle", hint, code=2)
                 if entry.issym():
                     _link(folder, entry)
-                elif entry.isfile() or entry.isdir():
-                    archive.extract(entry, folder, filter="data")
+                elif entry.isdir():
+                    _place(folder, entry.name).mkdir(parents=True, exist_ok=True)
+                elif entry.isfile() and (content := archive.extractfile(entry)) is not None:
+                    _file(folder, entry.name, content.read())
     except FileNotFoundError:
         raise AskrError(f"{bundle} does not exist", hint, code=2) from None
     except (OSError, EOFError, tarfile.TarError) as error:
         raise AskrError(f"{bundle} is not a bundle: {error}", hint, code=2) from None
 
 
+def _place(folder: Path, name: str) -> Path:
+    """Where it goes; an error when that is outside, or a link of the bundle lies on the way.
+
+    Not left to tarfile's filters: Python has them from 3.11.4 on only."""
+    path = folder / name
+    if not path.parent.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
+        raise tarfile.TarError(f"{name} leads out of it")
+    return path
+
+
+def _file(folder: Path, name: str, content: bytes) -> None:
+    path = _place(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
 def _link(folder: Path, entry: tarfile.TarInfo) -> None:
     """Links are only looked at, never followed out: /proc/self/ns/pid points nowhere."""
-    path = folder / entry.name
-    if ".." in path.parts or folder not in path.parents:
-        return
+    path = _place(folder, entry.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() and not path.is_symlink():
-        path.symlink_to(entry.linkname)
+    path.symlink_to(entry.linkname)

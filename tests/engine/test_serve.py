@@ -199,7 +199,7 @@ def test_a_steady_reader_on_a_unix_socket_gets_everything(
     backend: str, root: Path, tmp_path: Path
 ) -> None:
     path = str(tmp_path / "socket")
-    with serving(backend, root, "--write_timeout=100", "--unix", path) as server:
+    with serving(backend, root, "--write_timeout=1000", "--unix", path) as server:
         client = Client(socket.socket(socket.AF_UNIX))
         server.clients.append(client.sock)
         client.sock.connect(path)

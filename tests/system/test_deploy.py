@@ -143,7 +143,7 @@ def test_two_reloads_at_once_are_both_proven(start: Callable[..., Server], tmp_p
 def test_a_saved_file_is_new_code(start: Callable[..., Server], tmp_path: Path, watch: str) -> None:
     server = start("worker", server={"watch": watch})
     server.wait_log("event=watching")
-    with server.connect() as idle:
+    with server.connect() as idle, server.connect() as silent:
         assert idle.ask("GET", "/").text == "first"
         release = (tmp_path / "current").resolve()
         (release / "storage").mkdir()
@@ -151,6 +151,7 @@ def test_a_saved_file_is_new_code(start: Callable[..., Server], tmp_path: Path, 
         (release / "release.php").write_text("<?php const RELEASE = 'saved';\n")
         wait_until("the new code", lambda: server.get("/").text == "saved")
         assert idle.is_closed_by_peer(), "a browser's connection does not keep old code"
+        assert silent.ask("GET", "/").status == 200, "one that has yet to ask is answered"
     assert server.log.count("event=files_changed") == 1
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from system.harness import COMMAND, ROOT, Server, run
+from system.harness import COMMAND, ROOT, Server, others_may_run, run
 
 CALLS = ("io_uring_setup", "io_uring_enter", "io_uring_register")
 NOBODY = 65534
@@ -50,7 +50,8 @@ def test_the_report_of_this_machine_keeps_the_schema() -> None:
 
 def as_nobody(*arguments: str) -> dict[str, Any]:
     """The doctor, started by a user who owns nothing."""
-    requires_root()
+    if not others_may_run():
+        pytest.skip("needs root, and a checkout where others may read")
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = str(Path(jsonschema.__file__).parents[1])
     for interpreter in (sys.executable, f"/usr/bin/{name}"):  # ours may be in root's home

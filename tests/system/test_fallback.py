@@ -117,7 +117,8 @@ def without_liburing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package built without liburing, in a folder of its own."""
     target = tmp_path_factory.mktemp("no-liburing")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    build = ["-Cbuild-dir=build/no-liburing-wheel", "-Csetup-args=-Dliburing=off"]
+    settings = "build-dir=build/no-liburing-wheel", "setup-args=-Dliburing=off"
+    build = [f"--config-settings={setting}" for setting in settings]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
         [*pip, *build, "--target", str(target), "."],

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from system.client import Connection, build
 from system.conftest import Serve
-from system.harness import Server, run, wait_until
+from system.harness import Server, others_may_run, run, wait_until
 
 SCRIPT = """<?php
 if (isset($_GET['hold'])) {
@@ -44,7 +44,7 @@ def make_sites(folder: Path) -> list[dict[str, Any]]:
     (folder / "two/index.php").write_text(SCRIPT)
     (folder / "worker/worker.php").write_text(WORKER)
     ini = ["memory_limit=77M"]
-    user = {"user": "nobody"} if os.geteuid() == 0 else {}
+    user = {"user": "nobody"} if others_may_run() else {}
     return [
         {
             "name": "one",
@@ -145,7 +145,7 @@ def test_each_site_has_its_own_settings_rules_user_and_mode(
     two = client.get("/", headers={"Host": "two.test"})
     assert "X-Site" not in two.headers and two.headers["X-All"] == "yes"
     assert two.json()["limit"] != "77M"
-    if os.geteuid() == 0:
+    if others_may_run():
         assert (one.json()["uid"], two.json()["uid"]) == (0, NOBODY.pw_uid)
     assert client.get("/old", headers={"Host": "one.test"}).headers["Location"] == "/new"
     assert client.get("/old", headers={"Host": "two.test"}).status_code == 200

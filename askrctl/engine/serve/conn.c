@@ -340,6 +340,6 @@ void conns_drain(struct worker *worker, int64_t now_ns)
         if (all_over || (grace_over && conn->wait == CONN_HANDSHAKE))
             conn_close(conn);
         else if (!conn->closing && !conn->close)
-            conn->protocol->drain(conn, grace_over);
+            conn->protocol->drain(conn, grace_over || (worker->drops_idle && conn->requests > 0));
     }
 }

@@ -84,8 +84,7 @@ static void obey(struct worker *worker, const struct control_message *message, i
         worker_keep(worker, worker->io.now_ns + (int64_t)message->value * NS_PER_MS);
     if (message->kind == CONTROL_DRAIN) {
         worker_drain(worker, worker->io.now_ns + (int64_t)message->value * NS_PER_MS);
-        if (message->place == 1)
-            worker->idle_deadline_ns = worker->io.now_ns;
+        worker->drops_idle = message->place == 1;
     }
 }
 

@@ -114,7 +114,8 @@ struct worker {
 
     bool fds_short; /* the last connection took a descriptor of the reserve */
     bool draining;
-    bool kept; /* it drains, but does not end */
+    bool drops_idle; /* while it drains: it gives no grace to who has had an answer */
+    bool kept;       /* it drains, but does not end */
     bool listeners_stopped, listen_again;
     int64_t drain_deadline_ns, idle_deadline_ns;
     int failure; /* -errno that ends the loop */
