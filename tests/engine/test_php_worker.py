@@ -223,6 +223,12 @@ def test_what_a_request_adds_to_forms_is_not_in_the_next_ones(serve: Callable[..
     assert b'name="one"' not in two.body
 
 
+def test_forms_that_were_rewritten_leave_no_memory(serve: Callable[..., Run]) -> None:
+    rewrite = "rewrite&name=one"
+    run = serve(rewrite, "usage", rewrite, "usage", *[rewrite] * 20, "usage")
+    assert run.answers[-1].json() == run.answers[3].json()
+
+
 def test_a_session_can_start_by_itself(serve: Callable[..., Run]) -> None:
     request = Request("worker.php", "a=peek", cookie="PHPSESSID=auto")
     run = serve(request, request, ini="session.auto_start=1")
@@ -291,6 +297,12 @@ def test_a_fatal_error_is_a_500_and_the_script_runs_again(
     assert [run.answers[index].body for index in (0, 2, 3)] == [b"1", b"1", b"2"]
     assert run.logged(message, "error")
     assert run.ready == 1
+
+
+def test_a_script_that_runs_again_leaves_no_descriptors(serve: Callable[..., Run]) -> None:
+    run = serve("user_error", "usage", "memory", "usage")
+    once, twice = (run.answers[index].json()[1] for index in (1, 3))
+    assert twice == once
 
 
 def test_a_shutdown_function_can_render_the_page_of_a_fatal_error(

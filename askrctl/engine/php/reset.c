@@ -180,14 +180,11 @@ static void forget_last_error(void)
  * output handler for the next request, which then has no variables in its links either. */
 static void forget_rewriter(url_adapt_state_ex_t *state)
 {
-    if (state->active) {
-        smart_str_free(&state->result);
-        smart_str_free(&state->buf);
-        smart_str_free(&state->arg);
-        state->active = state->tag_type = state->attr_type = 0;
-    }
-    smart_str_free(&state->form_app);
-    smart_str_free(&state->url_app);
+    smart_str *texts[] = {&state->tag,    &state->arg,      &state->val,     &state->buf,
+                          &state->result, &state->form_app, &state->url_app, &state->attr_val};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        smart_str_free(texts[i]);
+    state->active = state->tag_type = state->attr_type = 0;
 }
 
 /* PHP forgets them at the end of a script only: they would be in the next visitor's links. */

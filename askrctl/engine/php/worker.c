@@ -144,8 +144,9 @@ PHP_FUNCTION(askr_handle_request)
     RETURN_BOOL(taken);
 }
 
-/* Octane writes to STDERR when a boot fails. STDIN is left out on purpose: its presence is how
- * CodeIgniter and others tell that they run on a command line. */
+/* Octane writes to STDERR when a boot fails. They are copies of our own 1 and 2 and end with the
+ * script: one that is run again after a fatal error gets new ones. STDIN is left out on purpose:
+ * its presence is how CodeIgniter and others tell that they run on a command line. */
 static void define_streams(void)
 {
     static const struct {
@@ -156,7 +157,6 @@ static void define_streams(void)
         zend_constant constant;
         if (!stream)
             continue;
-        stream->flags |= PHP_STREAM_FLAG_NO_RSCR_DTOR_CLOSE; /* never close our own 1 and 2 */
         php_stream_to_zval(stream, &constant.value);
         ZEND_CONSTANT_SET_FLAGS(&constant, CONST_CS, 0);
         constant.name = zend_string_init_interned(streams[i].name, strlen(streams[i].name), false);

@@ -136,6 +136,9 @@ $handler = static function () use (&$served): void {
             output_add_rewrite_var($_GET['name'], '1');
             echo '<form action="/x"></form>';
             break;
+        case 'usage':
+            echo json_encode([memory_get_usage(), count(scandir('/proc/self/fd'))]);
+            break;
         case 'peek':
             echo json_encode([isset($_SESSION), session_id(), session_status()]);
             break;
