@@ -27,6 +27,7 @@ WARM_UP = 3  # requests of each route that fill caches and count for nothing
 REQUESTS_MIN = 3
 ROUTE_S = 15.0  # a slow route is asked less often, rather than for longer
 LINE_S = 60.0  # until the line of a request that was answered is there
+END_S = 15.0  # until the end of a process that took a request with it is in the log
 POLL_S = 0.001
 LOOK_S = 0.5  # after which a process that has nothing to do will write none
 SAID_MAX = 80  # characters of an answer that is shown
@@ -289,7 +290,7 @@ def _why(contender: Contender, answer: Answer, place: int, job: Job) -> str:
     """What happened, when PHP said nothing of it."""
     if answer.status == 504:
         return f"it took longer than timeouts.request, {job.config.timeouts.request:g} s"
-    deadline = time.monotonic() + (LINE_S if answer.status == 502 else 0.0)
+    deadline = time.monotonic() + (END_S if answer.status == 502 else 0.0)
     while not (ended := _said(contender, place, "event=app_exited")):
         if time.monotonic() >= deadline:
             break
