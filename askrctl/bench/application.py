@@ -10,6 +10,7 @@ askrctl.bench.sizing makes figures of a configuration of it.
 
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from askrctl.bench import answers, contenders, proc
+from askrctl.bench.answers import Answer
 from askrctl.bench.contenders import Contender, Site
 from askrctl.config import Config
 from askrctl.model import AskrError, Credentials
@@ -25,8 +27,10 @@ WARM_UP = 3  # requests of each route that fill caches and count for nothing
 REQUESTS_MIN = 3
 ROUTE_S = 15.0  # a slow route is asked less often, rather than for longer
 LINE_S = 60.0  # until the line of a request that was answered is there
+END_S = 15.0  # until the end of a process that took a request with it is in the log
 POLL_S = 0.001
 LOOK_S = 0.5  # after which a process that has nothing to do will write none
+SAID_MAX = 80  # characters of an answer that is shown
 SECTIONS = ("limits", "timeouts", "php", "static")  # of askr.toml, that an answer may depend on
 
 
@@ -117,7 +121,7 @@ def measure(job: Job, folder: Path) -> Measurement:
     contender = _contender(job, folder, lines.path)
     try:
         _start(contender)
-        lines.skip(contender)  # of the requests that found out whether it answers
+        lines.skip(contender)  # of requests that the server made by itself
         routes = tuple(_route(contender, target, job, lines) for target in job.routes)
         status = contender.status()
         if status is None:
@@ -200,7 +204,9 @@ def _contender(job: Job, folder: Path, lines: Path) -> Contender:
     if job.site.worker_script is not None:
         command += ["--worker-script", str(job.site.worker_script)]
     url = f"http://127.0.0.1:{port}{job.routes[0]}"
-    return Contender("the application", [command], url, folder, control=control, host=job.host)
+    return Contender(
+        "the application", [command], url, folder, control=control, by_status=True, host=job.host
+    )
 
 
 def _start(contender: Contender) -> None:
@@ -246,12 +252,13 @@ def _route(contender: Contender, target: str, job: Job, lines: _Lines) -> Route:
     deadline = time.monotonic() + ROUTE_S
     for number in range(WARM_UP + job.requests):
         place = contender.log.stat().st_size
-        status = contender.ask().status
+        answer = _ask(contender, target, job)
+        status = answer.status
         if status >= 500:
-            said = _said(contender, place, "PHP ") or "it logged nothing"
+            why = _said(contender, place, "PHP ") or _why(contender, answer, place, job)
             raise AskrError(
-                f"GET {target} was answered with {status}, so nothing was measured: {said}",
-                f"askrctl serve {job.site.path}, and look at {target}",
+                f"GET {target} was answered with {status}, so nothing was measured: {why}",
+                _look(target, job),
             )
         request = lines.next(contender)
         if request is None:
@@ -264,6 +271,36 @@ def _route(contender: Contender, target: str, job: Job, lines: _Lines) -> Route:
         if time.monotonic() > deadline and len(found) >= REQUESTS_MIN:
             break
     return summary(target, status, found)
+
+
+def _look(target: str, job: Job) -> str:
+    return f"askrctl serve {job.site.path}, and look at {target}"
+
+
+def _ask(contender: Contender, target: str, job: Job) -> Answer:
+    try:
+        return contender.ask()
+    except AskrError as error:
+        reason = error.message.rpartition(": ")[2]
+        sentence = f"GET {target} gave no answer, so nothing was measured: {reason}"
+        raise AskrError(sentence, _look(target, job)) from None
+
+
+def _why(contender: Contender, answer: Answer, place: int, job: Job) -> str:
+    """What happened, when PHP said nothing of it."""
+    if answer.status == 504:
+        return f"it took longer than timeouts.request, {job.config.timeouts.request:g} s"
+    deadline = time.monotonic() + (END_S if answer.status == 502 else 0.0)
+    while not (ended := _said(contender, place, "event=app_exited")):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
+    if ended:
+        status = ended.partition("status=")[2].partition(" restart_s")[0].strip("'")
+        return f"its PHP process ended: {status}"
+    text = re.sub(rb"<(script|style).*?</\1>|<[^>]*>", b" ", answer.body, flags=re.S | re.I)
+    words = " ".join(text.decode(errors="replace").split())
+    return f"the application itself says {words[:SAID_MAX]!r}" if words else "nothing was logged"
 
 
 def summary(target: str, status: int, found: Sequence[Request]) -> Route:

@@ -44,7 +44,9 @@ class Site:
 
 @dataclass(slots=True)
 class Contender:
-    """`control` is an askrctl's control socket; peers have none. `backend` likewise."""
+    """`control` is an askrctl's control socket; peers have none. `backend` likewise. With
+    `by_status` it has started when it says so there, whatever it answers to the URL.
+    """
 
     name: str
     commands: list[list[str]]
@@ -52,10 +54,12 @@ class Contender:
     folder: Path
     backend: Backend | None = None
     control: Path | None = None
+    by_status: bool = False
     host: str = ""  # value of the Host field; "": that of the URL
     ignored: tuple[re.Pattern[bytes], ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    refusal: str = ""  # how it answered last, if that was no answer of an application
 
     @property
     def log(self) -> Path:
@@ -83,17 +87,24 @@ class Contender:
         while not self._answers():
             ended = [process for process in self.running if process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                raise AskrError(f"{self.name} does not start: {self.last_words()}", code=3)
+                what = "does not start" if ended or not self.refusal else self.refusal
+                raise AskrError(f"{self.name} {what}: {self.last_words()}", code=3)
             time.sleep(POLL_S)
 
     def ask(self) -> Answer:
         return answers.without(answers.fetch(self.url, self.host), self.ignored)
 
     def _answers(self) -> bool:
+        if self.by_status:
+            workers = (self.status() or {}).get("workers", ())
+            return bool(workers) and all(worker["state"] == "ready" for worker in workers)
         try:
-            return self.ask().status not in (502, 503, 504)
+            status = self.ask().status
         except AskrError:
             return False
+        refuses = status in (502, 503, 504)
+        self.refusal = f"answers with {status}, for {START_S:g} s" if refuses else ""
+        return not refuses
 
     def last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()

@@ -15,9 +15,14 @@ _FREQUENCY = f"{_CPU}/cpufreq"
 _CLOCK = "/sys/devices/system/clocksource/clocksource0"
 
 
+def _whole(context: Context) -> str:
+    """Whose cores are the server's: a worker that is pinned has one, its supervisor has all."""
+    return str(context.server.pid) if context.server is not None else context.pid
+
+
 def _workers(context: Context) -> Answer:
-    cores = len(machine.affinity(context.host, context.pid))
-    quota = machine.cpu_quota(context.host, context.pid)
+    cores = len(machine.affinity(context.host, _whole(context)))
+    quota = machine.cpu_quota(context.host, _whole(context))
     count = context.workers
     fix = remedy.by_hand("[server] workers = 0 in askr.toml: as many as there are cores")
     if quota is not None and count > -int(-quota // 1) + 1:
@@ -25,9 +30,9 @@ def _workers(context: Context) -> Answer:
         wanted = Wanted("<=", -int(-quota // 1))
         return fail(sentence, count, wanted=wanted, unit="workers", fix=fix)
     if count > cores:
-        sentence = f"{count} workers take turns on {cores} cores"
+        sentence = f"{count} workers take turns on {cores} core{'s' * (cores != 1)}"
         return warn(sentence, count, wanted=Wanted("<=", cores), unit="workers", fix=fix)
-    return ok(count, f"{cores} cores", unit="workers")
+    return ok(count, f"{cores} core{'s' * (cores != 1)} may be used", unit="workers")
 
 
 def _governor(context: Context) -> Answer:
@@ -127,7 +132,7 @@ def _throttle(context: Context) -> Answer:
 
 def _isolated(context: Context) -> Answer:
     isolated = set(machine.parse_cpu_list(context.host.get(f"{_CPU}/isolated")))
-    ours = isolated & set(machine.affinity(context.host, context.pid))
+    ours = isolated & set(machine.affinity(context.host, _whole(context)))
     if not ours:
         return ok("none")
     shown = ", ".join(map(str, sorted(ours)))

@@ -278,6 +278,7 @@ def _sources(read: Recorder, target: Target) -> tuple[Evidence, ...]:
     ]
     found += [Evidence(path, "may not be read") for path in sorted(read.denied)]
     found += [Evidence(name, str(answer)[:120]) for name, answer in read.probes.items()]
+    found.sort(key=lambda item: item.source == "/proc/mounts")  # most only look a place up in it
     if not found:  # it looked at the target only, which was read before
         limits = ", ".join(f"{name} {soft}:{hard}" for name, (soft, hard) in target.limits.items())
         found = [Evidence(f"target {target.kind}", f"user id {target.uid}, {limits}")]

@@ -36,7 +36,7 @@ _SCARCE = ("ENOMEM", "EMFILE", "ENFILE")
 
 def verdict(context: Context) -> ProbeVerdict:
     """The one probe that all checks here share; the host answers it once."""
-    held = context.server is not None and context.server.backend == Backend.IO_URING
+    held = _holds_rings(context)
 
     def ask() -> dict[str, Any]:
         target = context.target
@@ -69,6 +69,14 @@ def verdict(context: Context) -> ProbeVerdict:
     found: dict[str, Any] = context.host.probe(PROBE, ask)
     probes = {name: ProbeResult(**result) for name, result in found.get("probes", {}).items()}
     return ProbeVerdict(**{**found, "probes": probes})
+
+
+def _holds_rings(context: Context) -> bool:
+    """The server runs on rings, and it is what is asked about: not some other process."""
+    server, pid = context.server, context.target.pid
+    if server is None or server.backend != Backend.IO_URING:
+        return False
+    return pid is None or pid in (server.pid, *server.workers, *server.apps)
 
 
 def _refuse_filtered(context: Context) -> None:

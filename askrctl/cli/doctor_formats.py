@@ -5,10 +5,11 @@ import json
 import os
 import re
 import tempfile
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from askrctl.checks.report import Result, Run, document
+from askrctl.checks.report import Result, Run, commands, document
 from askrctl.cli import NAGIOS_LINE
 from askrctl.model import Status
 
@@ -32,25 +33,43 @@ def as_json(run: Run) -> str:
 
 def _name(result: Result) -> str:
     f = result.finding
-    return f"{f.id}[{f.instance}]" if f.instance else f.id
+    return _clean(f"{f.id}[{f.instance}]" if f.instance else f.id)
+
+
+def _clean(text: str) -> str:
+    """What XML 1.0 can hold."""
+    return _NOT_XML.sub("?", text)
 
 
 def as_junit(run: Run, fail_on: str) -> str:
-    """A suite for each group, a case for each result."""
+    """A suite for each group, a case for each result: what Jenkins' junit-10.xsd demands, and
+    GitLab, which shows the text of a failure and not its message, understands.
+    """
     bad = {Status.FAIL} | ({Status.WARN} if fail_on == "warn" else set())
     root = ElementTree.Element("testsuites", name="askrctl doctor")
+    totals = {"tests": 0, "failures": 0, "errors": 0}
     groups = dict.fromkeys(result.finding.group for result in run.results)
     for group in groups:
         rows = [result for result in run.results if result.finding.group == group]
-        suite = ElementTree.SubElement(root, "testsuite", name=group, tests=str(len(rows)))
-        failures = skipped = 0
+        suite = ElementTree.SubElement(root, "testsuite", name=group)
+        counts = {"tests": len(rows), "failures": 0, "errors": 0, "skipped": 0}
         for result in rows:
             failed = result.counts and result.finding.status in bad
-            failures += failed
-            skipped += _case(suite, result, failed)
-        suite.set("failures", str(failures))
-        suite.set("skipped", str(skipped))
+            counts["failures"] += failed
+            counts["skipped"] += _case(suite, result, failed)
+        for name, count in counts.items():
+            suite.set(name, str(count))
+        suite.set("time", _seconds(sum(result.finding.time_ms for result in rows)))
+        suite.set("timestamp", time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(run.started)))
+        totals = {name: count + counts[name] for name, count in totals.items()}
+    for name, count in totals.items():
+        root.set(name, str(count))
+    root.set("time", _seconds(run.duration_ms))
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + _xml(root) + "\n"
+
+
+def _seconds(milliseconds: float) -> str:
+    return f"{milliseconds / 1000:.3f}"
 
 
 def _xml(root: ElementTree.Element) -> str:
@@ -59,54 +78,92 @@ def _xml(root: ElementTree.Element) -> str:
 
 
 def _case(suite: ElementTree.Element, result: Result, failed: bool) -> bool:
+    """One result; True when it counts as skipped."""
     f = result.finding
-    seconds = f"{f.time_ms / 1000:.3f}"
     case = ElementTree.SubElement(
-        suite, "testcase", classname=f"askr.doctor.{f.group}", name=_name(result), time=seconds
+        suite,
+        "testcase",
+        classname=f"askr.doctor.{f.group}",
+        name=_name(result),
+        time=_seconds(f.time_ms),
     )
-    text = _NOT_XML.sub("?", f.because)
+    text = _clean(f.because)
     if failed:
         failure = ElementTree.SubElement(case, "failure", type=str(f.status), message=text)
-        failure.text = _NOT_XML.sub("?", "\n".join(f.fix.manual)) if f.fix else ""
+        failure.text = _clean("\n".join(_failure_lines(result)))
     elif f.status in (Status.SKIP, Status.UNKNOWN):
         ElementTree.SubElement(case, "skipped", message=f"{f.status}: {text}")
         return True
     elif text:
-        ElementTree.SubElement(case, "system-out").text = f"{f.status}: {text}"
+        accepted = "" if result.acceptance is None else f" (accepted: {result.acceptance.reason})"
+        said = ElementTree.SubElement(case, "system-out")
+        said.text = _clean(f"{f.status}: {text}{accepted}")
     return False
+
+
+def _failure_lines(result: Result) -> list[str]:
+    f = result.finding
+    fixes = [*commands(f.fix, f.id), *f.fix.manual] if f.fix else []
+    return [
+        f.because,
+        *(f"{item.source}: {item.value}" for item in f.evidence),
+        *(f"fix: {line}" for line in fixes if line),
+        f"askrctl explain {f.id}",
+    ]
 
 
 # --- Prometheus -----------------------------------------------------------------------------------
 
+_ACCEPTED = 1  # a warning that somebody accepted must not ring
+
 
 def _label(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    """Escaped as the text format wants it (0.0.4)."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _gauge(name: str, text: str, *samples: str) -> list[str]:
+    return [f"# HELP {name} {text}", f"# TYPE {name} gauge", *(f"{name}{item}" for item in samples)]
+
+
+def _sample(result: Result) -> str:
+    """`item`, because Prometheus takes `instance` for the host that it asked."""
+    f = result.finding
+    value = _PROM_VALUES[f.status] if result.counts else _ACCEPTED
+    return f'{{id="{f.id}",item="{_label(f.instance or "")}",group="{f.group}"}} {value}'
 
 
 def as_prom(run: Run) -> str:
     """Values are the outcome; what a check read never becomes a label."""
+    counts = {str(status): run.count(status) for status in Status}
+    counts["accepted"] = sum(not result.counts for result in run.results)
     lines = [
-        "# HELP askr_doctor_check_status 0 ok, 1 info, 2 warn, 3 fail, 4 unknown, -1 skip.",
-        "# TYPE askr_doctor_check_status gauge",
+        *_gauge(
+            "askr_doctor_check_status",
+            "0 ok, 1 info or accepted, 2 warn, 3 fail, 4 unknown, -1 skip.",
+            *map(_sample, run.results),
+        ),
+        *_gauge(
+            "askr_doctor_checks",
+            "Results by status; accepted ones count as that.",
+            *(f'{{status="{status}"}} {count}' for status, count in counts.items()),
+        ),
+        *_gauge(
+            "askr_doctor_last_run_timestamp_seconds",
+            "When the last run began, Unix time.",
+            f" {run.started:.0f}",
+        ),
+        *_gauge(
+            "askr_doctor_last_run_duration_seconds",
+            "How long the last run took.",
+            f" {_seconds(run.duration_ms)}",
+        ),
     ]
-    for result in run.results:
-        f = result.finding
-        labels = f'id="{f.id}",instance="{_label(f.instance or "")}",group="{f.group}"'
-        lines.append(f"askr_doctor_check_status{{{labels}}} {_PROM_VALUES[f.status]}")
-    lines += ["# HELP askr_doctor_checks Results by status.", "# TYPE askr_doctor_checks gauge"]
-    lines += [f'askr_doctor_checks{{status="{status}"}} {run.count(status)}' for status in Status]
-    lines += [
-        "# HELP askr_doctor_last_run_timestamp_seconds When this was written.",
-        "# TYPE askr_doctor_last_run_timestamp_seconds gauge",
-        f"askr_doctor_last_run_timestamp_seconds {run.started:.0f}",
-    ]
-    if run.io_uring is not None:
-        lines += [
-            "# HELP askr_doctor_io_uring_info What io_uring can do here.",
-            "# TYPE askr_doctor_io_uring_info gauge",
-            f'askr_doctor_io_uring_info{{verdict="{run.io_uring.verdict}",'
-            f'tier="{run.io_uring.tier}",cause="{run.io_uring.cause or ""}"}} 1',
-        ]
+    if (found := run.io_uring) is not None:
+        labels = f'verdict="{found.verdict}",tier="{found.tier}",cause="{found.cause or ""}"'
+        lines += _gauge(
+            "askr_doctor_io_uring_info", "What io_uring can do here.", f"{{{labels}}} 1"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -139,8 +196,14 @@ def as_nagios(run: Run) -> str:
         text += f": {bad[0].id}"
         if bad[0].current is not None:
             text += f" ({bad[0].current})"
-    first = text[: NAGIOS_LINE - len(data)] + data
-    return "\n".join([first, *(f"{f.status} {f.id}: {f.because}" for f in bad)]) + "\n"
+    first = _one_line(text)[: NAGIOS_LINE - len(data)] + data
+    rest = (_one_line(f"{f.status} {f.id}: {f.because}") for f in bad)
+    return "\n".join([first, *rest]) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """A bar begins performance data, in any line."""
+    return " ".join(text.replace("|", "/").split())
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -92,10 +92,17 @@ def _value(finding: Finding) -> str:
     current = finding.current
     text = ("yes" if current else "no") if isinstance(current, bool) else str(current)
     if finding.unit:
-        text += f" {finding.unit}"
+        text += f" {_one(finding.unit) if current == 1 else finding.unit}"
     if finding.wanted is not None and finding.status in (Status.WARN, Status.FAIL, Status.INFO):
         text += f", wanted {finding.wanted}"
     return text
+
+
+def _one(unit: str) -> str:
+    """1 entry, 1 worker; units as s and % stay."""
+    if unit.endswith("ies"):
+        return unit[:-3] + "y"
+    return unit[:-1] if unit.endswith("s") and len(unit) > 2 else unit
 
 
 def _finding(result: Result, evidence: bool) -> Iterator[Text]:
@@ -122,7 +129,7 @@ def _finding(result: Result, evidence: bool) -> Iterator[Text]:
 
 def _fixes(fix: Fix, check_id: str) -> Iterator[Text]:
     label = "fix: "
-    for line in (*commands(fix, check_id), *fix.manual):
+    for line in filter(None, (*commands(fix, check_id), *fix.manual)):
         yield Text.assemble((label, "green"), line)
         label = "or:  "
 
@@ -169,4 +176,4 @@ def _next(run: Run, statuses: frozenset[Status]) -> str:
         return f"askrctl explain {worst}"
     if run.count(Status.SKIP) and Status.SKIP not in statuses:
         return "askrctl doctor --show all (what was skipped, and why)"
-    return "askrctl serve PATH"
+    return "askrctl status" if run.context.server is not None else "askrctl serve PATH"

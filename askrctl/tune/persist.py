@@ -6,6 +6,7 @@ come out the same is not ours. That is how a plan file from somewhere else is he
 keys, and how an edited file is noticed.
 """
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -101,6 +102,23 @@ def hides(disk: Disk, path: str) -> str:
             if path.startswith(folder) and disk.exists(same_name):
                 return same_name
     return ""
+
+
+_EDITS_MAX = 3
+
+
+def edits(left: str, now: str) -> str:
+    """What somebody has changed in a file of ours, in one line: "+a = 1; -b = 2"."""
+    rows = difflib.unified_diff(left.splitlines(), now.splitlines(), lineterm="", n=0)
+    changed = [row[:80] for row in list(rows)[2:] if not row.startswith("@@")]
+    more = [f"and {len(changed) - _EDITS_MAX} lines more"] if len(changed) > _EDITS_MAX else []
+    return "; ".join([*changed[:_EDITS_MAX], *more]) or "only the end of a line"
+
+
+def aside(path: str) -> str:
+    """The command that moves a file out of our way and keeps what it sets: before our own."""
+    folder, _, name = path.rpartition("/")
+    return f"mv {path} {folder}/59-local.{name.rpartition('.')[2]}"
 
 
 def is_ours(path: str) -> bool:

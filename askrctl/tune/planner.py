@@ -269,9 +269,9 @@ def _add_entry(draft: Draft, wish: Wish, path: str, form: Format, entry: Entry) 
     if path not in draft.files:
         reason = file_fault(draft.disk, path, form, draft.options.owned)
         if reason:
-            draft.skip(
-                entry.name, wish, f"{path} {reason}", f"look at it, then: mv {path} {path}.off"
-            )
+            there = draft.disk.read(path) is not None or draft.disk.link(path) is not None
+            aside = f"{persist.aside(path)} (keeps what it sets), or: mv {path} {path}.off"
+            draft.skip(entry.name, wish, f"{path} {reason}", aside if there else "")
             draft.items.pop(entry.name, None)
             return
         text = draft.disk.read(path)
@@ -297,7 +297,7 @@ def file_fault(disk: Disk, path: str, form: Format, owned: dict[str, str] | None
     if path not in owned:
         return "is there already and was not written by askrctl"
     if owned[path] != text:
-        return "was edited since askrctl wrote it"
+        return f"was edited since askrctl wrote it ({persist.edits(owned[path], text)})"
     return (
         persist.fault(form, text) and "was written by another version of askrctl: revert it first"
     )

@@ -52,7 +52,7 @@ def _drift(item: Item, left: str, now: str | None, elsewhere: bool) -> str:
     if now is None:
         return "it is gone"
     if item.kind is Kind.FILE:
-        return "it was edited"
+        return f"it was edited: {persist.edits(left, now)}"
     return f"it is {one_line(now)} now"
 
 

@@ -90,7 +90,7 @@ def test_nobody_cannot_answer_for_somebody_else() -> None:
     assert report["io_uring"] is None
 
 
-@pytest.mark.parametrize("calls", [CALLS, CALLS[:1]], ids=["all", "setup"])
+@pytest.mark.parametrize("calls", [CALLS, CALLS[:1], CALLS[1:]], ids=["all", "setup", "others"])
 @pytest.mark.parametrize("error", ["EPERM", "ENOSYS", "EACCES"])
 def test_a_filter_is_told_by_its_errno(error: str, calls: tuple[str, ...]) -> None:
     report = doctor("--only", "iouring", wrapper=filtered(error, calls))

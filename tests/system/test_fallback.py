@@ -93,16 +93,6 @@ def test_a_filter_on_one_call_has_the_same_reason(start: Start, call: str, error
     server = start("--io-backend", "io_uring", wrapper=filtered(error, call))
     check_fallback(server, REASONS[error])
     assert call in server.log and error in server.log
-    command = [sys.executable, "-m", "askrctl", "doctor", "--json", "--only", "iouring.*"]
-    command += ["--control", str(server.control)]
-    done = subprocess.run(
-        [*filtered(error, call), *command], capture_output=True, text=True, timeout=60
-    )
-    report = json.loads(done.stdout)
-    assert report["io_uring"]["cause"] == REASONS[error]
-    causes = {r["id"]: r["reason"] for r in report["results"] if r["reason"]}
-    assert causes["iouring.setup"] == causes["iouring.seccomp"] == REASONS[error]
-    assert "iouring.lsm" not in causes
 
 
 def test_auto_is_epoll_without_a_record(start: Start) -> None:

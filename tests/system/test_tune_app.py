@@ -72,6 +72,10 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # One that waits: each request 100 ms for next to nothing of CPU time.
     (folder / "index.php").write_text("<?php usleep(100000); $x = str_repeat('x', 5 << 20);")
     (folder / "fails.php").write_text("<?php throw new Exception('no database');")
+    (folder / "down.php").write_text("<?php http_response_code(503); echo '<p>Back soon';")
+    (folder / "dies.php").write_text("<?php posix_kill(getmypid(), 11);")
+    (folder / "waits.php").write_text("<?php while (true) { usleep(1000); }")
+    (folder / "hasty.toml").write_text("[timeouts]\nrequest = 0.5\n")
     (folder / "boot.php").write_text("<?php throw new Exception('no key');")
     (folder / "plain.txt").write_text("plain")
     folder.chmod(0o755)
@@ -102,6 +106,9 @@ def test_an_application_that_waits_gets_more_processes_and_its_peak_is_seen(
     ("options", "code", "words"),
     [
         (["--route", "/fails.php"], 1, ["with 500", "nothing was measured", "no database"]),
+        (["--route", "/down.php"], 1, ["with 503", "the application itself says 'Back soon'"]),
+        (["--route", "/dies.php"], 1, ["with 502", "its PHP process ended", "signal 11"]),
+        (["--route", "/waits.php", "--config", "hasty.toml"], 1, ["with 504", "request, 0.5 s"]),
         (["--route", "/plain.txt"], 2, ["not by PHP"]),
         (["--worker-script", "boot.php"], 3, ["no key"]),
         (["--route", "index.php"], 2, ["no path of a route"]),
@@ -112,6 +119,7 @@ def test_an_application_that_waits_gets_more_processes_and_its_peak_is_seen(
 def test_what_cannot_be_measured_is_one_clear_sentence(
     scripts: Path, options: list[str], code: int, words: list[str]
 ) -> None:
+    options = [str(scripts / word) if word == "hasty.toml" else word for word in options]
     done = run("tune", "app", scripts, *FEW, *options)
     assert (done.returncode, done.stdout) == (code, "")
     first, hint = done.stderr.strip().splitlines()

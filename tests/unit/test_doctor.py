@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from askrctl.checks import accept, frame, report
 from askrctl.checks.frame import Answer, Check, Context, Profile, fail, info, ok, warn
@@ -176,22 +178,59 @@ def test_nagios_gets_one_short_line_with_figures() -> None:
     assert formats.nagios_status(make_run(Answer(Status.UNKNOWN, "x"))) == 3
 
 
+def test_a_bar_in_a_sentence_is_no_performance_data_of_nagios() -> None:
+    first, *rest = formats.as_nagios(make_run(fail("a | b\nc", "x|y"))).splitlines()
+    assert first.startswith("ASKR CRITICAL - 1 fail 0 warn: net.check0 (x/y) | fail=1")
+    assert rest == ["fail net.check0: a / b c"]
+
+
 def test_prometheus_gets_numbers_and_no_values_as_labels() -> None:
-    lines = formats.as_prom(make_run(FULL, warn('a "quoted" \\ thing', 7).to('e"th'))).splitlines()
-    assert 'askr_doctor_check_status{id="net.check0",instance="",group="net"} 3' in lines
-    assert 'askr_doctor_check_status{id="net.check1",instance="e\\"th",group="net"} 2' in lines
-    assert 'askr_doctor_checks{status="fail"} 1' in lines
-    assert not any("128" in line for line in lines)
+    odd = 'e"th\\0\n'
+    text = formats.as_prom(make_run(FULL, warn('a "quoted" \\ thing', 7).to(odd)))
+    assert "128" not in text
+    found = {family.name: family for family in text_string_to_metric_families(text)}
+    assert all(family.type == "gauge" and family.documentation for family in found.values())
+    samples = {
+        (item.labels["id"], item.labels["item"]): item.value
+        for item in found["askr_doctor_check_status"].samples
+    }
+    assert samples == {("net.check0", ""): 3, ("net.check1", odd): 2}
+    counts = {s.labels["status"]: s.value for s in found["askr_doctor_checks"].samples}
+    assert counts["fail"] == counts["warn"] == 1 and counts["accepted"] == 0
+    assert "askr_doctor_last_run_timestamp_seconds" in found
 
 
-def test_junit_is_well_formed_whatever_a_check_says() -> None:
-    from xml.etree import ElementTree
+def test_what_somebody_accepted_rings_nowhere() -> None:
+    run = make_run(fail("x"))
+    accepted = accept.Acceptance("net.check0", "until the move", None)
+    run = replace(run, results=tuple(replace(r, acceptance=accepted) for r in run.results))
+    text = formats.as_prom(run)
+    assert 'askr_doctor_check_status{id="net.check0",item="",group="net"} 1\n' in text
+    assert 'askr_doctor_checks{status="accepted"} 1\n' in text
+    assert formats.as_nagios(run).startswith("ASKR OK - 0 fail 0 warn")
+    junit = ElementTree.fromstring(formats.as_junit(run, "warn"))
+    assert junit.get("failures") == "0"
+    assert junit.findtext(".//system-out") == "fail: x (accepted: until the move)"
 
-    text = formats.as_junit(make_run(fail("<&> \x00 \ud800"), Answer(Status.SKIP, "no")), "fail")
+
+def test_junit_is_what_its_readers_demand_whatever_a_check_says() -> None:
+    odd = fail("<&> \x00 \ud800").to("a\x01b")
+    text = formats.as_junit(make_run(odd, Answer(Status.SKIP, "no"), FULL, ok(1)), "fail")
     root = ElementTree.fromstring(text)
+    assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {
+        "tests": "4",
+        "failures": "2",
+        "errors": "0",
+    }
     [suite] = root.findall("testsuite")
-    assert suite.get("failures") == "1" and suite.get("skipped") == "1"
-    assert root.find(".//failure") is not None
+    assert set(suite.attrib) >= {"name", "tests", "failures", "errors", "skipped", "timestamp"}
+    assert suite.get("failures") == "2" and suite.get("skipped") == "1"
+    for case in suite.findall("testcase"):
+        assert case.get("name") and case.get("classname") == "askr.doctor.net"
+        assert {child.tag for child in case} <= {"failure", "skipped", "system-out"}
+    second = root.findall(".//failure")[1]
+    assert second.text is not None and second.attrib["message"] in second.text
+    assert "fix: askrctl tune apply --only net.check2" in second.text
 
 
 def test_a_written_file_is_whole_or_old(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from askrctl.checks import ALL, tls
-from askrctl.checks.frame import Context, run_one
+from askrctl.checks.frame import Context, Server, run_one
 from askrctl.cli import completions, doctor_bundle, doctor_diff
 from askrctl.cli.doctor_context import Words, build
 from askrctl.config import Config, ServerConfig
@@ -340,6 +341,25 @@ def test_the_server_runs_a_worker_for_each_core_that_every_group_above_it_pays_f
     assert place_workers(Config(), host) == tuple(cores)
     asked = Config(server=ServerConfig(workers=3, pin=False))
     assert place_workers(asked, host) == (None, None, None), "who names a number gets it"
+
+
+def test_a_pinned_worker_does_not_speak_for_the_server(tmp_path: Path) -> None:
+    """Its own affinity is one core; the supervisor has what all of them may use."""
+    host = make_tree(
+        tmp_path,
+        {
+            "/proc/10/status": "Cpus_allowed_list:\t0-1\n",
+            "/proc/11/status": "Cpus_allowed_list:\t0\n",
+            "/sys/devices/system/cpu/isolated": "1\n",
+        },
+    )
+    server = Server(10, "askr", (11, 12), ())
+    context = Context(host, target=process.Target(pid=11), workers=2, server=server)
+    found = {check.id: run_one(check, context)[0] for check in ALL if check.group == "cpu"}
+    assert found["cpu.workers"].status is Status.OK
+    assert found["cpu.isolated"].status is Status.WARN and found["cpu.isolated"].current == "1"
+    alone = replace(context, server=None)
+    assert run_one(next(c for c in ALL if c.id == "cpu.workers"), alone)[0].status is Status.WARN
 
 
 # --- certificates ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 """From wishes to a plan: what is written, what is left alone, and the reason given."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from askrctl.model import (
     SysctlSetting,
     UnitSetting,
 )
-from askrctl.tune import operate, planfile, planner, wishes
+from askrctl.tune import operate, persist, planfile, planner, verify, wishes
 from askrctl.tune.facts import Facts
 from askrctl.tune.items import Item, Plan
 from askrctl.tune.planner import Options
@@ -119,7 +120,36 @@ def test_a_file_of_ours_that_was_edited_is_not_edited_again(machine: Machine) ->
     carry_out(machine, plan_for(machine, TO_4096))
     machine.write(OURS, (machine.read(OURS) or "") + "vm.swappiness = 1\n")
     plan = plan_for(machine, SysctlSetting("net.core.somaxconn", "8192"))
-    assert "was edited since" in reason(plan)
+    assert "was edited since askrctl wrote it (+vm.swappiness = 1)" in reason(plan)
+    found = operate.journals(operate.Tuner(machine.disk, machine.store, machine.facts))
+    standing = verify.standings(machine.disk, machine.facts, found)
+    [drift] = [entry.drift for entry in standing if entry.drift]
+    assert drift == "it was edited: +vm.swappiness = 1"
+
+
+def test_moved_aside_an_edited_file_keeps_what_it_sets_and_ours_is_read_after_it(
+    machine: Machine,
+) -> None:
+    before = machine.read(SOMAXCONN)
+    carry_out(machine, plan_for(machine, TO_4096))
+    edited = (machine.read(OURS) or "") + "vm.swappiness = 1\n"
+    machine.write(OURS, edited)
+    more = SysctlSetting("net.core.somaxconn", "8192")
+    command = plan_for(machine, more).skipped[0].hint.partition(" (")[0].split()
+    assert command == ["mv", OURS, "/etc/sysctl.d/59-local.conf"]
+    os.rename(machine.root / OURS[1:], machine.root / command[2][1:])
+    carry_out(machine, plan_for(machine, more))
+    assert machine.read("/etc/sysctl.d/59-local.conf") == edited
+    assert "net.core.somaxconn = 8192" in (machine.read(OURS) or "")
+    operate.revert(operate.Tuner(machine.disk, machine.store, machine.facts), "all")
+    assert machine.read(SOMAXCONN) == before
+    assert machine.read(OURS) is None and machine.read("/etc/sysctl.d/59-local.conf") == edited
+
+
+def test_edits_are_told_in_a_line_however_many_they_are() -> None:
+    assert persist.edits("a\nb\n", "a\nc\n") == "-b; +c"
+    assert persist.edits("", "".join(f"{n}\n" for n in range(9))).endswith("; and 6 lines more")
+    assert persist.edits("a\n", "a") == "only the end of a line"
 
 
 def test_a_link_with_our_name_is_not_followed(machine: Machine) -> None:
