@@ -95,7 +95,7 @@ def test_a_file_is_checked_without_a_server(tmp_path: Path) -> None:
         ("[server]\nworkers = 'two'\n", "line 2: server.workers must be"),
         ("[tls]\ncert = '/nonexistent.pem'\n", "/nonexistent.pem"),
         ("[server]\nlisten = ':80,proxy'\n", "proxies"),
-        ("[[warmup]]\n", 'needs a line such as path = "/"'),
+        ("[[warmup]]\n", "this [[warmup]] has no path"),
     ):
         file.write_text(text)
         done = run("config", "check", file, "--json")
