@@ -219,7 +219,11 @@ class Supervisor:
         self._old.append(coming)
         coming.kill()
         if self._current is None:
-            self.failure = AskrError(coming.failed, "askrctl doctor")
+            in_worker_mode = coming.plan.config.php.worker_script
+            hint = (
+                "askrctl serve PATH without --worker-script" if in_worker_mode else "askrctl doctor"
+            )
+            self.failure = AskrError(coming.failed, hint)
             self._stopping = True
             return
         notify.ready()
