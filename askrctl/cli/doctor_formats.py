@@ -31,8 +31,8 @@ def as_json(run: Run) -> str:
 
 
 def _name(result: Result) -> str:
-    f = result.finding
-    return f"{f.id}[{f.instance}]" if f.instance else f.id
+    finding = result.finding
+    return f"{finding.id}[{finding.instance}]" if finding.instance else finding.id
 
 
 def as_junit(run: Run, fail_on: str) -> str:
@@ -59,20 +59,24 @@ def _xml(root: ElementTree.Element) -> str:
 
 
 def _case(suite: ElementTree.Element, result: Result, failed: bool) -> bool:
-    f = result.finding
-    seconds = f"{f.time_ms / 1000:.3f}"
+    finding = result.finding
+    seconds = f"{finding.time_ms / 1000:.3f}"
     case = ElementTree.SubElement(
-        suite, "testcase", classname=f"askr.doctor.{f.group}", name=_name(result), time=seconds
+        suite,
+        "testcase",
+        classname=f"askr.doctor.{finding.group}",
+        name=_name(result),
+        time=seconds,
     )
-    text = _NOT_XML.sub("?", f.because)
+    text = _NOT_XML.sub("?", finding.because)
     if failed:
-        failure = ElementTree.SubElement(case, "failure", type=str(f.status), message=text)
-        failure.text = _NOT_XML.sub("?", "\n".join(f.fix.manual)) if f.fix else ""
-    elif f.status in (Status.SKIP, Status.UNKNOWN):
-        ElementTree.SubElement(case, "skipped", message=f"{f.status}: {text}")
+        failure = ElementTree.SubElement(case, "failure", type=str(finding.status), message=text)
+        failure.text = _NOT_XML.sub("?", "\n".join(finding.fix.manual)) if finding.fix else ""
+    elif finding.status in (Status.SKIP, Status.UNKNOWN):
+        ElementTree.SubElement(case, "skipped", message=f"{finding.status}: {text}")
         return True
     elif text:
-        ElementTree.SubElement(case, "system-out").text = f"{f.status}: {text}"
+        ElementTree.SubElement(case, "system-out").text = f"{finding.status}: {text}"
     return False
 
 
@@ -90,9 +94,11 @@ def as_prom(run: Run) -> str:
         "# TYPE askr_doctor_check_status gauge",
     ]
     for result in run.results:
-        f = result.finding
-        labels = f'id="{f.id}",instance="{_label(f.instance or "")}",group="{f.group}"'
-        lines.append(f"askr_doctor_check_status{{{labels}}} {_PROM_VALUES[f.status]}")
+        finding = result.finding
+        labels = (
+            f'id="{finding.id}",instance="{_label(finding.instance or "")}",group="{finding.group}"'
+        )
+        lines.append(f"askr_doctor_check_status{{{labels}}} {_PROM_VALUES[finding.status]}")
     lines += ["# HELP askr_doctor_checks Results by status.", "# TYPE askr_doctor_checks gauge"]
     lines += [f'askr_doctor_checks{{status="{status}"}} {run.count(status)}' for status in Status]
     lines += [
@@ -140,7 +146,8 @@ def as_nagios(run: Run) -> str:
         if bad[0].current is not None:
             text += f" ({bad[0].current})"
     first = text[: NAGIOS_LINE - len(data)] + data
-    return "\n".join([first, *(f"{f.status} {f.id}: {f.because}" for f in bad)]) + "\n"
+    lines = [f"{finding.status} {finding.id}: {finding.because}" for finding in bad]
+    return "\n".join([first, *lines]) + "\n"
 
 
 # --- files ----------------------------------------------------------------------------------------

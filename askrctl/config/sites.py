@@ -35,8 +35,8 @@ _NOT_OF_A_SITE = {"php": ("library", "slowlog", "slow", "kill_grace")}
 
 
 def _site(table: Mapping[str, object], where: Where) -> Site:
-    inner = {k: v for k, v in table.items() if k in _SECTIONS or k in _LISTS}
-    known = {k: v for k, v in table.items() if k not in inner}
+    inner = {key: value for key, value in table.items() if key in _SECTIONS or key in _LISTS}
+    known = {key: value for key, value in table.items() if key not in inner}
     for key in known:
         if key not in _SITE:
             names = [*_SITE, *_SECTIONS, *_LISTS]

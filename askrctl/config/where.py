@@ -42,16 +42,15 @@ def _line(text: str, name: str, wanted: Mapping[str, int], key: str) -> int:
     inside = ""
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
-        if match := re.match(r"\[\[\s*([\w.-]+)\s*\]\]", stripped):
-            inside = match[1]
-            counts = {k: v for k, v in counts.items() if not k.startswith(f"{inside}.")}
+        header = re.match(r"(\[\[?)\s*([\w.-]+)\s*\]", stripped)
+        if header is not None:
+            inside = header[2]
+        if header is not None and header[1] == "[[":
+            ended = [other for other in counts if other.startswith(f"{inside}.")]
+            counts = {other: count for other, count in counts.items() if other not in ended}
             counts[inside] = counts.get(inside, 0) + 1
-        elif match := re.match(r"\[\s*([\w.-]+)\s*\]", stripped):
-            inside = match[1]
-        elif not key or not re.match(rf'"?{re.escape(key)}"?\s*=', stripped):
-            continue
-        elif inside == name and all(counts.get(k) == v for k, v in wanted.items()):
-            return number
-        if not key and inside == name and all(counts.get(k) == v for k, v in wanted.items()):
-            return number
+        if inside == name and wanted.items() <= counts.items():
+            found = re.match(rf'"?{re.escape(key)}"?\s*=', stripped) if key else header
+            if found is not None:
+                return number
     return 0

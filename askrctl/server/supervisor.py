@@ -42,6 +42,8 @@ from askrctl.server.workers import Surroundings, WorkerProcess
 log = logging.getLogger("askrctl")
 
 WATCH_PERIOD_S = 0.2
+SWITCH_POLL_S = 0.001  # until a rollback is known to have taken over
+ASKED_PERIOD_S = 5.0  # between two reloads that applications ask for
 STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get a fresh chance
 
 _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIRECT}
@@ -50,9 +52,6 @@ _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIREC
 def _flags_of(address: sockets.Address) -> int:
     return _FLAGS[address.role] | (engine.LISTENER_PROXY if address.proxy else 0)
 
-
-SWITCH_POLL_S = 0.001
-ASKED_PERIOD_S = 5.0  # between two reloads that applications ask for
 
 Replan = Callable[[], Plan]
 
@@ -219,10 +218,8 @@ class Supervisor:
         self._old.append(coming)
         coming.kill()
         if self._current is None:
-            in_worker_mode = coming.plan.config.php.worker_script
-            hint = (
-                "askrctl serve PATH without --worker-script" if in_worker_mode else "askrctl doctor"
-            )
+            is_worker = coming.plan.mode == "worker"
+            hint = "askrctl serve PATH, without --worker-script" if is_worker else "askrctl doctor"
             self.failure = AskrError(coming.failed, hint)
             self._stopping = True
             return
