@@ -31,7 +31,7 @@ from askrctl.server.orders import Orders
 from askrctl.server.plan import Plan
 from askrctl.server.ports import RateMemory, make_status_memory
 from askrctl.server.recording import Recording
-from askrctl.server.reloads import Ticket, Tickets, describe, shortfall
+from askrctl.server.reloads import Ticket, Tickets, describe, shortfall, tell_of_restarts
 from askrctl.server.report import Around, Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
@@ -100,6 +100,7 @@ class Supervisor:
         self._kept: Kept | None = None
         self._number = 0
         self._reload_again = False
+        self._refused = ""  # why the last reload did not begin
         self._stopping = False
         self._exit_code = 0
         self.failure: AskrError | None = None
@@ -299,6 +300,7 @@ class Supervisor:
 
     def reload(self) -> None:
         """A new generation from the configuration as it is now."""
+        self._refused = ""
         if self._stopping:
             return
         if self._next is not None:
@@ -307,6 +309,7 @@ class Supervisor:
         notify.reloading()
         try:
             plan = self._replan()
+            tell_of_restarts(self.plan.config, plan.config)
             self._replace_tls(plan)
             self._begin(plan)
         except AskrError as error:
@@ -321,6 +324,7 @@ class Supervisor:
             self._changed()
             return
         log.error('event=reload_refused detail="%s" fix="%s"', detail.replace('"', "'"), fix)
+        self._refused = detail
         self._tickets.fail(0, detail)
         notify.ready()
 
@@ -510,10 +514,14 @@ class Supervisor:
             check = url_path(request.get("check") or "")
         except ValueError as error:
             return {"error": f"check must be {error}"}
-        self._loop.call_later(0, self.reload)
         answer: dict[str, Any] = {"ok": True, "generation": self._number}
         if request.get("verify"):
+            self._loop.call_later(0, self.reload)
             answer["ticket"] = self._tickets.add(check).ident
+            return answer
+        self.reload()
+        if self._refused and self._next is None:
+            return {"error": f"{self._refused}; generation {self._number} serves on"}
         return answer
 
     def _reload_state(self, ident: object) -> dict[str, Any]:
