@@ -153,7 +153,7 @@ complete -c askrctl -n '__askrctl_at check app' -l json -d 'As JSON: the same as
 complete -c askrctl -n '__askrctl_at check app' -l format -x -a 'text json' -d 'text or json'
 complete -c askrctl -n '__askrctl_at check app' -s h -l help -d 'Show this message and exit'
 complete -c askrctl -n '__askrctl_at config' -f -a show -d 'Every value with its origin: a default, a line of askr.toml, the environment, a flag'
-complete -c askrctl -n '__askrctl_at config' -f -a check -d 'Would the server take this file? Keys, values, certificates and listeners are looked at'
+complete -c askrctl -n '__askrctl_at config' -f -a check -d 'Would the server take this file? Keys, values, certificates, listeners, users and folders'
 complete -c askrctl -n '__askrctl_at config' -s h -l help -d 'Show this message and exit'
 complete -c askrctl -n '__askrctl_at config show' -l config -r -d 'An askr.toml'
 complete -c askrctl -n '__askrctl_at config show' -l running -d 'Of the server that runs, its flags included'

@@ -121,8 +121,7 @@ static void make_root(void)
     must(mkdir(path, 0755) == 0, path);
 }
 
-/* --- clients -----------------------------------------------------------------------------------
- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static bool client_is_open(const struct world *world, const struct client *client)
 {
@@ -187,8 +186,7 @@ static void client_say(struct world *world, struct client *client, const void *b
     sim_feed(&world->worker->io, client->fd, bytes, size);
 }
 
-/* --- the application ---------------------------------------------------------------------------
- */
+/* --- the application -------------------------------------------------------------------------- */
 
 static struct app *place_of(const struct world *world)
 {
@@ -311,8 +309,7 @@ static void app_echo(struct application *app)
     app_finish(app, ASKR_DONE);
 }
 
-/* --- the worker --------------------------------------------------------------------------------
- */
+/* --- the worker ------------------------------------------------------------------------------- */
 
 /* All requests, and the first bytes of their bodies, into a socket that is full before long. */
 static void start_recording(struct world *world)

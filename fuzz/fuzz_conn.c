@@ -27,8 +27,7 @@ static struct slice next_bytes(struct world *world, size_t most)
     return bytes;
 }
 
-/* --- what a client does ------------------------------------------------------------------------
- */
+/* --- what a client does ----------------------------------------------------------------------- */
 
 static void connect_anew(struct world *world, struct client *client)
 {
@@ -129,8 +128,7 @@ static void leave(struct world *world, struct client *client)
         sim_reset(&world->worker->io, client->fd);
 }
 
-/* --- what the application does -----------------------------------------------------------------
- */
+/* --- what the application does ---------------------------------------------------------------- */
 
 static void echo(struct world *world, struct client *client)
 {
@@ -190,8 +188,7 @@ static void die_or_start(struct world *world, struct client *client)
         app_start(world);
 }
 
-/* --- what the kernel and the supervisor do -----------------------------------------------------
- */
+/* --- what the kernel and the supervisor do ---------------------------------------------------- */
 
 static void turn(struct world *world, struct client *client)
 {
@@ -255,8 +252,7 @@ static void (*const operations[])(struct world *, struct client *) = {
     drain,
 };
 
-/* --- the end -----------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* Let everybody do what they still can, without any time passing. */
 static void settle(struct world *world)

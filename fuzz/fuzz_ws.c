@@ -72,8 +72,7 @@ static struct encoder_memory memory_of(struct arena *arena)
     return (struct encoder_memory){arena_allocate, arena_release, arena};
 }
 
-/* --- what was told -----------------------------------------------------------------------------
- */
+/* --- what was told ---------------------------------------------------------------------------- */
 
 static void mean(struct reading *reading, uint64_t kind, struct slice bytes)
 {
@@ -206,8 +205,7 @@ static void take(struct reading *reading, enum ws_event event, const struct ws_n
     }
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* `step`: 0 for all at once and room for everything, else a seed of parts of 1 to `step` bytes, and
  * of rooms, with none at all before each. */

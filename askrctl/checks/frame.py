@@ -120,10 +120,6 @@ class Context:
         """Descriptors of a worker: a client and an upstream for each connection, and ours."""
         return self.config.limits.connections * 2 + FILES_RESERVE
 
-    @property
-    def is_production(self) -> bool:
-        return self.profile is not Profile.DEVELOPMENT
-
 
 def sysctl_path(key: str) -> str:
     return "/proc/sys/" + key.replace(".", "/")

@@ -12,9 +12,6 @@ from askrctl.probes.host import CannotTell, NotApplicable
 from askrctl.probes.process import UNLIMITED
 
 COMFORTABLE = 65536
-INFINITE = (
-    1 << 24
-)  # more descriptors than any server has; programs that close them all take seconds
 THREADS_SPARE = 4
 
 

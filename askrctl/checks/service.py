@@ -20,7 +20,6 @@ from askrctl.probes.process import Directive, last, words
 
 _YES = ("yes", "true", "1", "on")
 _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK")
-# systemd.exec(5), `systemd-analyze syscall-filter`: sets that hold the calls of io_uring.
 
 
 def _unit(context: Context) -> list[Directive]:

@@ -55,12 +55,13 @@ def config_check(
     as_json: Json = False,
     form: Format = "text",
 ) -> None:
-    """Would the server take this file? Keys, values, certificates and listeners are looked at.
+    """Would the server take this file? Keys, values, certificates, listeners, users and folders.
 
-    Exit status 0: yes; 1: no, and why; 3: the file cannot be read. The environment does not count.
+    It is looked at as on this machine; nothing is started or opened. Exit status 0: yes; 1: no, and
+    why; 3: the file cannot be read. The environment does not count.
     """
     from askrctl import config as configuration
-    from askrctl.server.launch import check
+    from askrctl.server.launch import check_file
 
     machine = wants_json(as_json, form)
     try:
@@ -69,7 +70,7 @@ def config_check(
         raise AskrError(error.message, error.hint, code=3) from None
     problem: AskrError | None = None
     try:
-        check(configuration.read_text(text, file))
+        check_file(configuration.read_text(text, file))
     except AskrError as error:
         problem = error
     if machine:

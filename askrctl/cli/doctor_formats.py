@@ -32,8 +32,8 @@ def as_json(run: Run) -> str:
 
 
 def _name(result: Result) -> str:
-    f = result.finding
-    return _clean(f"{f.id}[{f.instance}]" if f.instance else f.id)
+    finding = result.finding
+    return _clean(f"{finding.id}[{finding.instance}]" if finding.instance else finding.id)
 
 
 def _clean(text: str) -> str:
@@ -79,36 +79,36 @@ def _xml(root: ElementTree.Element) -> str:
 
 def _case(suite: ElementTree.Element, result: Result, failed: bool) -> bool:
     """One result; True when it counts as skipped."""
-    f = result.finding
+    finding = result.finding
     case = ElementTree.SubElement(
         suite,
         "testcase",
-        classname=f"askr.doctor.{f.group}",
+        classname=f"askr.doctor.{finding.group}",
         name=_name(result),
-        time=_seconds(f.time_ms),
+        time=_seconds(finding.time_ms),
     )
-    text = _clean(f.because)
+    text = _clean(finding.because)
     if failed:
-        failure = ElementTree.SubElement(case, "failure", type=str(f.status), message=text)
+        failure = ElementTree.SubElement(case, "failure", type=str(finding.status), message=text)
         failure.text = _clean("\n".join(_failure_lines(result)))
-    elif f.status in (Status.SKIP, Status.UNKNOWN):
-        ElementTree.SubElement(case, "skipped", message=f"{f.status}: {text}")
+    elif finding.status in (Status.SKIP, Status.UNKNOWN):
+        ElementTree.SubElement(case, "skipped", message=f"{finding.status}: {text}")
         return True
     elif text:
         accepted = "" if result.acceptance is None else f" (accepted: {result.acceptance.reason})"
         said = ElementTree.SubElement(case, "system-out")
-        said.text = _clean(f"{f.status}: {text}{accepted}")
+        said.text = _clean(f"{finding.status}: {text}{accepted}")
     return False
 
 
 def _failure_lines(result: Result) -> list[str]:
-    f = result.finding
-    fixes = [*commands(f.fix, f.id), *f.fix.manual] if f.fix else []
+    finding = result.finding
+    fixes = [*commands(finding.fix, finding.id), *finding.fix.manual] if finding.fix else []
     return [
-        f.because,
-        *(f"{item.source}: {item.value}" for item in f.evidence),
+        finding.because,
+        *(f"{item.source}: {item.value}" for item in finding.evidence),
         *(f"fix: {line}" for line in fixes if line),
-        f"askrctl explain {f.id}",
+        f"askrctl explain {finding.id}",
     ]
 
 
@@ -128,9 +128,9 @@ def _gauge(name: str, text: str, *samples: str) -> list[str]:
 
 def _sample(result: Result) -> str:
     """`item`, because Prometheus takes `instance` for the host that it asked."""
-    f = result.finding
-    value = _PROM_VALUES[f.status] if result.counts else _ACCEPTED
-    return f'{{id="{f.id}",item="{_label(f.instance or "")}",group="{f.group}"}} {value}'
+    finding = result.finding
+    value = _PROM_VALUES[finding.status] if result.counts else _ACCEPTED
+    return f'{{id="{finding.id}",item="{_label(finding.instance or "")}",group="{finding.group}"}} {value}'
 
 
 def as_prom(run: Run) -> str:
@@ -197,7 +197,7 @@ def as_nagios(run: Run) -> str:
         if bad[0].current is not None:
             text += f" ({bad[0].current})"
     first = _one_line(text)[: NAGIOS_LINE - len(data)] + data
-    rest = (_one_line(f"{f.status} {f.id}: {f.because}") for f in bad)
+    rest = (_one_line(f"{finding.status} {finding.id}: {finding.because}") for f in bad)
     return "\n".join([first, *rest]) + "\n"
 
 

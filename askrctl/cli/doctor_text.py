@@ -106,23 +106,25 @@ def _one(unit: str) -> str:
 
 
 def _finding(result: Result, evidence: bool) -> Iterator[Text]:
-    f = result.finding
-    quiet = f.status in (Status.OK, Status.SKIP)
+    finding = result.finding
+    quiet = finding.status in (Status.OK, Status.SKIP)
     if not quiet:
         yield Text("")
-    line = Text.assemble((f"{f.status:<{_INDENT}}", STYLES[f.status]), (f.id, "bold"))
-    if f.instance:
-        line.append(f" [{f.instance}]")
-    value = _value(f)
-    line.append(f"  {f.title}: {value}" if value else f"  {f.title}")
-    if quiet and f.because:
-        line.append(f" ({f.because})", style="dim")
+    line = Text.assemble(
+        (f"{finding.status:<{_INDENT}}", STYLES[finding.status]), (finding.id, "bold")
+    )
+    if finding.instance:
+        line.append(f" [{finding.instance}]")
+    value = _value(finding)
+    line.append(f"  {finding.title}: {value}" if value else f"  {finding.title}")
+    if quiet and finding.because:
+        line.append(f" ({finding.because})", style="dim")
     yield line
-    if not quiet and f.because:
-        yield _below(Text(f.because))
-    if not quiet and f.fix is not None:
-        yield from (_below(text) for text in _fixes(f.fix, f.id))
-    for item in f.evidence if evidence else ():
+    if not quiet and finding.because:
+        yield _below(Text(finding.because))
+    if not quiet and finding.fix is not None:
+        yield from (_below(text) for text in _fixes(finding.fix, finding.id))
+    for item in finding.evidence if evidence else ():
         for row in f"{item.source}: {item.value}".splitlines():
             yield _below(Text(row, style="dim"))
 
@@ -139,10 +141,10 @@ def _below(text: Text) -> Text:
 
 
 def _accepted(result: Result) -> Text:
-    f, accepted = result.finding, result.acceptance
+    finding, accepted = result.finding, result.acceptance
     assert accepted is not None
     until = f" until {accepted.until}" if accepted.until else ""
-    line = f"{'accepted':<{_INDENT}}{f.id} ({f.status}): {accepted.reason}{until}"
+    line = f"{'accepted':<{_INDENT}}{finding.id} ({finding.status}): {accepted.reason}{until}"
     return Text(line, style="dim")
 
 

@@ -47,12 +47,12 @@ def _facts(status: dict[str, Any]) -> Table:
         ("serves", f"{status['application']['kind']}, {status['mode']} mode"),
         ("root", status["application"]["root"]),
         ("backend", f"{backend['active']} ({why})"),
-        ("up", f"{duration(status['uptime_s'])}, generation {status['generation']}"),
     ]
     if backend["detail"] and backend["active"] != backend["requested"]:
         rows.append(("", backend["detail"]))
     if backend["fix"] and backend["active"] != backend["requested"]:
         rows.append(("fix", backend["fix"]))
+    rows.append(("up", f"{duration(status['uptime_s'])}, generation {status['generation']}"))
     if status["opcache"]:
         rows.append(("opcache", _opcache(status["opcache"])))
     trace = status["trace"]

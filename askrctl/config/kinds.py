@@ -3,8 +3,8 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from askrctl.config.otel import is_endpoint, whole_endpoint
@@ -13,35 +13,24 @@ from askrctl.config.schema import (
     ENCODINGS,
     FORWARDED,
     KIB,
-    RATE_FILL_MAX_S,
-    RATE_KEYS,
-    RATES_MAX,
     ROUTE_NAME_MAX,
     ROUTES_MAX,
     SYMLINK_POLICIES,
     TOKEN_SIZE_MIN,
     TRACE_ACCEPT,
-    WARMUP_METHODS,
-    WARMUPS_MAX,
     WEBSOCKET_DEFLATE,
     WORKERS_MAX,
-    Certificate,
-    RateLimit,
     TimeoutsConfig,
-    Warmup,
 )
-from askrctl.config.tables import shown
 from askrctl.config.values import (
     between,
     one_of,
     parse_flag,
     parse_number,
-    parse_rate,
     parse_seconds,
     parse_size,
     parse_text,
     parse_texts,
-    suggest,
 )
 from askrctl.model import Backend
 
@@ -53,154 +42,25 @@ def _hsts(value: object) -> str:
     return text
 
 
-def _certificates(value: object) -> tuple[Certificate, ...]:
-    known = [item.name for item in fields(Certificate)]
-    example = 'a table such as { cert = "a.pem", key = "a.key" }'
-    found = []
-    for item in value if isinstance(value, (list, tuple)) else [value]:
-        if not isinstance(item, dict) or "cert" not in item:
-            raise ValueError(example)
-        for key in item:
-            if key not in known:
-                raise ValueError(f"{example}; {key!r} is unknown, {suggest(key, known)}")
-        found.append(Certificate(**{key: parse_text(text) for key, text in item.items()}))
-    return tuple(found)
-
-
-def _keys_of(
-    table: Mapping[str, object], kinds: Mapping[str, Callable[[object], Any]], where: str
-) -> dict[str, Any]:
-    """The keys of one table of a list; `where` says which."""
-    for key in table:
-        if key not in kinds:
-            raise ValueError(f"{where}: unknown key {shown(key)}; {suggest(key, list(kinds))}")
-    parsed = {}
-    for key, value in table.items():
-        try:
-            parsed[key] = kinds[key](value)
-        except ValueError as error:
-            raise ValueError(f"{where}: {key} must be {error}, not {value!r:.80}") from None
-    return parsed
-
-
-def _headers(value: object) -> tuple[tuple[str, str], ...]:
-    example = 'a table such as { Accept-Language = "de" }'
-    if not isinstance(value, dict):
-        raise ValueError(example)
-    for name, text in value.items():
-        # RFC 9110 sections 5.1 and 5.5; the framing of these requests is ours.
-        named = re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name)
-        if not named or not re.fullmatch(r"[\t -~\x80-\xff]*", parse_text(text)):
-            raise ValueError(f"{example}; {name!r} cannot be sent")
-        if name.lower() in ("host", "content-length", "transfer-encoding", "connection"):
-            raise ValueError(f"{example}; {name} is not for headers")
-    return tuple(value.items())
-
-
-def _statuses(value: object) -> tuple[int, ...]:
-    statuses = value if isinstance(value, (list, tuple)) else [value]
-    if not statuses or not all(type(item) is int and 100 <= item <= 599 for item in statuses):
-        raise ValueError("a status such as 200, or a list of them")
-    return tuple(statuses)
-
-
-def _host(value: object) -> str:
+def _field_value(value: object) -> str:
     text = parse_text(value)
-    if not re.fullmatch(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?", text):
-        raise ValueError('a host such as "shop.example" or "[::1]:8080"')
+    if not re.fullmatch(r"[\t -~]{0,200}", text):
+        raise ValueError("at most 200 printable characters on one line")
     return text
 
 
-def _warmup_path(value: object) -> str:
-    if value == "":
-        raise ValueError('a path such as "/"')
-    return url_path(value)
+def _ini_lines(value: object) -> tuple[str, ...]:
+    """PHP passes over a line that it does not understand, and nobody hears of it."""
+    texts = parse_texts(value)
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    if any(line and not re.match(r";|[A-Za-z_][\w.\-]*\s*=", line) for line in lines):
+        raise ValueError('lines of php.ini such as "memory_limit=256M"')
+    return texts
 
 
-_WARMUP_KINDS: dict[str, Callable[[object], Any]] = {
-    "path": _warmup_path,
-    "method": one_of(*WARMUP_METHODS),
-    "host": _host,
-    "headers": _headers,
-    "status": _statuses,
-    "required": parse_flag,
-}
-
-
-def _warmups(value: object) -> tuple[Warmup, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise ValueError('is written as [[warmup]], and a line such as path = "/"')
-    if len(value) > WARMUPS_MAX:
-        raise ValueError(f"can be at most {WARMUPS_MAX} requests")
-    return tuple(_warmup(item, number) for number, item in enumerate(value, 1))
-
-
-def _warmup(table: dict[str, object], number: int) -> Warmup:
-    if "path" not in table:
-        raise ValueError(f'number {number} needs a line such as path = "/"')
-    return Warmup(**_keys_of(table, _WARMUP_KINDS, f"number {number}"))
-
-
-def _rate_key(value: object) -> str:
-    text = parse_text(value)
-    kind, _, name = text.partition(":")
-    token = re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name)
-    if text != "address" and not (kind in RATE_KEYS[1:] and token):
-        raise ValueError('"address", "header:NAME" or "cookie:NAME"')
-    return text
-
-
-def _rate_path(value: object) -> str:
-    text = parse_text(value)
-    # Rules are held against decoded, normalised paths: one with an escape would never match.
-    if not text.startswith("/") or re.search(r"[%?#]|//|/\.{1,2}(/|$)", text):
-        raise ValueError('a decoded path such as "/login", without query')
-    return text
-
-
-def _rate_name(value: object) -> str:
-    text = parse_text(value)
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", text):
-        raise ValueError("letters, digits, dots, dashes and underscores, at most 40")
-    return text
-
-
-def _rate_text(value: object) -> str:
-    parse_rate(value)
-    return str(value)
-
-
-_RATE_KINDS: dict[str, Callable[[object], Any]] = {
-    "rate": _rate_text,
-    "path": _rate_path,
-    "key": _rate_key,
-    "burst": between(parse_number, 1, 1 << 20),
-    "name": _rate_name,
-}
-
-
-def _rate(item: object, number: int) -> RateLimit:
-    example = 'a table such as { path = "/login", rate = "5/m" }'
-    if not isinstance(item, dict) or "rate" not in item:
-        raise ValueError(f"{example}; number {number} is none with a rate")
-    found = RateLimit(**_keys_of(item, _RATE_KINDS, f"{example}; number {number}"))
-    count, period_s = parse_rate(found.rate)
-    burst = found.burst or count
-    if burst * period_s > RATE_FILL_MAX_S * count:
-        raise ValueError(f"{example}; number {number}: its bucket would take years to fill")
-    return replace(found, burst=burst, name=found.name or f"rate{number}")
-
-
-def _rates(value: object) -> tuple[RateLimit, ...]:
-    items = value if isinstance(value, (list, tuple)) else [value]
-    if len(items) > RATES_MAX:
-        raise ValueError(f"at most {RATES_MAX} tables")
-    found = tuple(_rate(item, number) for number, item in enumerate(items, 1))
-    names = [item.name for item in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"tables with names of their own; {twice!r} is there twice")
-    return found
+def _tables(_value: object) -> Any:
+    """Of a key that lists.py reads from the file: nothing else can give it tables."""
+    raise ValueError("tables in askr.toml")
 
 
 def _backend(value: object) -> Backend:
@@ -335,6 +195,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "server.listen": parse_texts,
     "server.workers": between(parse_number, 0, WORKERS_MAX),
     "server.io_backend": _backend,
+    "server.server_header": _field_value,
     "server.pin": parse_flag,
     "server.http2": parse_flag,
     "server.keep_previous": between(parse_seconds, 0.0, 86400.0),
@@ -349,12 +210,12 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "limits.connections_per_address": between(parse_number, 0, 1 << 20),
     "limits.requests_per_connection": between(parse_number, 0, 1 << 31),
     "limits.body_rate": between(parse_number, 0, 1 << 30),
-    "limits.rate": _rates,
+    "limits.rate": _tables,
     "limits.rate_keys": between(parse_number, 1024, 1 << 24),
     "limits.streams": between(parse_number, 1, 1000),
     **{f"timeouts.{item.name}": _period for item in fields(TimeoutsConfig)},
     "php.processes": between(parse_number, 1, APPS_MAX),
-    "php.ini": parse_texts,
+    "php.ini": _ini_lines,
     "php.preset": one_of("auto", "off"),
     "php.processes_max": between(parse_number, 0, APPS_MAX),
     "php.grow_after": between(parse_seconds, 0.0, 3600.0),
@@ -367,7 +228,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "php.max_leak": between(parse_size, 0, 1 << 30),
     "php.kill_grace": between(parse_seconds, 0.0, 3600.0),
     "php.slow": between(parse_seconds, 0.0, 86400.0),
-    "tls.certificate": _certificates,
+    "tls.certificate": _tables,
     "tls.self_signed": parse_flag,
     "tls.min_version": one_of("1.2", "1.3"),
     "tls.client_auth": one_of("off", "optional", "required"),
@@ -411,6 +272,3 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "log.server_timing": one_of("off", "on", "trusted"),
     "log.access_format": _access_format,
 }
-
-# Sections that are lists of tables; what a ValueError says follows the section's name.
-LISTS: dict[str, Callable[[object], Any]] = {"warmup": _warmups}

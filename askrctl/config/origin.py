@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from askrctl.config import lists
-from askrctl.config.kinds import LISTS
 from askrctl.config.otel import trace_defaults
-from askrctl.config.read import flag_of, is_given, line_of, sections, variable_of
+from askrctl.config.read import LISTS, flag_of, is_given, line_of, sections, variable_of
 from askrctl.config.schema import Config
 from askrctl.config.tables import load_tables
 
@@ -31,14 +29,13 @@ def origins(
     config = Config()
     names = [(name, key.name) for name in sections() for key in fields(getattr(config, name))]
     found = {f"{section}.{key}": Origin() for section, key in names}
-    listed = {*LISTS, *lists.NAMES}
-    found |= dict.fromkeys(listed, Origin())
+    found |= dict.fromkeys(LISTS, Origin())
     plain, otel = config.trace, trace_defaults(environment)
     for item in fields(otel):
         if getattr(otel, item.name) != getattr(plain, item.name):
             found[f"trace.{item.name}"] = Origin("environment", "OTEL_*")
     for section, table in load_tables(text, str(path), "").items():
-        keys: list[str | None] = [None] if section in listed else list(table)
+        keys: list[str | None] = [None] if section in LISTS else list(table)
         for key in keys:
             name = section if key is None else f"{section}.{key}"
             found[name] = Origin("file", f"{path}{line_of(text, section, key)}")

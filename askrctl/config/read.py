@@ -12,15 +12,17 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from askrctl.config import lists
-from askrctl.config.kinds import KINDS, LISTS
+from askrctl.config import lists, sites
+from askrctl.config.kinds import KINDS
 from askrctl.config.otel import trace_defaults
 from askrctl.config.schema import Config
 from askrctl.config.tables import TEXT_SIZE_MAX, load_tables, shown
 from askrctl.config.values import parse_text, suggest
+from askrctl.config.where import Where
 from askrctl.model import AskrError
 
 ENVIRONMENT_PREFIX = "ASKR_"
+LISTS = {**lists.LISTS, "site": sites.SITES}  # sections that are lists of tables
 
 
 def sections() -> list[str]:
@@ -48,8 +50,13 @@ def line_of(text: str, section: str, key: str | None) -> str:
     return ""
 
 
+def _with_key(config: Config, section: str, key: str, value: object) -> Config:
+    part: Any = getattr(config, section)
+    changed: Config = replace(config, **{section: replace(part, **{key: value})})
+    return changed
+
+
 def _apply(config: Config, section: str, key: str, value: object, where: str) -> Config:
-    part = getattr(config, section)
     parse = KINDS.get(f"{section}.{key}", parse_text)
     try:
         parsed = parse(value)
@@ -57,32 +64,29 @@ def _apply(config: Config, section: str, key: str, value: object, where: str) ->
         raise AskrError(
             f"{where}: {section}.{key} must be {error}, not {value!r:.80}", code=2
         ) from None
-    changed: Config = replace(config, **{section: replace(part, **{key: parsed})})
-    return changed
+    return _with_key(config, section, key, parsed)
 
 
-def _apply_list(config: Config, section: str, tables: object, where: str) -> Config:
-    try:
-        parsed = LISTS[section](tables)
-    except ValueError as error:
-        raise AskrError(f"{where}: [[{section}]] {error}", code=2) from None
-    changed: Config = replace(config, **{section: parsed})
-    return changed
+def _unknown_section(section: str, value: object, path: Path, text: str) -> AskrError:
+    known = [*sections(), *LISTS]
+    where = f"{path}{line_of(text, section, None)}"
+    if isinstance(value, (dict, list)):
+        return AskrError(
+            f"{where}: unknown section [{shown(section)}]", suggest(section, known), code=2
+        )
+    config = Config()
+    owners = [name for name in sections() if hasattr(getattr(config, name), section)]
+    hint = f"[{owners[0]}] goes above it" if owners else "known sections: " + ", ".join(known)
+    return AskrError(f"{path}: {shown(section)} stands outside of any section", hint, code=2)
 
 
 def _apply_table(config: Config, section: str, table: object, path: Path, text: str) -> Config:
-    if section in lists.NAMES:
-        listed: Any = lists.read_list(section, table, path, text)
-        changed: Config = replace(config, **{section: listed})
-        return changed
-    known = [*sections(), *LISTS, *lists.NAMES]
-    if section not in known:
-        where = f"{path}{line_of(text, section, None)}"
-        raise AskrError(
-            f"{where}: unknown section [{shown(section)}]", suggest(section, known), code=2
-        )
     if section in LISTS:
-        return _apply_list(config, section, table, f"{path}{line_of(text, section, None)}")
+        found: Any = lists.read_tables(LISTS[section], table, Where(path, text, section))
+        changed: Config = replace(config, **{section: found})
+        return changed
+    if section not in sections():
+        raise _unknown_section(section, table, path, text)
     if not isinstance(table, dict):
         raise AskrError(f"{path}: {section} must be a table: [{section}]", code=2)
     keys = [item.name for item in fields(getattr(config, section))]
@@ -92,17 +96,22 @@ def _apply_table(config: Config, section: str, table: object, path: Path, text: 
             raise AskrError(
                 f"{where}: unknown key {section}.{shown(key)}", suggest(key, keys), code=2
             )
-        config = _apply(config, section, key, value, where)
+        name = f"{section}.{key}"
+        if name in lists.NESTED:
+            found = lists.read_tables(lists.NESTED[name], value, Where(path, text, name))
+            config = _with_key(config, section, key, found)
+        else:
+            config = _apply(config, section, key, value, where)
     return config
 
 
 def read_text(text: str, path: Path, config: Config | None = None) -> Config:
     """Parse the text of an askr.toml; `path` is for messages."""
-    tables = load_tables(text, str(path), "askrctl serve --help")
+    tables = load_tables(text, str(path), "docs/configuration.md shows how it is written")
     config = config or Config()
     for section, table in tables.items():
         config = _apply_table(config, section, table, path, text)
-    lists.check_all(config.header, config.redirect, config.site)
+    sites.check_all(config.header, config.redirect, config.site)
     return config
 
 

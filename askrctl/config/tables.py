@@ -20,11 +20,17 @@ def load_tables(text: str, name: str, hint: str) -> dict[str, Any]:
         # tomllib names the line of every fault but one.
         last_line = len(text.rstrip().splitlines())
         what = str(error).replace("at end of document", f"at the end, line {last_line}")
+        what = re.sub(r"Cannot declare \((.*?),?\) twice", _twice, what)
     except RecursionError:
         what = "its arrays or tables are nested too deeply"
     except ValueError:  # int() has a limit of its own
         what = "a number in it has too many digits"
     raise AskrError(f"{name} is not valid TOML: {what}", hint, code=2)
+
+
+def _twice(found: re.Match[str]) -> str:
+    """tomllib names a table by the tuple of its keys."""
+    return f"[{found[1].replace(', ', '.').replace(chr(39), '')}] is there twice"
 
 
 def shown(key: str) -> str:

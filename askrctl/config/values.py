@@ -97,5 +97,5 @@ def between(
 
 
 def suggest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.65)
     return f"did you mean {close[0]}?" if close else "known ones: " + ", ".join(sorted(known))

@@ -363,8 +363,3 @@ def backend_id(backend: Backend) -> int:
     """enum askr_io_id of a backend."""
     ident: int = _BACKENDS[backend]
     return ident
-
-
-def backend_of(ident: int) -> Backend | None:
-    """The backend of an enum askr_io_id."""
-    return next((name for name, value in _BACKENDS.items() if value == ident), None)

@@ -12,7 +12,7 @@ import glob
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -209,7 +209,3 @@ def key_values(text: str, separator: str = ":") -> dict[str, str]:
     """`Key: value` lines, as in /proc/PID/status and os-release."""
     pairs = (line.partition(separator) for line in text.splitlines() if separator in line)
     return {key.strip(): value.strip().strip('"') for key, _, value in pairs}
-
-
-def first_line_with(lines: Iterable[str], word: str) -> str:
-    return next((line for line in lines if word in line), "")

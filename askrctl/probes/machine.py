@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from askrctl.probes.host import CannotTell, Host, NotApplicable, key_values
+from askrctl.probes.host import CannotTell, Host, key_values
 
 UNLIMITED_V1 = 1 << 62  # memory.limit_in_bytes of no limit is the largest page-aligned long
 INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/linux/proc_ns.h
@@ -224,8 +224,3 @@ def hypervisor(host: Host) -> str:
             return name
     flags = next((x for x in host.get("/proc/cpuinfo").splitlines() if x.startswith("flags")), "")
     return "unknown hypervisor" if " hypervisor" in flags else ""
-
-
-def require_systemd(host: Host) -> None:
-    if not uses_systemd(host):
-        raise NotApplicable("systemd does not run this machine")

@@ -100,7 +100,8 @@ def open_listeners(
         if not address.path and not token:
             raise AskrError(
                 f"admin.listen {text}: a TCP address needs admin.token",
-                "ASKR_ADMIN_TOKEN=$(openssl rand -hex 32) askrctl serve, or unix:/run/askr/admin",
+                "ASKR_ADMIN_TOKEN=$(openssl rand -hex 32) askrctl serve, "
+                "or --admin unix:/run/askr/admin.sock",
                 code=2,
             )
         found.append(sockets.open_listener(address))

@@ -5,6 +5,7 @@ Only the server's own user and root may talk to it: the folder and the socket's 
 peer's credentials are checked once more (SO_PEERCRED, unix(7)).
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -206,11 +207,16 @@ def find(wanted: str) -> Path:
     if not found:
         raise AskrError("no server is running here", "askrctl serve PATH")
     if len(found) > 1:
-        names = "\n".join(f"  {path}" for path in found)
-        raise AskrError(
-            f"several servers are running:\n{names}", f"askrctl status --control {found[0]}", code=2
-        )
+        names = "\n".join(f"  {path}  {_listeners(path)}" for path in found)
+        raise AskrError(f"several servers are running:\n{names}", f"--control {found[0]}", code=2)
     return found[0]
+
+
+def _listeners(path: Path) -> str:
+    """By which an operator knows his servers; "" of one that does not say."""
+    with contextlib.suppress(AskrError, KeyError, TypeError):
+        return "  ".join(ask(path, "status")["listeners"])
+    return ""
 
 
 # What an answer has to hold to be one.
@@ -257,6 +263,8 @@ def _ask(
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         hint = f"askrctl serve PATH --control {path}"
+        if isinstance(error, PermissionError):
+            hint = "the same with sudo, or as the server's user"
         raise AskrError(f"no server answers on {path}: {reason}", hint) from None
     if not isinstance(answer, dict) or "error" in answer:
         said = answer.get("error") if isinstance(answer, dict) else "it does not speak our language"

@@ -44,6 +44,14 @@ def _owner(path: Path) -> Credentials:
         return Credentials(found.st_uid, found.st_gid, (found.st_gid,), str(found.st_uid))
 
 
+def check(config: ServerConfig) -> None:
+    """Refuse a user or group that is not there."""
+    if config.user:
+        _find_user(config.user)
+    if config.group:
+        _find_group(config.group)
+
+
 def choose(config: ServerConfig, path: Path) -> Credentials | None:
     """Whom to become; None: stay who we are."""
     if os.geteuid() != 0:

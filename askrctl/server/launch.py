@@ -25,8 +25,8 @@ from askrctl.server import tls as certificates
 from askrctl.server.admin import AdminServer, open_listeners, users_of
 from askrctl.server.control import ControlServer, choose_path
 from askrctl.server.detect import Application, detect
-from askrctl.server.plan import Php, Plan, find_worker_script, place_workers
-from askrctl.server.site_plans import Finders, plan_sites
+from askrctl.server.plan import Php, Plan, check_php_ini, find_worker_script, place_workers
+from askrctl.server.site_plans import Finders, check_sites, plan_sites
 from askrctl.server.supervisor import Supervisor
 
 log = logging.getLogger("askrctl")
@@ -62,15 +62,34 @@ def _find_php(config: Config, application: Application) -> Php | None:
 
 
 def check(config: Config) -> certificates.Tls | None:
-    """Refuse what no machine could serve: certificates that do not fit, listeners that are none.
-    The certificates."""
+    """Refuse what no PATH could make right: certificates that do not fit, listeners that are none,
+    folders that are not there. The certificates."""
     tls = certificates.load(config.tls)
     if tls is not None:
         tls_store.check(tls)
     wanted = [sockets.parse(text) for text in config.server.listen]
     sockets.assign_roles(wanted, tls is not None)
     sockets.check_proxies(wanted, config.server.trusted_proxies)
+    for text in config.admin.listen:
+        sockets.parse(text)
+    if not Path(config.server.temp_dir).is_dir():
+        what = f"the folder {config.server.temp_dir} is not there ([server] temp_dir)"
+        raise AskrError(what, f"mkdir -p {config.server.temp_dir}", code=2)
     return tls
+
+
+def check_file(config: Config) -> None:
+    """What can be said of an askr.toml before anybody serves by it: `askrctl config check`."""
+    check(config)
+    credentials.check(config.server)
+    folder = Path(config.log.access).parent
+    if config.log.access not in ("", "-") and not folder.is_dir():
+        raise AskrError(f"the folder {folder} is not there ([log] access)", f"mkdir -p {folder}")
+    if config.php.library:
+        php_probe.find_libphp(config.php.library)
+    if Path(config.php.php_ini).is_absolute():
+        check_php_ini(config, Path())
+    check_sites(config)
 
 
 def origins(path: Path | None, flags: Mapping[str, object]) -> dict[str, Origin]:
@@ -96,6 +115,7 @@ def prepare(request: Request) -> Plan:
     # that turns a symlink takes effect with the reload, for all files at once.
     application = detect(request.path.resolve())
     script = find_worker_script(config, application)
+    check_php_ini(config, application.path)
     who = credentials.choose(config.server, application.path)
     return Plan(
         config=config,

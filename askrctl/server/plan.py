@@ -146,6 +146,13 @@ def find_worker_script(config: Config, application: Application) -> Path | None:
     raise AskrError(f"the worker script {given} does not exist", hint, code=2)
 
 
+def check_php_ini(config: Config, folder: Path) -> None:
+    """PHP starts without a php.ini that is not there, and nobody hears of it."""
+    file = folder / config.php.php_ini
+    if not file.exists():
+        raise AskrError(f"{file} does not exist ([php] php_ini)", f"ls -l {file.parent}", code=2)
+
+
 def zygote_command(plan: Plan, control_fd: int) -> list[str]:
     """argv of the zygote."""
     assert plan.php is not None
@@ -163,7 +170,7 @@ def zygote_command(plan: Plan, control_fd: int) -> list[str]:
     if plan.inspect is not None:
         settings["inspect"] = str(plan.inspect)
     if config.php.php_ini:
-        settings["php_ini"] = config.php.php_ini
+        settings["php_ini"] = str(plan.application.path / config.php.php_ini)
     if config.php.ini:
         settings["ini"] = "\n".join(config.php.ini)
     command = [str(plan.php.zygote), "--control-fd", str(control_fd)]

@@ -2,6 +2,7 @@
 """What became of a reload or rollback that somebody waits for; the proof that nothing else serves
 any more."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Mapping
@@ -10,11 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
+from askrctl.config import Config
 from askrctl.server.generation import Generation
 from askrctl.server.plan import Plan
 from askrctl.server.zygote import parent_of
 
+log = logging.getLogger("askrctl")
+
 KEPT_MAX = 64
+# What a server takes from its start, and keeps.
+_OF_THE_START = ("server.listen", "server.control", "admin.listen", "admin.token", "php.slowlog")
+
+
+def tell_of_restarts(before: Config, after: Config) -> None:
+    """A changed port that a reload does not open should not look like one that it did."""
+    for name in _OF_THE_START:
+        section, key = name.split(".")
+        values = [getattr(getattr(config, section), key) for config in (before, after)]
+        if values[0] != values[1]:
+            log.warning(
+                'event=needs_restart key=%s detail="it has changed, and a reload does not change '
+                'it" fix="stop and start the server"',
+                name,
+            )
 
 
 @dataclass(slots=True)

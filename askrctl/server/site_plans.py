@@ -15,7 +15,8 @@ from askrctl.config.rules import host_matches
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server import credentials
 from askrctl.server.detect import Application, detect
-from askrctl.server.plan import Php, Plan, find_worker_script, place_workers
+from askrctl.server.plan import Php, Plan, check_php_ini, find_worker_script, place_workers
+from askrctl.server.sendfile import sendfile_settings
 from askrctl.server.tls import Tls
 
 log = logging.getLogger("askrctl")
@@ -87,6 +88,18 @@ def plan_sites(config: Config, tls: Tls | None, find: Finders) -> Plan:
     return replace(base, php=php, sites=tuple(plans))
 
 
+def check_sites(config: Config) -> None:
+    """Without starting anything: folders, worker scripts and users are there."""
+    for site in config.site:
+        application = _application(site)
+        with _named(site):
+            own = config_of(config, site)
+            credentials.check(own.server)
+            find_worker_script(own, application)
+            check_php_ini(own, application.path)
+            sendfile_settings(own.sendfile, application.path)
+
+
 @contextlib.contextmanager
 def _named(site: Site) -> Iterator[None]:
     """What is wrong is wrong with this site."""
@@ -104,6 +117,7 @@ def _application(site: Site) -> Application:
 
 def _plan(base: Plan, site: Site, application: Application, find_php: FindPhp) -> Plan:
     config = config_of(base.config, site)
+    check_php_ini(config, application.path)
     return replace(
         base,
         config=config,

@@ -31,7 +31,7 @@ from askrctl.server.orders import Orders
 from askrctl.server.plan import Plan
 from askrctl.server.ports import RateMemory, make_status_memory
 from askrctl.server.recording import Recording
-from askrctl.server.reloads import Ticket, Tickets, describe, shortfall
+from askrctl.server.reloads import Ticket, Tickets, describe, shortfall, tell_of_restarts
 from askrctl.server.report import Around, Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
@@ -42,6 +42,8 @@ from askrctl.server.workers import Surroundings, WorkerProcess
 log = logging.getLogger("askrctl")
 
 WATCH_PERIOD_S = 0.2
+SWITCH_POLL_S = 0.001  # until a rollback is known to have taken over
+ASKED_PERIOD_S = 5.0  # between two reloads that applications ask for
 STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get a fresh chance
 
 _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIRECT}
@@ -50,9 +52,6 @@ _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIREC
 def _flags_of(address: sockets.Address) -> int:
     return _FLAGS[address.role] | (engine.LISTENER_PROXY if address.proxy else 0)
 
-
-SWITCH_POLL_S = 0.001
-ASKED_PERIOD_S = 5.0  # between two reloads that applications ask for
 
 Replan = Callable[[], Plan]
 
@@ -101,6 +100,7 @@ class Supervisor:
         self._kept: Kept | None = None
         self._number = 0
         self._reload_again = False
+        self._refused = ""  # why the last reload did not begin
         self._stopping = False
         self._exit_code = 0
         self.failure: AskrError | None = None
@@ -219,7 +219,9 @@ class Supervisor:
         self._old.append(coming)
         coming.kill()
         if self._current is None:
-            self.failure = AskrError(coming.failed, "askrctl doctor")
+            is_worker = coming.plan.mode == "worker"
+            hint = "askrctl serve PATH, without --worker-script" if is_worker else "askrctl doctor"
+            self.failure = AskrError(coming.failed, hint)
             self._stopping = True
             return
         notify.ready()
@@ -298,6 +300,7 @@ class Supervisor:
 
     def reload(self) -> None:
         """A new generation from the configuration as it is now."""
+        self._refused = ""
         if self._stopping:
             return
         if self._next is not None:
@@ -306,6 +309,7 @@ class Supervisor:
         notify.reloading()
         try:
             plan = self._replan()
+            tell_of_restarts(self.plan.config, plan.config)
             self._replace_tls(plan)
             self._begin(plan)
         except AskrError as error:
@@ -320,6 +324,7 @@ class Supervisor:
             self._changed()
             return
         log.error('event=reload_refused detail="%s" fix="%s"', detail.replace('"', "'"), fix)
+        self._refused = detail
         self._tickets.fail(0, detail)
         notify.ready()
 
@@ -509,10 +514,14 @@ class Supervisor:
             check = url_path(request.get("check") or "")
         except ValueError as error:
             return {"error": f"check must be {error}"}
-        self._loop.call_later(0, self.reload)
         answer: dict[str, Any] = {"ok": True, "generation": self._number}
         if request.get("verify"):
+            self._loop.call_later(0, self.reload)
             answer["ticket"] = self._tickets.add(check).ident
+            return answer
+        self.reload()
+        if self._refused and self._next is None:
+            return {"error": f"{self._refused}; generation {self._number} serves on"}
         return answer
 
     def _reload_state(self, ident: object) -> dict[str, Any]:

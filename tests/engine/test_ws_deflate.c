@@ -124,8 +124,7 @@ static void test_nonsense(void)
     SAYS(rig, "error 1002 a continuation that is marked as compressed\n", "a mark on the second");
 }
 
-/* --- memory ------------------------------------------------------------------------------------
- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 struct counted {
     size_t used, most;

@@ -95,7 +95,12 @@ def test_a_file_is_checked_without_a_server(tmp_path: Path) -> None:
         ("[server]\nworkers = 'two'\n", "line 2: server.workers must be"),
         ("[tls]\ncert = '/nonexistent.pem'\n", "/nonexistent.pem"),
         ("[server]\nlisten = ':80,proxy'\n", "proxies"),
-        ("[[warmup]]\n", 'needs a line such as path = "/"'),
+        ("[[warmup]]\n", "this [[warmup]] has no path"),
+        ("[server]\nuser = 'nobody-knows'\n", "there is no user 'nobody-knows'"),
+        ("[server]\ntemp_dir = '/nonexistent'\n", "/nonexistent is not there ([server] temp_dir)"),
+        ("[php]\nphp_ini = '/nonexistent.ini'\n", "/nonexistent.ini does not exist"),
+        ("[log]\naccess = '/nonexistent/a.log'\n", "/nonexistent is not there ([log] access)"),
+        (f"[[site]]\nhosts = ['a.test']\nroot = '{tmp_path}/no'\n", 'site "a.test": '),
     ):
         file.write_text(text)
         done = run("config", "check", file, "--json")

@@ -48,6 +48,19 @@ def test_no_words_on_the_control_socket_end_it(serve: Serve, site: Path) -> None
     assert "supervisor_fault" not in server.log
 
 
+def test_a_reload_says_at_once_what_it_cannot_do(serve: Serve, site: Path) -> None:
+    server = serve(site)
+    config = server.folder / "askr.toml"
+    config.write_text("[server]\nworkerz = 2\n")
+    refused = run("reload", "--control", server.control)
+    assert refused.returncode == 1
+    assert "unknown key server.workerz; generation 1 serves on" in refused.stderr
+    config.write_text(f'[php]\nslowlog = "{server.folder}/slow"\n')
+    assert run("reload", "--control", server.control).returncode == 0
+    assert "event=needs_restart key=php.slowlog" in server.log
+    wait_until("the new generation", lambda: server.status()["generation"] == 2)
+
+
 def test_a_path_that_is_gone_refuses_the_reload_and_nothing_else(serve: Serve, site: Path) -> None:
     server = serve(site)
     site.rename(site.with_name("away"))

@@ -35,11 +35,11 @@ def test_warmups_are_a_list_of_tables_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[warmup]\npath = "/"', "is written as [[warmup]]"),
-        ("warmup = 3", "is written as [[warmup]]"),
-        ("[[warmup]]\nrequired = true", "line 1: [[warmup]] number 1 needs a line"),
-        ('[[warmup]]\npath = "/"\n[[warmup]]\npaht = "/"', "number 2 needs a line"),
-        ('[[warmup]]\npath = "/"\nstatsu = 200', "unknown key statsu; did you mean status?"),
+        ('[warmup]\npath = "/"', "line 1: warmup must be a list of tables: [[warmup]]"),
+        ("warmup = 3", "must be a list of tables: [[warmup]]"),
+        ("[[warmup]]\nrequired = true", "line 1: this [[warmup]] has no path"),
+        ('[[warmup]]\npath = "/"\n[[warmup]]\npaht = "/"', "line 4: unknown key warmup.paht"),
+        ('[[warmup]]\npath = "/"\nstatsu = 200', "line 3: unknown key warmup.statsu"),
         ('[[warmup]]\npath = ""', "path must be a path"),
         ('[[warmup]]\npath = "/a b"', "path must be a path"),
         ('[[warmup]]\npath = "/"\nstatus = 99', "status must be a status"),
@@ -49,7 +49,7 @@ def test_warmups_are_a_list_of_tables_in_their_order() -> None:
         ('[[warmup]]\npath = "/"\nheaders = { "A B" = "x" }', "'A B' cannot be sent"),
         ('[[warmup]]\npath = "/"\nheaders = { A = "x\\ny" }', "'A' cannot be sent"),
         ('[[warmup]]\npath = "/"\nheaders = { Connection = "x" }', "Connection is not for"),
-        ('[[warmup]]\npath = "/"\n' * 65, "at most 64 requests"),
+        ('[[warmup]]\npath = "/"\n' * 65, "more than 64 [[warmup]]"),
     ],
 )
 def test_a_warmup_that_cannot_be_asked_is_one_sentence(text: str, said: str) -> None:
@@ -58,6 +58,36 @@ def test_a_warmup_that_cannot_be_asked_is_one_sentence(text: str, said: str) -> 
     assert said in caught.value.message
     assert caught.value.message.startswith("askr.toml")
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (
+            '[[limits.rate]]\nrate = "5/m"\n[[limits.rate]]\n\nrate = "5/min"',
+            "line 5: limits.rate.rate must be a rate such as",
+            "",
+        ),
+        (
+            '[limits]\nrate = [{ rate = "5/m" }, { path = "/" }]',
+            "limits.rate number 2: this [[limits.rate]] has no rate",
+            'path = "/login" and rate = "5/m"',
+        ),
+        ('[tls.certificate]\nkay = "a"', "line 2: unknown key tls.certificate.kay", "mean key?"),
+        ('[tls]\ncertificate = "a.pem"', "tls.certificate must be a list of tables", ""),
+        ("workers = 2", "workers stands outside of any section", "[server] goes above it"),
+        ("[limits]\n[server]\n[limits]", "[limits] is there twice (at line 3", ""),
+        ("[cache]", "unknown section [cache]", "known ones: admin"),
+        ('[server]\nserver_header = "a\\nX: y"', "printable characters on one line", ""),
+        ('[php]\nini = ["memory_limit 512M"]', 'lines of php.ini such as "memory_limit=', ""),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(text: str, message: str, hint: str) -> None:
+    with pytest.raises(AskrError) as caught:
+        read(text)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+    assert caught.value.message.startswith("askr.toml")
 
 
 FILE = """

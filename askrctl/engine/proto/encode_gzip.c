@@ -5,35 +5,20 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <zlib.h>
+
+#include "proto/zlib_stream.h"
 
 enum { GZIP_WINDOW_BITS = 15 + 16 }; /* 32 KiB; + 16 asks for a gzip head instead of zlib's */
 
-static void *allocate(void *user, unsigned count, unsigned size)
-{
-    const struct encoder_memory *memory = user;
-    size_t total;
-    if (__builtin_mul_overflow((size_t)count, (size_t)size, &total))
-        return NULL;
-    return memory->allocate(memory->user, total);
-}
-
-static void release(void *user, void *memory)
-{
-    const struct encoder_memory *owner = user;
-    owner->release(owner->user, memory);
-}
-
 static int gzip_open(struct encoder *encoder)
 {
-    z_stream *stream = encoder->memory.allocate(encoder->memory.user, sizeof *stream);
+    z_stream *stream = zlib_stream_new(&encoder->memory);
     if (stream == NULL)
         return -ENOMEM;
-    *stream = (z_stream){.zalloc = allocate, .zfree = release, .opaque = &encoder->memory};
     int result = deflateInit2(stream, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY_LEVEL,
                               Z_DEFAULT_STRATEGY);
     if (result != Z_OK) {
-        encoder->memory.release(encoder->memory.user, stream);
+        zlib_stream_free(&encoder->memory, stream);
         return result == Z_MEM_ERROR ? -ENOMEM : -EIO;
     }
     encoder->state = stream;
@@ -74,7 +59,7 @@ static void gzip_close(struct encoder *encoder)
     if (stream == NULL)
         return;
     deflateEnd(stream);
-    encoder->memory.release(encoder->memory.user, stream);
+    zlib_stream_free(&encoder->memory, stream);
     encoder->state = NULL;
 }
 

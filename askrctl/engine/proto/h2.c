@@ -17,8 +17,7 @@ int h2_preface(struct slice input)
     return size == H2_PREFACE_SIZE ? 1 : -1;
 }
 
-/* --- what nghttp2 tells ------------------------------------------------------------------------
- */
+/* --- what nghttp2 tells ----------------------------------------------------------------------- */
 
 static struct h2_stream *stream_of(struct h2 *h2, int32_t id)
 {
@@ -140,8 +139,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     return 0;
 }
 
-/* --- opening and ending ------------------------------------------------------------------------
- */
+/* --- opening and ending ----------------------------------------------------------------------- */
 
 static void set_callbacks(nghttp2_session_callbacks *callbacks)
 {
@@ -230,8 +228,7 @@ void h2_free(struct h2 *h2)
     memory.release(memory.user, h2);
 }
 
-/* --- reading -----------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static struct slice take(struct slice *input, size_t size)
 {
@@ -360,8 +357,7 @@ bool h2_mid_head(const struct h2 *h2)
     return h2->in_head;
 }
 
-/* --- ending ------------------------------------------------------------------------------------
- */
+/* --- ending ----------------------------------------------------------------------------------- */
 
 void h2_warn(struct h2 *h2)
 {

@@ -124,8 +124,7 @@ int h2_finish_head(struct h2 *h2, bool end)
     return h2->cookie_count > 1 && !h2->too_large ? join_cookies(h2) : 0;
 }
 
-/* --- what it says ------------------------------------------------------------------------------
- */
+/* --- what it says ----------------------------------------------------------------------------- */
 
 struct found { /* besides what goes straight into the request */
     struct slice host, authority, length;

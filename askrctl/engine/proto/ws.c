@@ -31,8 +31,7 @@ int ws_refuse(struct ws *ws, enum ws_code code, const char *text)
     return WS_ERROR;
 }
 
-/* --- heads -------------------------------------------------------------------------------------
- */
+/* --- heads ------------------------------------------------------------------------------------ */
 
 static size_t size_of_head(uint8_t second)
 {
@@ -162,8 +161,7 @@ static int take_head(struct ws *ws, struct slice *input)
     return gather(ws, input, size_of_head(ws->head[1])) ? begin_frame(ws) : WS_NEED_DATA;
 }
 
-/* --- control frames ----------------------------------------------------------------------------
- */
+/* --- control frames --------------------------------------------------------------------------- */
 
 /* Those that a Close may carry: RFC 6455 section 7.4, and what IANA has registered since. */
 static bool is_code(uint16_t code)
@@ -208,8 +206,7 @@ static int take_control(struct ws *ws, struct slice *input, struct ws_news *news
     return opcode == WS_OP_PING ? WS_PING : WS_PONG;
 }
 
-/* --- all of it ---------------------------------------------------------------------------------
- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static int step(struct ws *ws, struct slice *input, struct ws_room room, struct ws_news *news)
 {

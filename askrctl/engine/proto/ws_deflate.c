@@ -4,7 +4,8 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <zlib.h>
+
+#include "proto/zlib_stream.h"
 
 /* Of z_stream.data_type after inflate(): bits not used of the last byte, and "before a block". */
 enum { UNUSED_BITS = 31, BEFORE_BLOCK = 128 };
@@ -17,31 +18,7 @@ bool ws_deflate_built(void)
     return true;
 }
 
-static void *allocate(void *user, unsigned count, unsigned size)
-{
-    const struct encoder_memory *memory = user;
-    size_t total;
-    if (__builtin_mul_overflow((size_t)count, (size_t)size, &total))
-        return NULL;
-    return memory->allocate(memory->user, total);
-}
-
-static void release(void *user, void *memory)
-{
-    const struct encoder_memory *owner = user;
-    owner->release(owner->user, memory);
-}
-
-static z_stream *stream_new(struct encoder_memory *memory)
-{
-    z_stream *stream = memory->allocate(memory->user, sizeof *stream);
-    if (stream != NULL)
-        *stream = (z_stream){.zalloc = allocate, .zfree = release, .opaque = memory};
-    return stream;
-}
-
-/* --- theirs ------------------------------------------------------------------------------------
- */
+/* --- theirs ----------------------------------------------------------------------------------- */
 
 void ws_inflater_init(struct ws_inflater *inflater, uint8_t bits,
                       const struct encoder_memory *memory)
@@ -52,11 +29,11 @@ void ws_inflater_init(struct ws_inflater *inflater, uint8_t bits,
 
 static int open_inflater(struct ws_inflater *inflater)
 {
-    z_stream *stream = stream_new(&inflater->memory);
+    z_stream *stream = zlib_stream_new(&inflater->memory);
     if (stream == NULL)
         return -ENOMEM;
     if (inflateInit2(stream, -inflater->bits) != Z_OK) {
-        inflater->memory.release(inflater->memory.user, stream);
+        zlib_stream_free(&inflater->memory, stream);
         return -ENOMEM;
     }
     inflater->state = stream;
@@ -122,12 +99,11 @@ void ws_inflater_close(struct ws_inflater *inflater)
     if (stream == NULL)
         return;
     inflateEnd(stream);
-    inflater->memory.release(inflater->memory.user, stream);
+    zlib_stream_free(&inflater->memory, stream);
     inflater->state = NULL;
 }
 
-/* --- ours --------------------------------------------------------------------------------------
- */
+/* --- ours ------------------------------------------------------------------------------------- */
 
 static int memory_level(int bits)
 {
@@ -147,12 +123,12 @@ static int open_deflater(struct ws_deflater *deflater)
     /* zlib has no window of 8 bits without a head. In one of 9 it looks back 250 bytes at most (its
      * window less MIN_LOOKAHEAD), which a window of 8 has. */
     int bits = deflater->bits == WS_BITS_MIN ? WS_BITS_MIN + 1 : deflater->bits;
-    z_stream *stream = stream_new(&deflater->memory);
+    z_stream *stream = zlib_stream_new(&deflater->memory);
     if (stream == NULL)
         return -ENOMEM;
     if (deflateInit2(stream, WS_DEFLATE_LEVEL, Z_DEFLATED, -bits, memory_level(bits),
                      Z_DEFAULT_STRATEGY) != Z_OK) {
-        deflater->memory.release(deflater->memory.user, stream);
+        zlib_stream_free(&deflater->memory, stream);
         return -ENOMEM;
     }
     deflater->state = stream;
@@ -190,6 +166,6 @@ void ws_deflater_close(struct ws_deflater *deflater)
     if (stream == NULL)
         return;
     deflateEnd(stream);
-    deflater->memory.release(deflater->memory.user, stream);
+    zlib_stream_free(&deflater->memory, stream);
     deflater->state = NULL;
 }

@@ -15,8 +15,7 @@ enum {
     INTERIM_HEAD_SIZE = 4096,
 };
 
-/* --- the connection ----------------------------------------------------------------------------
- */
+/* --- the connection --------------------------------------------------------------------------- */
 
 /* May the next request, or the rest of this one, be parsed now? */
 static bool may_receive(const struct conn *conn)
@@ -133,8 +132,7 @@ static void abandon(struct conn *conn)
         exchange_abandon(conn->exchange);
 }
 
-/* --- the answer --------------------------------------------------------------------------------
- */
+/* --- the answer ------------------------------------------------------------------------------- */
 
 static void recall(struct exchange *exchange)
 {

@@ -11,8 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* --- memory ------------------------------------------------------------------------------------
- */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 struct block { /* in front of what nghttp2 allocates */
     _Alignas(16) size_t size;
@@ -44,8 +43,7 @@ static void *resize(void *user, void *old, size_t size)
     return block->data;
 }
 
-/* --- streams -----------------------------------------------------------------------------------
- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 static struct stream *stream_new(struct h2_conn *h2)
 {
@@ -142,8 +140,7 @@ static void begin(struct h2_conn *h2, const struct h2_news *news)
         hear_end(stream);
 }
 
-/* --- the connection ----------------------------------------------------------------------------
- */
+/* --- the connection --------------------------------------------------------------------------- */
 
 static bool may_receive(const struct conn *conn)
 {
