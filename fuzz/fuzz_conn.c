@@ -142,7 +142,7 @@ static void say_wild_head(struct world *world, struct application *app)
         SLICE("X-Any"),      SLICE("Content-Length"), SLICE("Transfer-Encoding"),
         SLICE("Connection"), SLICE("Content-Type"),   SLICE("Set-Cookie"),
     };
-    int status = 100 + (int)(next_number(world, 2) % 500);
+    int status = 100 + (int)(next_number(world, 2) % 600);
     uint32_t which = next_number(world, 1);
     struct slice name = names[which % COUNT_OF(names)], value = next_bytes(world, 40);
     if (which >= 128)
@@ -151,7 +151,9 @@ static void say_wild_head(struct world *world, struct application *app)
         return;
     struct askr_field fields[] = {{{name.data, (uint32_t)name.size}, //
                                    {value.data, (uint32_t)value.size}}};
-    if (status < 200)
+    if (status >= 600)
+        port_host.trailers(app->exchange, fields, COUNT_OF(fields));
+    else if (status < 200)
         port_host.interim(app->exchange, status, fields, COUNT_OF(fields));
     else
         port_host.head(app->exchange, status, fields, COUNT_OF(fields));

@@ -153,7 +153,10 @@ static void check_message(struct program *program, enum port_event event,
 {
     const struct port *port = program->port;
     check_order(program, event, message);
-    if (event == PORT_HEAD || event == PORT_INTERIM) {
+    if (event == PORT_TRAILERS) {
+        assert(!program->ended);
+        check_fields(program, message);
+    } else if (event == PORT_HEAD || event == PORT_INTERIM) {
         assert(!program->headed && message->status >= 100 && message->status <= 999);
         check_fields(program, message);
         program->headed = event == PORT_HEAD;

@@ -130,7 +130,8 @@ def _sample(result: Result) -> str:
     """`item`, because Prometheus takes `instance` for the host that it asked."""
     finding = result.finding
     value = _PROM_VALUES[finding.status] if result.counts else _ACCEPTED
-    return f'{{id="{finding.id}",item="{_label(finding.instance or "")}",group="{finding.group}"}} {value}'
+    item = _label(finding.instance or "")
+    return f'{{id="{finding.id}",item="{item}",group="{finding.group}"}} {value}'
 
 
 def as_prom(run: Run) -> str:
@@ -197,7 +198,7 @@ def as_nagios(run: Run) -> str:
         if bad[0].current is not None:
             text += f" ({bad[0].current})"
     first = _one_line(text)[: NAGIOS_LINE - len(data)] + data
-    rest = (_one_line(f"{finding.status} {finding.id}: {finding.because}") for f in bad)
+    rest = (_one_line(f"{item.status} {item.id}: {item.because}") for item in bad)
     return "\n".join([first, *rest]) + "\n"
 
 

@@ -44,6 +44,21 @@ function frankenphp_finish_request(): bool {}
  */
 function headers_send(int $status = 200): int {}
 
+/**
+ * Fields that are sent behind the body, for what is known only then: a Server-Timing, a checksum.
+ * Once for a request, at any time before its answer ends; up to 32 fields, 4 KiB all together.
+ *
+ * Clients get them that say `TE: trailers`, by HTTP/2, and by HTTP/1.1 in an answer without a
+ * Content-Length of the script's own that it has begun to send. Fields that a client must know
+ * sooner, such as Content-Type, Cache-Control and Set-Cookie, are left out. Name the fields ahead by
+ * header('Trailer: Server-Timing'), which clients may ask for.
+ *
+ * @param array<string, string|int|float> $fields names => values
+ * @return bool false: the client wants none, there are some already, or the answer is over
+ * @throws ValueError when a name or value is none, or there is too much
+ */
+function askr_trailers(array $fields): bool {}
+
 /** @return array<string, string> the request's fields, names as "Accept-Language" */
 function askr_request_headers(): array {}
 

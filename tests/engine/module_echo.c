@@ -155,6 +155,24 @@ static int hinted(struct askr_exchange *exchange, const char *argument)
     return result != 0 ? result : answer(exchange, 200, "after a hint");
 }
 
+/* Two of them that may stand there, two that may not; "said" or why not is the body. With /length
+ * the answer announces its length, with /flush it is streamed, with /twice they are said again. */
+static int trailed(struct askr_exchange *exchange, const char *argument)
+{
+    struct askr_field all[] = {{TEXT("X-Sum"), TEXT("4")},
+                               {TEXT("Set-Cookie"), TEXT("a=b")},
+                               {TEXT("Server-Timing"), TEXT("db;dur=1.5")},
+                               {TEXT("X-Split"), TEXT("1\r\nX-More: 2")}};
+    bool again = strcmp(argument, "/twice") == 0, flushes = strcmp(argument, "/flush") == 0;
+    const char *word = host->trailers(exchange, all, 4) == 0 ? "said" : "none";
+    if (again && host->trailers(exchange, all, 4) == -EALREADY)
+        word = "once";
+    int result = head(exchange, 200, strcmp(argument, "/length") == 0 ? 4 : -1);
+    if (result == 0)
+        result = host->write(exchange, word, 4);
+    return result == 0 && flushes ? host->flush(exchange) : result;
+}
+
 static int goes_on(struct askr_exchange *exchange, const char *argument)
 {
     (void)argument;
@@ -255,6 +273,7 @@ static const struct route {
     {"/exit-before-head", exit_early}, /* leaves with status 3 */
     {"/flush/", flushed},              /* N flushed chunks, no length */
     {"/interim", hinted},              /* 103, or /N of them, then 200 */
+    {"/trailers", trailed},            /* fields behind the body: see there */
     {"/last/", last_words},            /* N flushed blocks, end(), then the process exits */
     {"/after", goes_on},               /* end(), then 50 ms more work */
     {"/fields", fields},               /* request fields */

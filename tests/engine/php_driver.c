@@ -50,7 +50,7 @@ struct askr_exchange {
     int status, flushes;
     bool in_use, has_head, ended;
     enum askr_outcome outcome; /* once it has ended */
-    struct buffer fields, body, interims, events;
+    struct buffer fields, body, interims, trailers, events;
 };
 
 struct series {
@@ -176,6 +176,7 @@ static void print_answer(struct askr_exchange *exchange, enum askr_outcome outco
         append_member(&line, "fields", &exchange->fields, "  ");
     append_member(&line, "body", &body, "  ");
     append_member(&line, "interims", &exchange->interims, "[]");
+    append_member(&line, "trailers", &exchange->trailers, "[]");
     append_member(&line, "events", &exchange->events, "[]");
     append_text(&line, "}");
     print_line(&line);
@@ -257,7 +258,7 @@ static int host_take(struct askr_port *port, struct askr_exchange **out, int64_t
     exchange->status = exchange->flushes = 0;
     exchange->has_head = exchange->ended = false;
     exchange->fields.size = exchange->body.size = 0;
-    exchange->interims.size = exchange->events.size = 0;
+    exchange->interims.size = exchange->trailers.size = exchange->events.size = 0;
     *out = exchange;
     return 1;
 }
@@ -307,6 +308,15 @@ static int host_interim(struct askr_exchange *exchange, int status, const struct
     append_fields(&exchange->interims, fields, count);
     append_text(&exchange->interims, "]");
     note(exchange, "interim");
+    return 0;
+}
+
+static int host_trailers(struct askr_exchange *exchange, const struct askr_field *fields,
+                         size_t count)
+{
+    assert(exchange->in_use && !exchange->ended && count > 0);
+    append_fields(&exchange->trailers, fields, count);
+    note(exchange, "trailers");
     return 0;
 }
 
@@ -384,6 +394,7 @@ static const struct askr_host host = {
     .read = host_read,
     .head = host_head,
     .interim = host_interim,
+    .trailers = host_trailers,
     .write = host_write,
     .flush = host_flush,
     .end = host_end,

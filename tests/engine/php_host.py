@@ -81,6 +81,7 @@ class Answer:
     fields: list[tuple[str, str]]
     body: bytes
     interims: list[Any]
+    trailers: list[Any]  # of each call
     events: list[str]
     flushes: int
     read: int

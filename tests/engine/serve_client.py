@@ -45,6 +45,7 @@ class Client:
 
     sock: socket.socket
     held: bytes = b""
+    trailers: list[tuple[str, str]] = field(default_factory=list)  # of the last chunked answer
 
     def send(self, data: bytes | str) -> None:
         self.sock.sendall(data.encode() if isinstance(data, str) else data)
@@ -75,7 +76,10 @@ class Client:
         while size := int(self._line(), 16):
             body += self._exactly(size)
             assert self._line() == b""
-        assert self._line() == b""
+        self.trailers = []
+        while line := self._line().decode("latin-1"):
+            name, value = line.split(": ", 1)
+            self.trailers.append((name, value))
         return body
 
     def rest(self) -> bytes:

@@ -227,6 +227,36 @@ static void test_chunk_prefixes(void)
     }
 }
 
+static void test_trailers(void)
+{
+    static const struct http_field fields[] = {FIELD("X-Sum", "4"), FIELD("ETag", "\"a\"")};
+    static const char expected[] = "0\r\nX-Sum: 4\r\nETag: \"a\"\r\n\r\n";
+    struct guard guard = guard_new(sizeof expected);
+    for (size_t room = 0; room < sizeof expected - 1; room++)
+        OK(h1_write_trailers(guard.end - room, room, fields, 2) == -E2BIG, "%zu bytes do not do",
+           room);
+    char *out = guard.end - (sizeof expected - 1);
+    OK(h1_write_trailers(out, sizeof expected - 1, fields, 2) == sizeof expected - 1 &&
+           memcmp(out, expected, sizeof expected - 1) == 0,
+       "fields stand behind the last chunk");
+    guard_free(&guard);
+    static const struct http_field bad[] = {
+        FIELD("Content-Length", "4"),
+        FIELD("transfer-encoding", "chunked"),
+        FIELD("Content-Type", "a/b"),
+        FIELD("SET-COOKIE", "a=b"),
+        FIELD("Host", "a"),
+        FIELD("Trailer", "a"),
+        FIELD("Connection", "close"),
+        FIELD("", "a"),
+        FIELD("A B", "a"),
+        FIELD("A", "b\r\nC: d"),
+    };
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        OK(!h1_may_trail(&bad[i]), "not %s", bad[i].name.data);
+    OK(h1_may_trail(&fields[0]) && h1_may_trail(&fields[1]), "but these may");
+}
+
 int main(void)
 {
     test_a_plain_answer();
@@ -236,5 +266,6 @@ int main(void)
     test_fields_that_would_split_the_head();
     test_what_a_status_and_a_count_can_be();
     test_chunk_prefixes();
+    test_trailers();
     return TAP_END();
 }

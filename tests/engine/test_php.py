@@ -2,6 +2,7 @@
 """Classic mode of askr_php.so on a fake host: what every PHP application relies on."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -302,6 +303,18 @@ def test_early_hints_go_out_before_the_answer(answer: Callable[..., Answer]) -> 
     assert got.interims == [[103, [["Link", "</style.css>; rel=preload; as=style"]]]]
     assert (got.field("Link"), got.field("X-Final")) == (None, "1")
     assert got.events == ["interim", "head", "write"]
+
+
+def test_trailers_are_said_once_they_are_fields(serve: Callable[..., Run]) -> None:
+    run = serve(Request(query="a=trailers"))
+    [answer] = run.answers
+    assert answer.trailers == [[["X-Sum", "4"], ["Server-Timing", "db;dur=1.5"]]]
+    assert (answer.body, answer.field("Trailer")) == (b"text", "X-Sum")
+    [line] = [text for _, text in run.logs if text.startswith("trailers: ")]
+    said = json.loads(line.removeprefix("trailers: "))
+    assert (said[0], said[-2:]) == (True, [False, False])
+    assert all("names of fields => values of one line" in text for text in said[1:5])
+    assert ["4096 bytes" in said[5], "32 fields" in said[6]] == [True, True]
 
 
 # How scripts end.

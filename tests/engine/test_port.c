@@ -75,6 +75,7 @@ static void test_an_exchange_goes_through_all_its_messages(void)
     struct askr_field fields[] = {{TEXT("A"), TEXT("1")}, {TEXT("Empty"), TEXT("")}};
     OK(host->write(exchange, "x", 1) == -EINVAL, "a body before its head is refused");
     OK(host->interim(exchange, 103, &hint, 1) == 0, "an interim head is taken");
+    OK(host->trailers(exchange, fields, 2) == -EOPNOTSUPP, "trailers that nobody asked for");
     OK(host->head(exchange, 200, fields, 2) == 0, "a head is taken");
     OK(host->head(exchange, 200, fields, 2) == -EINVAL, "a second head is refused");
     OK(host->write(exchange, "body", 4) == 0 && host->flush(exchange) == 0, "body and flush");

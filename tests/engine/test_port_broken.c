@@ -68,7 +68,10 @@ static const struct {
     {"an end twice", {STARTED, HEAD, END, END}},
     {"an end of nothing", {END}},
     {"a finish of nothing", {{PORT_FRAME_FINISHED, FIRST, 0, 0, ""}}},
-    {"a kind that is none", {STARTED, {10, FIRST, 0, 0, ""}}},
+    {"trailers before the start", {{PORT_FRAME_TRAILERS, FIRST, 0, FIELD_SIZE, FIELD}}},
+    {"trailers after the end", {STARTED, HEAD, END, {PORT_FRAME_TRAILERS, FIRST, 0, 0, ""}}},
+    {"trailers longer than they are", {STARTED, {PORT_FRAME_TRAILERS, FIRST, 0, 9, FIELD}}},
+    {"a kind that is none", {STARTED, {11, FIRST, 0, 0, ""}}},
     {"the largest kind", {STARTED, {0xff, FIRST, 0, 0, ""}}},
 };
 

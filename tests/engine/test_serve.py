@@ -293,6 +293,39 @@ def test_an_interim_answer_comes_first(apps: Server) -> None:
     assert client.answer().status == 200
 
 
+TRAILERS = [("X-Sum", "4"), ("Server-Timing", "db;dur=1.5")]
+
+
+@pytest.mark.parametrize("path", ["/trailers", "/trailers/flush", "/trailers/length"])
+@pytest.mark.parametrize("asked", ["trailers", "gzip, Trailers;q=0.5 , deflate"])
+def test_trailers_follow_the_last_chunk(apps: Server, path: str, asked: str) -> None:
+    """Of which those that must not stand there are left out."""
+    client = apps.connect()
+    client.send(f"GET {path} HTTP/1.1\r\nHost: a\r\nTE: {asked}\r\n\r\n")
+    answer = client.answer()
+    assert (answer.body, answer.field("Content-Length")) == (b"said", "")
+    assert client.trailers == TRAILERS
+    assert client.get("/hello").body == HELLO
+
+
+@pytest.mark.parametrize("asked", ["", "TE: trailer\r\n", "TE: xtrailers, trailersx\r\n"])
+def test_who_does_not_ask_for_trailers_gets_none(apps: Server, asked: str) -> None:
+    client = apps.connect()
+    client.send(f"GET /trailers/flush HTTP/1.1\r\nHost: a\r\n{asked}\r\n")
+    assert (client.answer().body, client.trailers) == (b"none", [])
+    client.send("GET /trailers HTTP/1.0\r\nTE: trailers\r\n\r\n")
+    assert client.answer().body == b"none"
+
+
+def test_trailers_are_said_once_and_not_where_there_is_no_body(apps: Server) -> None:
+    client = apps.connect()
+    client.send("GET /trailers/twice HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+    assert (client.answer().body, client.trailers) == (b"once", TRAILERS)
+    client.send("HEAD /trailers HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n")
+    assert client.answer(head=True).status == 200
+    assert client.get("/hello").body == HELLO
+
+
 def test_interim_answers_are_bounded(apps: Server) -> None:
     client = apps.connect()
     client.send("GET /interim/100000 HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -224,6 +224,33 @@ def test_trailers_of_a_request_are_read_and_dropped(apps: Server) -> None:
         assert peer.finish(1).body == b"body"
 
 
+@pytest.mark.parametrize("path", ["/trailers", "/trailers/flush", "/trailers/length"])
+def test_trailers_of_an_answer_end_its_stream(apps: Server, path: str) -> None:
+    wanted = [("x-sum", "4"), ("server-timing", "db;dur=1.5")]
+    with connect(apps) as peer:
+        peer.send(head(1, request(path, more=[("te", "trailers")])))
+        answer = peer.finish(1)
+        assert (answer.body, answer.heads[1:]) == (b"said", [wanted])
+        assert answer.get("content-length") == ""
+        peer.send(get(3, path))
+        answer = peer.finish(3)
+        assert (answer.body, answer.heads[1:]) == (b"none", [])
+        peer.send(head(5, request("/trailers", "HEAD", [("te", "trailers")])))
+        answer = peer.finish(5)
+        assert (answer.body, answer.heads[1:]) == (b"", [])
+
+
+def test_trailers_wait_for_a_window_as_their_body_does(apps: Server) -> None:
+    with connect(apps) as peer:
+        peer.send(frame(4, 0, 0, b"\0\4" + bytes(4)))  # a window of nothing
+        peer.send(head(1, request("/trailers", more=[("te", "trailers")])))
+        peer.until("the head", lambda: bool(peer.answer(1).heads))
+        assert len(peer.answer(1).heads) == 1
+        peer.send(frame(8, 0, 1, (4).to_bytes(4, "big")))
+        answer = peer.finish(1)
+        assert (answer.body, len(answer.heads)) == (b"said", 2)
+
+
 @pytest.mark.parametrize("path", ["/crash-halfway", "/fail-halfway"])
 def test_an_answer_that_breaks_off_is_reset_and_nothing_else(apps: Server, path: str) -> None:
     with connect(apps) as peer:

@@ -52,6 +52,7 @@ enum port_event {
     PORT_STARTED,     /* message.tag is being served; revoke is no longer possible */
     PORT_INTERIM,     /* message.status, fields */
     PORT_HEAD,        /* message.status, fields */
+    PORT_TRAILERS,    /* message.fields: to be sent behind the body, some of which may follow */
     PORT_BODY,        /* message.text: body bytes */
     PORT_FLUSH,       /* send what there is; stream from now on */
     PORT_END,         /* the client has its whole answer (message.failed: it was cut off) */

@@ -102,6 +102,7 @@ const struct askr_host port_host = {
     .read = port_app_read,
     .head = port_app_head,
     .interim = port_app_interim,
+    .trailers = port_app_trailers,
     .write = port_app_write,
     .flush = port_app_flush,
     .end = port_app_end,

@@ -148,6 +148,50 @@ int port_app_interim(struct askr_exchange *exchange, int status, const struct as
     return result;
 }
 
+/* Does a list of TE name trailers (RFC 9110 section 10.1.4)? */
+static bool names_trailers(struct askr_text list)
+{
+    const char *at = list.data, *end = list.data + list.size;
+    while (at < end) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        const char *item_end = comma != NULL ? comma : end;
+        at += strspn(at, " \t");
+        size_t size = (size_t)(item_end - at);
+        if (at < item_end && size >= 8 && strncasecmp(at, "trailers", 8) == 0 &&
+            (size == 8 || at[8] == ' ' || at[8] == '\t' || at[8] == ';'))
+            return true;
+        at = item_end + 1;
+    }
+    return false;
+}
+
+/* A client by HTTP/1.0 knows no chunks, and so no place for them. */
+static bool asks_for_trailers(const struct askr_request *request)
+{
+    for (uint16_t i = 0; i < request->field_count && request->protocol > 1000; i++) {
+        const struct askr_field *field = &request->fields[i];
+        if (field->name.size == 2 && strncasecmp(field->name.data, "te", 2) == 0 &&
+            names_trailers(field->value))
+            return true;
+    }
+    return false;
+}
+
+int port_app_trailers(struct askr_exchange *exchange, const struct askr_field *fields, size_t count)
+{
+    assert(exchange->active);
+    if (exchange->ended)
+        return -EPIPE;
+    if (exchange->trailed)
+        return -EALREADY;
+    if (!asks_for_trailers(&exchange->request))
+        return -EOPNOTSUPP;
+    int result =
+        say_head(exchange, (struct port_frame){.kind = PORT_FRAME_TRAILERS}, fields, count);
+    exchange->trailed = result == 0;
+    return result;
+}
+
 static int say_chunk(struct askr_exchange *exchange, struct slice bytes)
 {
     int result = await_room(exchange, bytes.size);

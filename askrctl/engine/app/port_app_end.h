@@ -16,7 +16,7 @@ struct askr_exchange {
     struct askr_port *port;
     uint32_t tag;
     struct port_slot *slot;
-    bool active, headed, ended;
+    bool active, headed, ended, trailed;
     int64_t body_left;  /* request body not yet read */
     uint32_t inline_at; /* its next byte in the slot's text, when it is there */
     bool body_streamed; /* it comes through the body ring instead */
@@ -66,6 +66,7 @@ void port_app_boot_failed(struct askr_port *, const char *why);
 void port_app_started(struct askr_exchange *, int64_t now_ns);
 int port_app_head(struct askr_exchange *, int status, const struct askr_field *, size_t count);
 int port_app_interim(struct askr_exchange *, int status, const struct askr_field *, size_t count);
+int port_app_trailers(struct askr_exchange *, const struct askr_field *, size_t count);
 int port_app_write(struct askr_exchange *, const void *data, size_t size);
 int port_app_flush(struct askr_exchange *);
 int port_app_end(struct askr_exchange *);

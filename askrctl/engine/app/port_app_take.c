@@ -64,7 +64,7 @@ static void begin(struct askr_port *port, uint32_t tag)
     exchange->tag = tag;
     exchange->slot = slot;
     exchange->active = true;
-    exchange->headed = exchange->ended = exchange->body_begun = false;
+    exchange->headed = exchange->ended = exchange->trailed = exchange->body_begun = false;
     exchange->body_left = slot->head.body_size;
     exchange->body_streamed = slot->head.body_size > PORT_INLINE_BODY_MAX;
     exchange->inline_at = slot->head.body.offset;

@@ -47,6 +47,7 @@ enum port_frame_kind {
     PORT_FRAME_FLUSH,
     PORT_FRAME_END,
     PORT_FRAME_FINISHED, /* stands for END as well where there was none */
+    PORT_FRAME_TRAILERS,
 };
 
 /* In front of every message in the response ring. Frames begin at multiples of its size, so a frame
@@ -59,7 +60,7 @@ struct port_frame {
     uint64_t value;  /* bytes that follow; a clock for STARTED, END and FINISHED, which have none */
 };
 
-/* In front of each field's name and value in a HEAD or INTERIM frame. */
+/* In front of each field's name and value in a HEAD, INTERIM or TRAILERS frame. */
 struct port_frame_field {
     uint32_t name_size, value_size;
 };

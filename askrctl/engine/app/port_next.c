@@ -4,7 +4,8 @@
  * The ring's end is read from shared memory and compared with the ring's size; a frame's header is
  * copied before it is looked at, and so are field blocks; body bytes are handed out in place, since
  * nobody here interprets them. Frames must come in the order PORT_STARTED, INTERIM*, HEAD,
- * (BODY | FLUSH)*, END, FINISHED, all with the tag that was started; anything else breaks the port.
+ * (BODY | FLUSH)*, END, FINISHED, with TRAILERS anywhere before the END, and all with the tag that
+ * was started; anything else breaks the port.
  * Bounded: between two PORT_NONE an application can get no more than one ring of frames in. */
 #include "app/port_worker.h"
 
@@ -77,24 +78,36 @@ static const char *copy_payload(struct port *port, size_t size_max)
     return port->copy;
 }
 
-static enum port_event read_head(struct port *port, struct port_message *out)
+static const char *wrong_with_fields(const struct port *port)
 {
-    bool interim = port->frame.kind == PORT_FRAME_INTERIM;
     int status = port->frame.status;
-    if (port->phase != PORT_SERVING)
-        return broken(port, out, "a response head out of turn");
+    bool trailers = port->frame.kind == PORT_FRAME_TRAILERS;
+    if (port->phase != PORT_SERVING && !(trailers && port->phase == PORT_HEADED))
+        return "response fields out of turn";
+    if (trailers)
+        return NULL;
+    bool interim = port->frame.kind == PORT_FRAME_INTERIM;
     if (interim ? status < 100 || status > 199 || status == 101 : status < 200 || status > 999)
-        return broken(port, out, "a response status that is none");
+        return "a response status that is none";
+    return NULL;
+}
+
+/* HEAD, INTERIM and TRAILERS. */
+static enum port_event read_fields(struct port *port, struct port_message *out)
+{
+    const char *wrong = wrong_with_fields(port);
+    if (wrong != NULL)
+        return broken(port, out, wrong);
     int count = copy_payload(port, PORT_HEAD_SIZE_MAX) != NULL
                     ? split_fields(port, (size_t)port->frame.value)
                     : -1;
     if (count < 0)
         return broken(port, out, "response fields that do not add up");
-    out->status = status;
+    out->status = port->frame.status;
     out->fields = port->fields;
     out->field_count = (size_t)count;
-    if (interim)
-        return PORT_INTERIM;
+    if (port->frame.kind != PORT_FRAME_HEAD)
+        return port->frame.kind == PORT_FRAME_INTERIM ? PORT_INTERIM : PORT_TRAILERS;
     port->phase = PORT_HEADED;
     return PORT_HEAD;
 }
@@ -194,8 +207,8 @@ static enum port_event read_frame(struct port *port, struct port_message *out)
     }
     if (kind != PORT_FRAME_STARTED && (port->current == 0 || port->frame.tag != port->current))
         return broken(port, out, "a message about a request that was not started");
-    if (kind == PORT_FRAME_HEAD || kind == PORT_FRAME_INTERIM)
-        return read_head(port, out);
+    if (kind == PORT_FRAME_HEAD || kind == PORT_FRAME_INTERIM || kind == PORT_FRAME_TRAILERS)
+        return read_fields(port, out);
     if (kind == PORT_FRAME_BODY)
         return read_body(port, out);
 
@@ -217,8 +230,10 @@ static enum port_event read_frame(struct port *port, struct port_message *out)
 
 static bool has_payload(uint8_t kind)
 {
-    return kind == PORT_FRAME_HEAD || kind == PORT_FRAME_INTERIM || kind == PORT_FRAME_BODY ||
-           kind == PORT_FRAME_BOOT_FAILED;
+    const uint32_t kinds = 1u << PORT_FRAME_HEAD | 1u << PORT_FRAME_INTERIM |
+                           1u << PORT_FRAME_TRAILERS | 1u << PORT_FRAME_BODY |
+                           1u << PORT_FRAME_BOOT_FAILED;
+    return kind < 32 && (kinds >> kind & 1) != 0;
 }
 
 /* The rest of a frame whose first part has been handed out. */

@@ -163,11 +163,12 @@ void deadline_clear(void);
 /* trace.c: 0 or -errno. */
 int trace_process(int32_t pid, char *text, size_t size);
 
-/* functions.c, log.c */
+/* functions.c, log.c, trailers.c */
 extern zend_module_entry askr_php_module;
 void functions_replace(void);
 void log_lines(enum askr_level level, const char *text);
 void log_message(const char *message, int syslog_type);
 PHP_FUNCTION(askr_handle_request);
+PHP_FUNCTION(askr_trailers);
 
 #endif

@@ -189,6 +189,10 @@ ZEND_END_ARG_INFO()
 ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(returns_bool, 0, 0, _IS_BOOL, 0)
 ZEND_END_ARG_INFO()
 
+ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(trailers_arguments, 0, 1, _IS_BOOL, 0)
+    ZEND_ARG_TYPE_INFO(0, fields, IS_ARRAY, 0)
+ZEND_END_ARG_INFO()
+
 ZEND_BEGIN_ARG_WITH_RETURN_TYPE_INFO_EX(returns_array, 0, 0, IS_ARRAY, 0)
 ZEND_END_ARG_INFO()
 
@@ -218,6 +222,7 @@ static const zend_function_entry functions[] = {
     PHP_FALIAS(fastcgi_finish_request, askr_finish_request, returns_bool)
     PHP_FALIAS(frankenphp_finish_request, askr_finish_request, returns_bool)
     PHP_FE(headers_send, headers_send_arguments)
+    PHP_FE(askr_trailers, trailers_arguments)
     PHP_FE(askr_request_headers, returns_array)
     PHP_FALIAS(getallheaders, askr_request_headers, returns_array)
     PHP_FALIAS(apache_request_headers, askr_request_headers, returns_array)

@@ -84,5 +84,9 @@ struct h1_response {
 int64_t h1_write_head(char *out, size_t size, const struct h1_response *, enum h1_framing *framing);
 /* "1f\r\n": returns its size. The chunk's bytes and "\r\n" follow; "0\r\n\r\n" ends the body. */
 size_t h1_write_chunk_prefix(char out[static H1_CHUNK_PREFIX_SIZE], size_t chunk_size);
+/* May the field stand behind a body? Not if it decides about message, content or cache. */
+bool h1_may_trail(const struct http_field *);
+/* The last chunk of a body with fields behind it, each of which may: its size, or -E2BIG. */
+int64_t h1_write_trailers(char *out, size_t size, const struct http_field *, size_t count);
 
 #endif

@@ -56,11 +56,13 @@ struct h2_stream {
     int32_t id;
     bool head_request : 1; /* set by the caller before h2_respond(): no body will follow */
     bool attached : 1;
-    bool ended : 1;    /* nothing follows what waits */
-    bool deferred : 1; /* nghttp2 waits for h2_write() */
-    bool leave : 1;    /* ask the peer to stop sending once the answer is out */
-    uint64_t waiting;  /* body bytes said and not asked for yet */
-    uint64_t sent;     /* body bytes asked for */
+    bool ended : 1;                    /* nothing follows what waits */
+    bool deferred : 1;                 /* nghttp2 waits for h2_write() */
+    bool leave : 1;                    /* ask the peer to stop sending once the answer is out */
+    const struct http_field *trailers; /* behind the body: set before h2_end(), kept to the end */
+    size_t trailer_count;
+    uint64_t waiting; /* body bytes said and not asked for yet */
+    uint64_t sent;    /* body bytes asked for */
 };
 
 enum h2_event {

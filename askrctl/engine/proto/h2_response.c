@@ -30,10 +30,10 @@ static void put(struct list *list, struct slice name, struct slice value)
 
 /* The application's fields that are not ours to write, as in HTTP/1.1. Spaces around a value are
  * nobody's (RFC 9113 section 8.2.1 forbids them). */
-static int put_fields(struct list *list, const struct h2_response *response)
+static int put_fields(struct list *list, const struct http_field *fields, size_t count)
 {
-    for (size_t i = 0; i < response->field_count; i++) {
-        struct http_field field = response->fields[i];
+    for (size_t i = 0; i < count; i++) {
+        struct http_field field = fields[i];
         if (!h1_valid_field(&field))
             return -EINVAL;
         if (h1_is_ours(field.name, 200))
@@ -73,7 +73,7 @@ static int compose(struct list *list, const struct h2_response *response)
     list->count = 0;
     list->has_date = list->has_server = list->has_hsts = false;
     put_status(list, response->status);
-    if (put_fields(list, response) < 0)
+    if (put_fields(list, response->fields, response->field_count) < 0)
         return -EINVAL;
     if (response->date.size > 0 && !list->has_date)
         put(list, SLICE("date"), response->date);
@@ -85,11 +85,22 @@ static int compose(struct list *list, const struct h2_response *response)
     return 0;
 }
 
+/* nghttp2 wants to hear of them when the end of the body is asked for, and no sooner. */
+static int submit_trailers(nghttp2_session *session, const struct h2_stream *stream)
+{
+    struct list list = {.count = 0};
+    if (stream->trailer_count > H1_RESPONSE_FIELDS_MAX ||
+        put_fields(&list, stream->trailers, stream->trailer_count) < 0)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    return nghttp2_submit_trailer(session, stream->id, list.at, list.count) == 0
+               ? 0
+               : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
 /* How much of the stream's body goes into the next frame. */
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t room,
                        uint32_t *flags, nghttp2_data_source *source, void *user)
 {
-    (void)session;
     (void)id;
     (void)buf;
     (void)user;
@@ -100,8 +111,15 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
         return NGHTTP2_ERR_DEFERRED;
     }
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (stream->ended && size == stream->waiting)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (!stream->ended || size < stream->waiting)
+        return (ssize_t)size;
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (stream->trailer_count > 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        int result = submit_trailers(session, stream);
+        if (result < 0)
+            return result;
+    }
     return (ssize_t)size;
 }
 

@@ -106,6 +106,8 @@ static int commit(struct exchange *exchange, bool complete)
         length = (int64_t)exchange->held_size;
     if (length < (int64_t)exchange->held_size)
         length = -1; /* more was written than announced: then the announcement is nonsense */
+    if (UNLIKELY(exchange->trailers != NULL))
+        length = -1; /* they need chunks (RFC 9112 section 7.1.2); by HTTP/2 curl ends with it */
     timing_add(exchange);
     struct answer_head head = {
         .status = exchange->status,

@@ -8,6 +8,7 @@
 
 #include "serve/dispatch.h"
 #include "serve/exchange.h"
+#include "serve/trailers.h"
 #include "serve/worker.h"
 
 void apps_init(struct worker *worker)
@@ -293,6 +294,8 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
         answer_flush(exchange);
     } else if (event == PORT_INTERIM) {
         answer_interim(exchange, message);
+    } else if (event == PORT_TRAILERS) {
+        answer_trailers(exchange, message);
     }
 }
 

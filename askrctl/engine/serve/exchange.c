@@ -69,6 +69,12 @@ void exchange_drop_held(struct exchange *exchange)
     exchange->held_size = 0;
 }
 
+void exchange_drop_trailers(struct exchange *exchange)
+{
+    free(exchange->trailers);
+    exchange->trailers = NULL;
+}
+
 /* All it holds but its memory, where what it says of itself stays readable. */
 static inline void exchange_release(struct exchange *exchange)
 {
@@ -82,6 +88,8 @@ static inline void exchange_release(struct exchange *exchange)
     body_free(&exchange->body);
     compress_drop(exchange);
     exchange_drop_held(exchange);
+    if (UNLIKELY(exchange->trailers != NULL))
+        exchange_drop_trailers(exchange);
 }
 
 void exchange_recycle(struct exchange *exchange)

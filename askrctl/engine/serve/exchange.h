@@ -36,6 +36,7 @@ struct answer_head;
 struct forwarded;
 struct record;
 struct trace;
+struct trailers;
 
 enum exchange_state {
     EXCHANGE_RECEIVING,
@@ -100,6 +101,7 @@ struct exchange {
     size_t held_size;
     int64_t bare_size;             /* of the body that is not sent, as far as it was written */
     struct compressor *compressor; /* of a streamed answer (compress.h); NULL */
+    struct trailers *trailers;     /* behind its body (trailers.h); NULL */
 
     void *overflow; /* arena blocks that did not fit */
     uint32_t arena_used;
@@ -134,6 +136,8 @@ void exchange_parse(struct exchange *);
 
 /* Forget the application's body that was held back: another answer goes out instead. */
 void exchange_drop_held(struct exchange *);
+/* ... and what was to follow it. */
+void exchange_drop_trailers(struct exchange *);
 /* Forget the file in worker->target that is not going to be sent. */
 void exchange_drop_target(struct worker *);
 

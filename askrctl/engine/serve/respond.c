@@ -101,6 +101,7 @@ static int write_error(struct exchange *exchange, int status, const char *detail
 void respond_error(struct exchange *exchange, int status, const char *detail)
 {
     exchange_drop_held(exchange);
+    exchange_drop_trailers(exchange);
     finish(exchange, write_error(exchange, status, detail));
 }
 

@@ -8,6 +8,7 @@
 #include "serve/output.h"
 #include "serve/protocol.h"
 #include "serve/speak_ws.h"
+#include "serve/trailers.h"
 #include "serve/worker.h"
 
 enum {
@@ -315,9 +316,20 @@ static void leave_request(struct exchange *exchange)
         conn->linger = true;
 }
 
+static int say_last_chunk(struct exchange *exchange)
+{
+    const struct trailers *trailers = exchange->trailers;
+    if (LIKELY(trailers == NULL))
+        return append_body(exchange, SLICE("0\r\n\r\n"));
+    char text[TRAILERS_SIZE_MAX + 4 * TRAILERS_MAX + 8];
+    int64_t size = h1_write_trailers(text, sizeof text, trailers->fields, trailers->count);
+    assert(size > 0);
+    return append_body(exchange, (struct slice){text, (size_t)size});
+}
+
 static int end(struct exchange *exchange)
 {
-    if (exchange->chunked && append_body(exchange, SLICE("0\r\n\r\n")) < 0)
+    if (exchange->chunked && say_last_chunk(exchange) < 0)
         return -ENOMEM;
     leave_request(exchange);
     return 0;

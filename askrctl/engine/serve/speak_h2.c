@@ -72,6 +72,8 @@ void stream_free(struct stream *stream)
     h2_websocket_free(stream);
     h2->waiting -= stream->body.memory;
     chain_clear(&stream->body);
+    if (UNLIKELY(stream->trailers != NULL))
+        free(stream->trailers);
     *stream->link = stream->next;
     if (stream->next != NULL)
         stream->next->link = stream->link;

@@ -24,6 +24,7 @@ struct stream {
     struct h2_conn *owner;
     struct exchange *exchange;   /* until its answer is said */
     struct websocket *websocket; /* ... from then on, if that is what it was for */
+    struct trailers *trailers;   /* of the answer, which waits to be sent; or NULL */
     char *held;                  /* of its input, while it may not receive */
     size_t held_size;
     struct chain body; /* of the answer */

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "serve/trailers.h"
+
 void h2_recall(struct exchange *exchange)
 {
     struct worker *worker = exchange->conn->worker;
@@ -118,6 +120,12 @@ int h2_end_answer(struct exchange *exchange)
 {
     struct stream *stream = stream_of(exchange);
     stream->h2.leave = !stream->received;
+    if (UNLIKELY(exchange->trailers != NULL) && !exchange->bare) {
+        stream->trailers = exchange->trailers;
+        exchange->trailers = NULL;
+        stream->h2.trailers = stream->trailers->fields;
+        stream->h2.trailer_count = stream->trailers->count;
+    }
     h2_end(stream->owner->h2, &stream->h2);
     conn_dirty(exchange->conn);
     return 0;

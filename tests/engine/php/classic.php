@@ -133,6 +133,23 @@ switch ($_GET['a'] ?? '') {
         header('X-Final: 1');
         echo 'final';
         break;
+    case 'trailers':
+        header('Trailer: X-Sum');
+        echo 'text';
+        $said = [askr_trailers(['X-Sum' => 4, 'Server-Timing' => 'db;dur=1.5'])];
+        foreach ([['' => '1'], ['X Y' => '1'], ['X-A' => "1\r\nX-B: 2"], ['one'], ['X-A' => str_repeat('a', 4097)],
+            array_fill_keys(array_map(fn (int $i): string => "x$i", range(0, 32)), 'v')] as $bad) {
+            try {
+                $said[] = askr_trailers($bad);
+            } catch (ValueError $error) {
+                $said[] = $error->getMessage();
+            }
+        }
+        $said[] = askr_trailers([]);
+        fastcgi_finish_request();
+        $said[] = askr_trailers(['X-Late' => '1']);
+        error_log('trailers: ' . json_encode($said));
+        break;
     case 'large':
         for ($i = 0; $i < 10; $i++) {
             echo str_repeat(chr(ord('a') + $i), 1 << 20);

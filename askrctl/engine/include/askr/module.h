@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ASKR_MODULE_ABI 3
+#define ASKR_MODULE_ABI 4
 
 struct askr_port;     /* one application process's end of its port */
 struct askr_exchange; /* one request and its answer; valid from take() to finish() */
@@ -90,6 +90,9 @@ struct askr_host {
     int (*interim)(struct askr_exchange *, int status, const struct askr_field *, size_t count);
     /* Response body bytes: all of them, or -errno. Blocks while the port is full. */
     int (*write)(struct askr_exchange *, const void *data, size_t size);
+    /* Fields behind the body; once, at any time before the answer ends. -EOPNOTSUPP: the client has
+     * not asked for them (TE: trailers), and gets none. -EALREADY: there are some. */
+    int (*trailers)(struct askr_exchange *, const struct askr_field *, size_t count);
     /* What was written so far must reach the client now; the answer becomes a streamed one. */
     int (*flush)(struct askr_exchange *);
     /* The client got its whole answer; the script may go on. write() is refused afterwards. */
