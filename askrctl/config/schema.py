@@ -256,8 +256,8 @@ class TraceConfig:
     service_name: str = ""  # "": what OTEL_SERVICE_NAME says, else "askrctl"
     headers: tuple[str, ...] = ()  # "name=value", of each export; secret
     ratio: float = 1.0  # of the traces that begin here, how many are sampled
-    # Whose traceparent is believed: "all", "trusted" (server.trusted_proxies), "nobody".
-    accept: str = "all"
+    # Whose traceparent is believed: "trusted" (server.trusted_proxies), "all", "nobody".
+    accept: str = "trusted"
     parent_based: bool = True  # a believed parent says whether its trace is sampled
 
 

@@ -86,6 +86,7 @@ class _Client:
     trusted: bool
     received: bytearray = field(default_factory=bytearray)
     left: bytes = b""
+    waits: bool = False  # in the loop
 
 
 def open_listeners(
@@ -139,8 +140,18 @@ class AdminServer:
         fd = stream.fileno()
         client = _Client(stream, self._is_trusted(stream))
         self._clients[fd] = client
-        self._loop.add(fd, lambda: self._read(fd, client))
-        self._loop.call_later(CLIENT_TIMEOUT_S, lambda: self._forget(fd, client))
+        try:
+            self._read(fd, client)  # what it asks is often there already, and it never waits
+        finally:
+            if self._clients.get(fd) is client:
+                self._wait(fd, client)
+
+    def _wait(self, fd: int, client: _Client) -> None:
+        assert self._loop is not None
+        if not client.waits:
+            client.waits = True
+            self._loop.add(fd, lambda: self._read(fd, client))
+            self._loop.call_later(CLIENT_TIMEOUT_S, lambda: self._forget(fd, client))
 
     def _is_trusted(self, stream: socket.socket) -> bool:
         if stream.family != socket.AF_UNIX:
@@ -182,6 +193,7 @@ class AdminServer:
             size = len(client.left)
         client.left = client.left[size:]
         if client.left:
+            self._wait(fd, client)
             self._loop.add_writer(fd, lambda: self._send(fd, client))
             return
         with suppress(OSError):

@@ -36,7 +36,11 @@ def _host_and_port(host: str) -> tuple[str, int | None]:
 
 
 def attributes(span: Span) -> dict[str, str | int | float]:
-    """https://opentelemetry.io/docs/specs/semconv/http/http-spans/, and ours under askr."""
+    """https://opentelemetry.io/docs/specs/semconv/http/http-spans/, and ours under askr.
+
+    What it conditionally requires or recommends of a server's span is there, but for `url.query`,
+    which may hold what is nobody's business. Of what it leaves to a choice, the sizes of bodies.
+    """
     name, port = _host_and_port(span.host)
     known = span.method in _METHODS
     found: dict[str, str | int | float] = {
@@ -45,7 +49,6 @@ def attributes(span: Span) -> dict[str, str | int | float]:
         "url.path": span.path,
         "server.address": name,
         "server.port": port or span.server_port,
-        "network.protocol.name": "http",
         "network.protocol.version": span.version,
         "http.request.body.size": span.request_size,
         "http.response.body.size": span.answer_size,
@@ -57,15 +60,18 @@ def attributes(span: Span) -> dict[str, str | int | float]:
         found["http.request.method_original"] = span.method
     if span.status:
         found["http.response.status_code"] = span.status
-    if span.client_address:
-        found["client.address"] = span.client_address
-        found["client.port"] = span.client_port
-    if span.user_agent:
-        found["user_agent.original"] = span.user_agent
-    if span.request_id:
-        found["askr.request_id"] = span.request_id
-    if error := _error(span):
-        found["error.type"] = error
+    if span.peer_address:
+        found["network.peer.address"] = span.peer_address
+        found["network.peer.port"] = span.peer_port
+    texts = {
+        "http.route": span.route,
+        "client.address": span.client_address,
+        "user_agent.original": span.user_agent,
+        "error.type": _error(span),
+        "askr.request_id": span.request_id,
+        "askr.site": span.site,
+    }
+    found |= {key: text for key, text in texts.items() if text}
     found |= {f"askr.{part}_s": ns / 1e9 for part, ns in span.split_ns.items()}
     return found
 
@@ -74,7 +80,13 @@ def _error(span: Span) -> str:
     """4xx is the client's, and no error of a server's span."""
     if span.status >= 500:
         return str(span.status)
-    return "" if span.outcome == "done" else span.outcome
+    return "" if span.outcome in ("done", "limited") else span.outcome
+
+
+def name_of(span: Span) -> str:
+    """The method, and the route if there is one: few names, whatever clients ask for."""
+    method = span.method if span.method in _METHODS else "HTTP"
+    return f"{method} {span.route}" if span.route else method
 
 
 def resource(service_name: str) -> "Resource":
@@ -104,7 +116,7 @@ def readable(span: Span, about: "Resource") -> "ReadableSpan":
         parent = SpanContext(span.trace_id, span.parent_id, True, flags, state)
     found = attributes(span)
     return ReadableSpan(
-        name=str(found["http.request.method"]).replace("_OTHER", "HTTP"),
+        name=name_of(span),
         context=SpanContext(span.trace_id, span.span_id, False, TraceFlags(span.flags), state),
         parent=parent,
         resource=about,

@@ -6,11 +6,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MAGIC = 0x31525441
+MAGIC = 0x32525441
 SIZE_MAX = 16384  # TRACE_BATCH_SIZE
 _BATCH = struct.Struct("=2I")
-_HEAD = struct.Struct("=16s8s8s10q16s10H6B6x")
-_OUTCOMES = {ord("d"): "done", ord("c"): "cut", ord("l"): "left"}
+_HEAD = struct.Struct("=16s8s8s10q16s16s12H7Bx")
+_OUTCOMES = {ord(name[1]): name for name in ("done", "cut", "left", "limited")}
 _VERSIONS = {1000: "1.0", 1001: "1.1", 2000: "2"}
 
 
@@ -29,7 +29,8 @@ class Span:
     request_size: int
     answer_size: int
     client_address: str  # "" for a unix socket
-    client_port: int
+    peer_address: str  # of whoever connected: the client, or a proxy
+    peer_port: int
     server_port: int
     version: str
     status: int  # 0: the client left before there was one
@@ -41,6 +42,8 @@ class Span:
     host: str
     user_agent: str
     request_id: str
+    route: str  # "": it has none
+    site: str  # "": there is no [[site]]
     worker: int
 
 
@@ -71,18 +74,18 @@ def _span(data: bytes, at: int, worker: int) -> tuple[Span, int]:
         raise ValueError("a span ends early")
     words = _HEAD.unpack_from(data, at)
     trace_id, span_id, parent_id, start_ns, total_ns = words[:5]
-    request_size, answer_size, address, client_port, server_port, version, status = words[11:18]
-    flags, has_parent, outcome, secure, family, for_app = words[24:30]
+    request_size, answer_size, client, peer, peer_port, server_port, version, status = words[11:19]
+    flags, has_parent, outcome, secure, for_app, client_family, peer_family = words[27:34]
     if outcome not in _OUTCOMES or version not in _VERSIONS:
         raise ValueError("a span is of another version")
     at += _HEAD.size
     texts = []
-    for size in words[18:24]:
+    for size in words[19:27]:
         if size > len(data) - at:
             raise ValueError("a span ends early")
         texts.append(data[at : at + size].decode(errors="replace"))
         at += size
-    method, path, host, user_agent, state, request_id = texts
+    method, path, host, user_agent, state, request_id, route, site = texts
     span = Span(
         trace_id=int.from_bytes(trace_id),
         span_id=int.from_bytes(span_id),
@@ -94,8 +97,9 @@ def _span(data: bytes, at: int, worker: int) -> tuple[Span, int]:
         split_ns=dict(zip(_PARTS, words[5:11], strict=True)),
         request_size=request_size,
         answer_size=answer_size,
-        client_address=_address(family, address),
-        client_port=client_port,
+        client_address=_address(client_family, client),
+        peer_address=_address(peer_family, peer),
+        peer_port=peer_port,
         server_port=server_port,
         version=_VERSIONS[version],
         status=status,
@@ -107,6 +111,8 @@ def _span(data: bytes, at: int, worker: int) -> tuple[Span, int]:
         host=host,
         user_agent=user_agent,
         request_id=request_id,
+        route=route,
+        site=site,
         worker=worker,
     )
     return span, at

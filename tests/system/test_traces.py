@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from system import harness
@@ -84,13 +85,19 @@ def wait_counter(server: Server, name: str, least: int = 1) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def traced(serve_shared: Serve, app: Path) -> Iterator[tuple[Server, Collector]]:
     with collecting() as found:
-        settings = trace(found.url, headers=["x-team=shop"], service_name="the shop")
+        settings: dict[str, Any] = {
+            **trace(found.url, headers=["x-team=shop"], service_name="the shop"),
+            "server": {"trusted_proxies": ["127.0.0.1"]},
+            "routes": {"patterns": ["/fail/:what"]},
+            "limits": {"rate": [{"path": "/limited", "rate": "1/h"}]},
+        }
         yield serve_shared(app, config=settings, environment=FAST), found
 
 
 def test_a_request_of_a_trace_is_a_span_of_it(traced: tuple[Server, Collector]) -> None:
     server, collector = traced
     fields = [("traceparent", SAMPLED), ("tracestate", "a=1"), ("User-Agent", "test")]
+    fields += [("X-Forwarded-For", "192.0.2.7")]
     answer = server.ask("POST", "/fail/x?token=geheim", fields, b"12345")
     parent, state = json.loads(answer.body)
     one = wait_span(collector, "/fail/x")
@@ -100,13 +107,15 @@ def test_a_request_of_a_trace_is_a_span_of_it(traced: tuple[Server, Collector]) 
     assert span.trace_state == state == "a=1"
     assert parent == f"00-{TRACE}-{span.span_id.hex()}-01", "the application's parent is our span"
     assert span.span_id.hex() != PARENT
-    assert (span.name, SpanKind.Name(span.kind)) == ("POST", "SPAN_KIND_SERVER")
+    assert (span.name, SpanKind.Name(span.kind)) == ("POST /fail/:what", "SPAN_KIND_SERVER")
+    assert about["http.route"] == "/fail/:what"
     assert about["http.response.status_code"] == 503
     assert about["error.type"] == "503"
     assert span.status.code == span.status.STATUS_CODE_ERROR
     assert about["http.request.body.size"] == 5
     assert about["http.response.body.size"] == len(answer.body)
-    assert (about["client.address"], about["server.port"]) == ("127.0.0.1", server.port)
+    assert (about["client.address"], about["server.port"]) == ("192.0.2.7", server.port)
+    assert about["network.peer.address"] == "127.0.0.1"
     assert (about["network.protocol.version"], about["user_agent.original"]) == ("1.1", "test")
     assert about["askr.answered_by"] == "application"
     parts = ("read", "queue", "app_wall", "write")
@@ -137,7 +146,35 @@ def test_a_trace_begins_here_without_a_valid_parent(traced: tuple[Server, Collec
         assert span.parent_span_id == b""
         assert span.trace_id.hex() != TRACE
     server.get("/hello.txt")
-    assert wait_span(collector, "/hello.txt").attributes["askr.answered_by"] == "server"
+    found = wait_span(collector, "/hello.txt")
+    assert found.attributes["askr.answered_by"] == "server"
+    assert (found.span.name, "http.route" in found.attributes) == ("GET", False)
+
+
+def ask_as_stranger(
+    server: Server, path: str, fields: dict[str, str] | None = None
+) -> httpx.Response:
+    """From an address that is no trusted proxy's."""
+    transport = httpx.HTTPTransport(local_address="127.0.0.2")
+    with httpx.Client(transport=transport, timeout=SECONDS) as client:
+        return client.get(f"http://127.0.0.1:{server.port}{path}", headers=fields)
+
+
+def test_a_stranger_decides_nothing_about_our_traces(traced: tuple[Server, Collector]) -> None:
+    server, collector = traced
+    fields = {"traceparent": SAMPLED, "tracestate": "a=1"}
+    answer = ask_as_stranger(server, "/stranger", fields)
+    assert answer.json()[1] is None, "the tracestate belongs to the trace that was not taken"
+    assert wait_span(collector, "/stranger").span.trace_id.hex() != TRACE
+
+
+def test_one_that_is_limited_is_no_error_of_ours(traced: tuple[Server, Collector]) -> None:
+    server, collector = traced
+    assert ask_as_stranger(server, "/limited/first").status_code == 200
+    assert ask_as_stranger(server, "/limited/second").status_code == 429
+    about = wait_span(collector, "/limited/second").attributes
+    assert (about["askr.outcome"], about["http.response.status_code"]) == ("limited", 429)
+    assert "error.type" not in about
 
 
 def test_without_an_endpoint_the_context_is_the_applications_own(

@@ -27,7 +27,8 @@ SPAN = Span(
     request_size=0,
     answer_size=5,
     client_address="::1",
-    client_port=4000,
+    peer_address="::1",
+    peer_port=4000,
     server_port=8000,
     version="1.1",
     status=200,
@@ -39,6 +40,8 @@ SPAN = Span(
     host="shop.test",
     user_agent="",
     request_id="",
+    route="",
+    site="",
     worker=1,
 )
 
@@ -50,20 +53,24 @@ def encode(*found: Span) -> bytes:
 
 def _encode(span: Span) -> bytes:
     names = (span.method, span.path, span.host, span.user_agent, span.state, span.request_id)
-    texts = [name.encode() for name in names]
-    address = bytes(15) + b"\1" if span.client_address else bytes(16)
+    texts = [name.encode() for name in (*names, span.route, span.site)]
+    ends = [bytes(15) + b"\1" if text else bytes(16) for text in _ends(span)]
     head = struct.pack(
-        "=16s8s8s10q16s10H6B6x",
+        "=16s8s8s10q16s16s12H7Bx",
         span.trace_id.to_bytes(16),
         span.span_id.to_bytes(8),
         (span.parent_id or 0).to_bytes(8),
         *(span.start_ns, span.total_ns, *span.split_ns.values()),
-        *(span.request_size, span.answer_size, address, span.client_port, span.server_port),
+        *(span.request_size, span.answer_size, *ends, span.peer_port, span.server_port),
         *({"1.0": 1000, "1.1": 1001, "2": 2000}[span.version], span.status, *map(len, texts)),
-        *(span.flags, span.parent_id is not None, ord(span.outcome[0]), span.secure),
-        *(6 if span.client_address else 0, span.for_app),
+        *(span.flags, span.parent_id is not None, ord(span.outcome[1]), span.secure, span.for_app),
+        *(6 if text else 0 for text in _ends(span)),
     )
     return head + b"".join(texts)
+
+
+def _ends(span: Span) -> tuple[str, str]:
+    return span.client_address, span.peer_address
 
 
 words = st.text(max_size=30)
@@ -72,9 +79,10 @@ any_span = st.builds(
     st.just(SPAN),
     parent_id=st.none() | st.integers(1, (1 << 64) - 1),
     trace_id=st.integers(1, (1 << 128) - 1),
-    outcome=st.sampled_from(["done", "cut", "left"]),
+    outcome=st.sampled_from(["done", "cut", "left", "limited"]),
     status=st.just(0) | st.integers(200, 999),
     client_address=st.sampled_from(["", "::1"]),
+    peer_address=st.sampled_from(["", "::1"]),
     version=st.sampled_from(["1.0", "1.1", "2"]),
     secure=st.booleans(),
     for_app=st.booleans(),
@@ -110,9 +118,27 @@ def test_no_bytes_crash_it(data: bytes, ours: bool) -> None:
 def test_every_span_has_attributes_that_can_be_exported(span: Span) -> None:
     found = otlp.attributes(span)
     assert all(isinstance(value, str | int | float) for value in found.values())
-    assert ("error.type" in found) is (span.status >= 500 or span.outcome != "done")
+    fine = span.outcome in ("done", "limited")
+    assert ("error.type" in found) is (span.status >= 500 or not fine)
     if span.method not in ("GET", "POST"):
         assert found["http.request.method"] in ("_OTHER", span.method)
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "name"),
+    [
+        ("GET", "/users/:id", "GET /users/:id"),
+        ("GET", "", "GET"),
+        ("BREW", "/pot", "HTTP /pot"),
+        ("get", "", "HTTP"),
+    ],
+)
+def test_a_span_is_named_by_method_and_route_never_by_path(
+    method: str, route: str, name: str
+) -> None:
+    span = replace(SPAN, method=method, route=route, path="/users/42")
+    assert otlp.name_of(span) == name
+    assert otlp.attributes(span).get("http.route", "") == route
 
 
 @pytest.mark.parametrize(

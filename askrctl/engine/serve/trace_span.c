@@ -80,14 +80,21 @@ static void fill_times(struct span_head *head, const struct exchange *exchange)
     head->client_ns = parts.client_ns;
 }
 
-static void fill_peer(struct span_head *head, const struct exchange *exchange)
+static uint8_t family_of(const struct address *address)
 {
-    const struct address *client = exchange_client(exchange);
-    head->client_port = client->port;
+    return address->family == AF_INET ? 4 : address->family == AF_INET6 ? 6 : 0;
+}
+
+static void fill_ends(struct span_head *head, const struct exchange *exchange)
+{
+    const struct address *client = exchange_client(exchange), *peer = &exchange->conn->peer;
     head->server_port = exchange_port(exchange, exchange->trace->own_port);
     head->secure = exchange_is_https(exchange);
-    head->family = client->family == AF_INET ? 4 : client->family == AF_INET6 ? 6 : 0;
+    head->client_family = family_of(client);
     memcpy(head->client_address, client->bytes, sizeof head->client_address);
+    head->peer_family = family_of(peer);
+    head->peer_port = peer->port;
+    memcpy(head->peer_address, peer->bytes, sizeof head->peer_address);
 }
 
 static void fill(struct span_head *head, const struct exchange *exchange, const char *how)
@@ -99,12 +106,12 @@ static void fill(struct span_head *head, const struct exchange *exchange, const 
     head->has_parent = trace->has_parent;
     head->flags = trace->context.flags;
     head->status = (uint16_t)exchange->status;
-    head->outcome = (uint8_t)how[0];
+    head->outcome = (uint8_t)how[1]; /* d_o_ne, c_u_t, l_e_ft, l_i_mited */
     head->for_app = exchange->for_app;
     head->request_size = trace->request_size;
     head->answer_size = exchange->said;
     fill_times(head, exchange);
-    fill_peer(head, exchange);
+    fill_ends(head, exchange);
 }
 
 static char *put(char *at, struct slice text)
@@ -131,29 +138,39 @@ static char *room_for(struct worker *worker, size_t size)
     return room;
 }
 
+static struct slice route_of(const struct exchange *exchange)
+{
+    if (exchange->route == ROUTE_OTHER)
+        return SLICE("");
+    return slice_of(exchange->conn->worker->status->routes[exchange->route].name);
+}
+
+static struct slice site_name_of(const struct exchange *exchange)
+{
+    return exchange->site == NULL ? SLICE("") : slice_of(exchange->site->status->name);
+}
+
 void trace_end(struct exchange *exchange, const char *how)
 {
     static const struct accesslog_facts nothing = {.version = 1001};
     const struct accesslog_facts *facts = exchange->facts != NULL ? exchange->facts : &nothing;
     if (!(exchange->trace->context.flags & TRACE_SAMPLED))
         return;
-    struct slice texts[] = {cut(facts->method),     path_of(facts->target), cut(facts->host),
-                            cut(facts->user_agent), exchange->trace->state, exchange->request_id};
-    struct span_head head = {
-        .version = facts->version,
-        .method_size = (uint16_t)texts[0].size,
-        .path_size = (uint16_t)texts[1].size,
-        .host_size = (uint16_t)texts[2].size,
-        .agent_size = (uint16_t)texts[3].size,
-        .state_size = (uint16_t)texts[4].size,
-        .id_size = (uint16_t)texts[5].size,
+    const struct slice texts[SPAN_TEXTS] = {
+        [SPAN_METHOD] = cut(facts->method),    [SPAN_PATH] = path_of(facts->target),
+        [SPAN_HOST] = cut(facts->host),        [SPAN_AGENT] = cut(facts->user_agent),
+        [SPAN_STATE] = exchange->trace->state, [SPAN_ID] = exchange->request_id,
+        [SPAN_ROUTE] = route_of(exchange),     [SPAN_SITE] = site_name_of(exchange),
     };
+    struct span_head head = {.version = facts->version};
     size_t size = sizeof head;
-    for (size_t i = 0; i < COUNT_OF(texts); i++)
+    for (size_t i = 0; i < SPAN_TEXTS; i++) {
+        head.text_sizes[i] = (uint16_t)texts[i].size;
         size += texts[i].size;
+    }
     fill(&head, exchange, how);
     char *at =
         put(room_for(exchange->conn->worker, size), (struct slice){(char *)&head, sizeof head});
-    for (size_t i = 0; i < COUNT_OF(texts); i++)
+    for (size_t i = 0; i < SPAN_TEXTS; i++)
         at = put(at, texts[i]);
 }
