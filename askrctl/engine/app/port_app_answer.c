@@ -155,9 +155,10 @@ static bool names_trailers(struct askr_text list)
     while (at < end) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
         const char *item_end = comma != NULL ? comma : end;
-        at += strspn(at, " \t");
+        while (at < item_end && (*at == ' ' || *at == '\t'))
+            at++;
         size_t size = (size_t)(item_end - at);
-        if (at < item_end && size >= 8 && strncasecmp(at, "trailers", 8) == 0 &&
+        if (size >= 8 && strncasecmp(at, "trailers", 8) == 0 &&
             (size == 8 || at[8] == ' ' || at[8] == '\t' || at[8] == ';'))
             return true;
         at = item_end + 1;
