@@ -229,7 +229,7 @@ CHECKS = (
     _process("sec.caps", "Capabilities", _caps),
     _process("sec.seccomp", "System call filter", _seccomp),
     _process("sec.lsm", "Security modules", _lsm),
-    _process("sec.root", "The server is not root", _root, tunable=False),
+    _process("sec.root", "The server is not root", _root, tunable=True),
     Check("sec.entropy", "Random numbers", _entropy, vital=True),
     _process("sec.core_dumps", "Core dumps", _core_dumps, tunable=True),
 )

@@ -59,9 +59,11 @@ def unit(
     context: Context, directive: str, value: str, rule: Rule = "raise", *, default: bool = False
 ) -> Fix:
     """A directive of the server's unit; it counts from the next restart on."""
-    name = context.unit or "askr.service"
+    name = context.unit
     if context.profile is Profile.CONTAINER:
         return Fix(manual=_for_container(directive, value), needs=("restart",))
+    if not context.unit:  # nothing here that a drop-in could change
+        return Fix(manual=_by_command(directive, value), needs=("root", "restart"))
     return Fix(
         manual=(f"systemctl edit {name}: {directive}={value}",),
         needs=("root", "restart"),
@@ -78,6 +80,23 @@ def _for_container(directive: str, value: str) -> tuple[str, ...]:
     if directive == "AmbientCapabilities":
         return (f"docker run --cap-add {value.removeprefix('CAP_')} ...",)
     return (f"the runtime's equivalent of {directive}={value}",)
+
+
+def _by_command(directive: str, value: str) -> tuple[str, ...]:
+    """For a server that no unit starts."""
+    if directive.startswith("Limit"):
+        limit, number = (
+            directive.removeprefix("Limit").lower(),
+            value.replace("infinity", "unlimited"),
+        )
+        return (f"start it by: prlimit --{limit}={number} askrctl serve ...",)
+    started = {
+        "AmbientCapabilities": "start it as root, with --user NAME",
+        "OOMScoreAdjust": f"start it by: choom -n {value} -- askrctl serve ...",
+        "User": f"askrctl serve --user {value}, in a folder that this user can read",
+        "TasksMax": f"pids.max of its cgroup: {value}",
+    }
+    return (started.get(directive, f"what {directive}={value} is for a unit"),)
 
 
 def php(name: str, value: str) -> Fix:

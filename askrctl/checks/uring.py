@@ -244,7 +244,7 @@ def _feature(names: tuple[str, ...], absent: Status, why: str) -> Callable[[Cont
             raise CannotTell(f"it could not be tried: {first.detail}")
         sentence = f"{missing[0]} does not work on this kernel: {why}"
         if absent is Status.SKIP:
-            return Answer(absent, f"{sentence} (the server does not need it)")
+            return Answer(absent, f"{sentence}; the server does not need it")
         answer = Answer(absent, sentence, fix=remedy.by_hand(f"Linux {first.minimum} or newer"))
         return answer.at(missing[0], first.detail or "not supported")
 

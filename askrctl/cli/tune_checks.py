@@ -48,12 +48,15 @@ def wanted(root: Path, unit: str, only: Sequence[str]) -> tuple[list[Wish], list
     found = _run(chosen, context)
     asked = wishes.from_findings(found, only)
     with_wish = {wish.check for wish in asked}
-    idle = [
-        Skipped(finding.id, str(finding.status), finding.because or "there is nothing to do")
-        for finding in found
-        if finding.id not in with_wish
-    ]
+    idle = [_idle(finding) for finding in found if finding.id not in with_wish]
     return [*asked, *rest], idle
+
+
+def _idle(finding: Finding) -> Skipped:
+    """A check that was named and wants nothing of tune; what a person can do, if there is that."""
+    by_hand = finding.fix.manual[0] if finding.fix is not None and finding.fix.manual else ""
+    said = finding.because or "there is nothing to do"
+    return Skipped(finding.id, str(finding.status), said, by_hand)
 
 
 def _refuse_unknown(pattern: str, names: list[str]) -> None:

@@ -33,10 +33,13 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
 class DamagedError(AskrError):
     """A journal, or the index of them, that cannot be what we wrote."""
 
-    def __init__(self, path: str, what: str) -> None:
+    def __init__(self, disk: Disk, path: str, what: str, holder: str = "") -> None:
+        """`holder` is the file that speaks of one that is gone."""
+        place, moved = disk.at(path), disk.at(holder or path)
+        do = "put it back, or forget it" if holder else "look at it, then move it away"
         super().__init__(
-            f"{path} is damaged: {what}; nothing was changed",
-            f"it holds the original values: look at it, then move it away: mv {path} {path}.bad",
+            f"{place} is damaged: {what}; nothing was changed",
+            f"it holds the original values: {do}: mv {moved} {moved}.bad",
             code=3,
         )
 
@@ -105,11 +108,11 @@ def load(disk: Disk, path: str) -> Journal:
     journal = Journal(disk, path)
     lines = (text or "").split("\n")[:-1]  # what follows the last line end is no whole line
     if not lines:
-        raise DamagedError(path, "its first line is not whole")
+        raise DamagedError(disk, path, "its first line is not whole")
     for number, line in enumerate(lines, 1):
         record, checksum = _decode(line, journal.checksum)
         if record is None or not _may_follow(journal.records, record):
-            raise DamagedError(path, f"line {number} is not what was written there")
+            raise DamagedError(disk, path, f"line {number} is not what was written there")
         journal._take(record, line + "\n", checksum)
     return journal
 

@@ -53,9 +53,9 @@ class Store:
         for number, least in lines.items():
             path = self._path(number)
             if number not in known:
-                raise DamagedError(path, "it is gone")
+                raise DamagedError(self.disk, path, "it is gone", self._index_path)
             if known[number] < least:
-                raise DamagedError(path, f"it has {known[number]} lines of {least}")
+                raise DamagedError(self.disk, path, f"it has {known[number]} lines of {least}")
         return found
 
     def _load(self) -> list[Journal]:
@@ -75,7 +75,9 @@ class Store:
             lines = json.loads(text)["lines"]
             return {int(number): int(least) for number, least in lines.items()}
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise DamagedError(self._index_path, "it is not the index that was written") from None
+            raise DamagedError(
+                self.disk, self._index_path, "it is not the index that was written"
+            ) from None
 
     def remember(self, journal: Journal) -> None:
         """Note in the index how long this journal is, and what should stand now."""
@@ -96,11 +98,12 @@ class Store:
 
     def _refuse_shared(self) -> None:
         """Who may write here may say what an undo puts back, as root."""
-        found = os.stat(self.disk.at(self.folder))
+        folder = self.disk.at(self.folder)
+        found = os.stat(folder)
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
             raise AskrError(
-                f"{self.folder} can be written by others; nothing was changed",
-                f"look at it, then: chown root {self.folder} && chmod 700 {self.folder}",
+                f"{folder} can be written by others; nothing was changed",
+                f"look at it, then: chown root {folder} && chmod 700 {folder}",
             )
 
     def begin(self, data: dict[str, object]) -> Journal:
@@ -121,7 +124,7 @@ class Store:
                 self.disk.at(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
             )
         except OSError as error:
-            raise _cannot_write(self.folder, error) from None
+            raise _cannot_write(self.disk.at(self.folder), error) from None
         try:
             _take(lock, wait)
             yield

@@ -118,7 +118,7 @@ def apply(store: Store, facts: Facts, items: tuple[Item, ...], origin: Origin) -
         except OSError as error:
             raise AskrError(
                 f"the journal cannot be written: {error.strerror}; nothing was changed",
-                f"df -h {store.folder}",
+                f"df -h {disk.at(store.folder)}",
             ) from None
         return _carry_out(store, facts, journal, origin)
 
@@ -243,7 +243,7 @@ def undo(
             if whole:
                 raise AskrError(
                     f"the journal cannot be written: {_sentence(error)}; nothing was changed",
-                    f"df -h {store.folder}",
+                    f"df -h {store.disk.at(store.folder)}",
                 ) from None
         undone = _Undone()
         entries = list(enumerate(items_of(journal)))

@@ -30,7 +30,7 @@ MEASURED.add("cpu.clocksource")
 ELSEWHERE = {check.id for check in checks.ALL if check.group == "tls" or check.network}
 ELSEWHERE.add("iouring.ktls")
 # What a running process has does not change with its unit's file, before a restart.
-OF_PROCESSES = {"cg.pids", "mem.oom_score"}
+OF_PROCESSES = {"cg.pids", "mem.oom_score", "sec.root"}
 CHECKS = Path(checks.__file__).parent
 
 

@@ -334,11 +334,13 @@ def test_a_journal_that_was_cut_is_refused_and_nothing_is_changed(tmp_path: Path
         path.write_bytes(whole[:size])
         with pytest.raises(DamagedError, match=r"damaged: .*nothing was changed") as caught:
             apply(machine)
-        assert caught.value.code == 3 and "mv " in caught.value.hint
+        assert caught.value.code == 3 and f"mv {path} {path}.bad" in caught.value.hint
         assert machine.look() == after
     path.unlink()
-    with pytest.raises(DamagedError, match="it is gone"):
+    with pytest.raises(DamagedError, match="it is gone") as caught:
         recover(machine)
+    assert str(path) in caught.value.message  # of the tree, not of this machine
+    assert f"mv {path.with_name('current')} " in caught.value.hint
 
 
 def test_a_journal_with_any_byte_changed_is_refused(tmp_path: Path) -> None:
