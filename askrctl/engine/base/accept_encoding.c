@@ -3,8 +3,6 @@
  * value once. */
 #include "base/accept_encoding.h"
 
-#include <strings.h>
-
 const struct slice encoding_names[ENCODINGS] = {
     [ENCODING_NONE] = {"", 0},
     [ENCODING_BROTLI] = {"br", 2},
@@ -19,34 +17,7 @@ void accept_encoding_init(struct accept_encoding *accept)
     accept->others = -1;
 }
 
-static struct slice trimmed(struct slice text)
-{
-    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text.data++;
-        text.size--;
-    }
-    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
-        text.size--;
-    return text;
-}
-
 /* What is before the next `mark`; *rest goes on behind it. */
-static struct slice cut(struct slice *rest, char mark)
-{
-    const char *at = memchr(rest->data, mark, rest->size);
-    size_t size = at == NULL ? rest->size : (size_t)(at - rest->data);
-    struct slice part = {rest->data, size};
-    size_t used = at == NULL ? size : size + 1;
-    rest->data += used;
-    rest->size -= used;
-    return trimmed(part);
-}
-
-static bool reads(struct slice text, struct slice word)
-{
-    return text.size == word.size && strncasecmp(text.data, word.data, word.size) == 0;
-}
-
 static int weight_of(struct slice text)
 {
     if (text.size == 0 || text.size > 5 || (text.data[0] != '0' && text.data[0] != '1') ||
@@ -65,9 +36,9 @@ static int weight_of(struct slice text)
 static int read_element(struct slice element, struct slice *name)
 {
     int weight = 1000;
-    *name = cut(&element, ';');
+    *name = slice_cut(&element, ';');
     while (element.size > 0) {
-        struct slice parameter = cut(&element, ';');
+        struct slice parameter = slice_cut(&element, ';');
         if (parameter.size >= 2 && (parameter.data[0] | 0x20) == 'q' && parameter.data[1] == '=')
             weight = weight_of((struct slice){parameter.data + 2, parameter.size - 2});
     }
@@ -76,10 +47,10 @@ static int read_element(struct slice element, struct slice *name)
 
 static enum encoding encoding_of(struct slice name)
 {
-    if (reads(name, SLICE("x-gzip"))) /* RFC 9110 section 8.4.1.3 */
+    if (slice_reads(name, SLICE("x-gzip"))) /* RFC 9110 section 8.4.1.3 */
         return ENCODING_GZIP;
     for (enum encoding i = ENCODING_BROTLI; i < ENCODINGS; i++)
-        if (reads(name, encoding_names[i]))
+        if (slice_reads(name, encoding_names[i]))
             return i;
     return ENCODING_NONE;
 }
@@ -88,11 +59,11 @@ void accept_encoding_read(struct accept_encoding *accept, struct slice value)
 {
     while (value.size > 0) {
         struct slice name;
-        int16_t weight = (int16_t)read_element(cut(&value, ','), &name);
+        int16_t weight = (int16_t)read_element(slice_cut(&value, ','), &name);
         enum encoding encoding = encoding_of(name);
-        if (encoding != ENCODING_NONE || reads(name, SLICE("identity")))
+        if (encoding != ENCODING_NONE || slice_reads(name, SLICE("identity")))
             accept->weights[encoding] = weight;
-        else if (reads(name, SLICE("*")))
+        else if (slice_reads(name, SLICE("*")))
             accept->others = weight;
     }
 }
@@ -101,7 +72,7 @@ void accept_encoding_of(const struct http_request *request, struct accept_encodi
 {
     accept_encoding_init(accept);
     for (uint16_t i = 0; i < request->field_count; i++)
-        if (reads(request->fields[i].name, SLICE("accept-encoding")))
+        if (slice_reads(request->fields[i].name, SLICE("accept-encoding")))
             accept_encoding_read(accept, request->fields[i].value);
 }
 

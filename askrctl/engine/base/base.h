@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "askr/api.h"
 
@@ -38,6 +39,35 @@ static inline struct slice slice_of(const char *text)
 static inline bool slice_equals(struct slice a, struct slice b)
 {
     return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+}
+
+/* Equal but for the case of ASCII letters: names of fields, media types, codings. */
+static inline bool slice_reads(struct slice a, struct slice b)
+{
+    return a.size == b.size && strncasecmp(a.data, b.data, a.size) == 0;
+}
+
+/* Without the spaces and tabs around it (RFC 9110 section 5.6.3). */
+static inline struct slice slice_trim(struct slice text)
+{
+    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.size--;
+    }
+    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
+        text.size--;
+    return text;
+}
+
+/* What is before the next `mark`, or the end, trimmed; *rest goes on behind it. */
+static inline struct slice slice_cut(struct slice *rest, char mark)
+{
+    const char *at = memchr(rest->data, mark, rest->size);
+    size_t size = at == NULL ? rest->size : (size_t)(at - rest->data);
+    struct slice part = {rest->data, size};
+    size_t used = at == NULL ? size : size + 1;
+    *rest = (struct slice){rest->data + used, rest->size - used};
+    return slice_trim(part);
 }
 
 static inline size_t size_min(size_t a, size_t b)

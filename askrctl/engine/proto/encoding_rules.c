@@ -6,34 +6,16 @@
 
 #include <strings.h>
 
-static bool reads(struct slice text, struct slice word)
-{
-    return text.size == word.size && strncasecmp(text.data, word.data, word.size) == 0;
-}
-
 /* Up to the next separator or the end; *rest goes on behind it. */
-static struct slice cut(struct slice *rest, char mark)
-{
-    const char *at = memchr(rest->data, mark, rest->size);
-    size_t size = at == NULL ? rest->size : (size_t)(at - rest->data);
-    struct slice part = {rest->data, size};
-    size_t used = at == NULL ? size : size + 1;
-    *rest = (struct slice){rest->data + used, rest->size - used};
-    while (part.size > 0 && (part.data[0] == ' ' || part.data[0] == '\t'))
-        part = (struct slice){part.data + 1, part.size - 1};
-    while (part.size > 0 && (part.data[part.size - 1] == ' ' || part.data[part.size - 1] == '\t'))
-        part.size--;
-    return part;
-}
-
 void encoding_rules_init(struct encoding_rules *rules, const char *names)
 {
     struct slice rest = slice_of(names);
     rules->count = 0;
     while (rest.size > 0) {
-        struct slice name = cut(&rest, ' ');
+        struct slice name = slice_cut(&rest, ' ');
         for (enum encoding i = ENCODING_BROTLI; i < ENCODINGS; i++)
-            if (reads(name, encoding_names[i]) && encoding_built(i) && rules->count < ENCODINGS)
+            if (slice_reads(name, encoding_names[i]) && encoding_built(i) &&
+                rules->count < ENCODINGS)
                 rules->order[rules->count++] = i;
     }
 }
@@ -51,7 +33,7 @@ enum encoding encoding_choose(const struct encoding_rules *rules,
 static bool has_member(struct slice list, struct slice word)
 {
     while (list.size > 0)
-        if (reads(cut(&list, ','), word))
+        if (slice_reads(slice_cut(&list, ','), word))
             return true;
     return false;
 }
@@ -64,17 +46,17 @@ static bool matches(struct slice type, struct slice pattern)
     if (size >= 1 && pattern.data[0] == '*') /* a suffix */
         return type.size >= size - 1 &&
                strncasecmp(type.data + type.size - (size - 1), pattern.data + 1, size - 1) == 0;
-    return reads(type, pattern);
+    return slice_reads(type, pattern);
 }
 
 static bool is_listed(const struct encoding_rules *rules, struct slice content_type)
 {
-    struct slice type = cut(&content_type, ';');
-    if (type.size == 0 || reads(type, SLICE("text/event-stream")))
+    struct slice type = slice_cut(&content_type, ';');
+    if (type.size == 0 || slice_reads(type, SLICE("text/event-stream")))
         return false;
     struct slice rest = slice_of(rules->types);
     while (rest.size > 0) {
-        struct slice pattern = cut(&rest, ' ');
+        struct slice pattern = slice_cut(&rest, ' ');
         if (pattern.size > 0 && matches(type, pattern))
             return true;
     }
@@ -86,17 +68,18 @@ static bool forbids(const struct http_field *field)
 {
     switch (field->name.size) {
     case 6:
-        return reads(field->name, SLICE("digest"));
+        return slice_reads(field->name, SLICE("digest"));
     case 11:
-        return reads(field->name, SLICE("content-md5")) || reads(field->name, SLICE("repr-digest"));
+        return slice_reads(field->name, SLICE("content-md5")) ||
+               slice_reads(field->name, SLICE("repr-digest"));
     case 13:
-        return reads(field->name, SLICE("content-range")) ||
-               (reads(field->name, SLICE("cache-control")) &&
+        return slice_reads(field->name, SLICE("content-range")) ||
+               (slice_reads(field->name, SLICE("cache-control")) &&
                 has_member(field->value, SLICE("no-transform")));
     case 14:
-        return reads(field->name, SLICE("content-digest"));
+        return slice_reads(field->name, SLICE("content-digest"));
     case 16:
-        return reads(field->name, SLICE("content-encoding"));
+        return slice_reads(field->name, SLICE("content-encoding"));
     default:
         return false;
     }
@@ -116,15 +99,15 @@ void encoding_look(const struct encoding_rules *rules, int status, const struct 
     for (size_t i = 0; i < count && !is_forbidden; i++) {
         const struct http_field *field = &fields[i];
         is_forbidden = forbids(field);
-        if (reads(field->name, SLICE("content-type"))) {
+        if (slice_reads(field->name, SLICE("content-type"))) {
             is_typed = is_listed(rules, field->value);
-        } else if (reads(field->name, SLICE("vary"))) {
+        } else if (slice_reads(field->name, SLICE("vary"))) {
             traits->vary = (int)i;
             traits->varies |= has_member(field->value, SLICE("accept-encoding")) ||
                               has_member(field->value, SLICE("*"));
-        } else if (reads(field->name, SLICE("etag"))) {
+        } else if (slice_reads(field->name, SLICE("etag"))) {
             traits->etag = (int)i;
-        } else if (reads(field->name, SLICE("accept-ranges"))) {
+        } else if (slice_reads(field->name, SLICE("accept-ranges"))) {
             traits->accept_ranges = (int)i;
         }
     }

@@ -3,23 +3,8 @@
 #include "proto/forwarded.h"
 
 #include <arpa/inet.h>
-#include <strings.h>
 
 #include "proto/h1_parts.h"
-
-static bool is_name(struct slice a, struct slice b)
-{
-    return a.size == b.size && strncasecmp(a.data, b.data, a.size) == 0;
-}
-
-static struct slice trim(struct slice text)
-{
-    while (text.size > 0 && (*text.data == ' ' || *text.data == '\t'))
-        text = (struct slice){text.data + 1, text.size - 1};
-    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
-        text.size--;
-    return text;
-}
 
 void forwarded_begin(struct forwarded_list *list, const struct http_request *request,
                      struct slice name)
@@ -32,7 +17,7 @@ static bool begin_field(struct forwarded_list *list)
 {
     while (list->field_count > 0) {
         const struct http_field *field = &list->fields[--list->field_count];
-        if (is_name(field->name, list->name)) {
+        if (slice_reads(field->name, list->name)) {
             list->rest = field->value;
             list->begun = true;
             return true;
@@ -51,7 +36,7 @@ bool forwarded_next(struct forwarded_list *list, struct slice *element)
         quoted ^= list->rest.data[at - 1] == '"';
         at--;
     }
-    *element = trim((struct slice){list->rest.data + at, list->rest.size - at});
+    *element = slice_trim((struct slice){list->rest.data + at, list->rest.size - at});
     list->begun = at > 0; /* a comma stands before it */
     list->rest.size = at > 0 ? at - 1 : 0;
     return true;
@@ -130,7 +115,7 @@ static struct slice take_pair(struct slice *rest)
     size_t at = 0;
     for (; at < rest->size && (quoted || rest->data[at] != ';'); at++)
         quoted ^= rest->data[at] == '"';
-    struct slice pair = trim((struct slice){rest->data, at});
+    struct slice pair = slice_trim((struct slice){rest->data, at});
     size_t used = at < rest->size ? at + 1 : at;
     *rest = (struct slice){rest->data + used, rest->size - used};
     return pair;
@@ -159,7 +144,7 @@ struct slice forwarded_parameter(struct slice element, struct slice name)
         size_t size = (size_t)(equals - pair.data);
         if (!read_value((struct slice){equals + 1, pair.size - size - 1}, &value))
             return none;
-        if (!is_name((struct slice){pair.data, size}, name))
+        if (!slice_reads((struct slice){pair.data, size}, name))
             continue;
         if (seen)
             return none;

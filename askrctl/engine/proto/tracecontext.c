@@ -116,17 +116,6 @@ static bool is_value(struct slice value)
     return true;
 }
 
-static struct slice trim(struct slice text)
-{
-    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-        text.data++;
-        text.size--;
-    }
-    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
-        text.size--;
-    return text;
-}
-
 static bool is_new(const struct slice *keys, size_t count, struct slice key)
 {
     for (size_t i = 0; i < count; i++)
@@ -144,7 +133,7 @@ bool tracestate_is_valid(struct slice value)
     while (value.size > 0) {
         const char *comma = memchr(value.data, ',', value.size);
         size_t size = comma == NULL ? value.size : (size_t)(comma - value.data);
-        struct slice member = trim((struct slice){value.data, size});
+        struct slice member = slice_trim((struct slice){value.data, size});
         size_t used = comma == NULL ? size : size + 1;
         value = (struct slice){value.data + used, value.size - used};
         if (member.size == 0)

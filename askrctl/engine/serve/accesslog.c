@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -188,12 +187,6 @@ static struct slice keep(struct exchange *exchange, struct slice text)
     return (struct slice){copy, size};
 }
 
-static bool field_is(const struct http_field *field, struct slice name)
-{
-    return field->name.size == name.size &&
-           strncasecmp(field->name.data, name.data, name.size) == 0;
-}
-
 void accesslog_note(struct exchange *exchange)
 {
     const struct http_request *request = &exchange->conn->worker->request;
@@ -208,9 +201,9 @@ void accesslog_note(struct exchange *exchange)
         .version = request->version,
     };
     for (uint16_t i = 0; i < request->field_count; i++) {
-        if (field_is(&request->fields[i], SLICE("Referer")))
+        if (slice_reads(request->fields[i].name, SLICE("Referer")))
             facts->referer = keep(exchange, request->fields[i].value);
-        else if (field_is(&request->fields[i], SLICE("User-Agent")))
+        else if (slice_reads(request->fields[i].name, SLICE("User-Agent")))
             facts->user_agent = keep(exchange, request->fields[i].value);
     }
 }

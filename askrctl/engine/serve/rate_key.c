@@ -3,25 +3,17 @@
  * them; of cookies the first of the name does, as PHP takes it. */
 #include "serve/rate_key.h"
 
-#include <strings.h>
-
 #include "base/hash.h"
 #include "serve/forwarded.h"
 #include "serve/per_address.h"
 #include "serve/worker.h"
-
-static bool is_named(const struct http_field *field, struct slice name)
-{
-    return field->name.size == name.size &&
-           strncasecmp(field->name.data, name.data, name.size) == 0;
-}
 
 uint64_t rate_key_header(const struct http_request *request, struct slice name, uint64_t seed)
 {
     uint64_t hash = 0;
     for (uint16_t i = 0; i < request->field_count; i++) {
         struct slice value = request->fields[i].value;
-        if (is_named(&request->fields[i], name) && value.size > 0)
+        if (slice_reads(request->fields[i].name, name) && value.size > 0)
             hash = hash_bytes(seed ^ hash, value.data, value.size);
     }
     return hash;
@@ -46,7 +38,7 @@ static struct slice cookie_in(struct slice text, struct slice name)
 uint64_t rate_key_cookie(const struct http_request *request, struct slice name, uint64_t seed)
 {
     for (uint16_t i = 0; i < request->field_count; i++) {
-        if (!is_named(&request->fields[i], SLICE("Cookie")))
+        if (!slice_reads(request->fields[i].name, SLICE("Cookie")))
             continue;
         struct slice value = cookie_in(request->fields[i].value, name);
         if (value.size > 0)

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "serve/conn.h"
 #include "serve/exchange.h"
@@ -12,11 +11,6 @@
 #include "serve/worker.h"
 
 enum { ESCAPED_SIZE_MAX = 3 * STATIC_PATH_MAX };
-
-static bool reads(struct slice name, struct slice word)
-{
-    return name.size == word.size && strncasecmp(name.data, word.data, word.size) == 0;
-}
 
 /* --- folders ---------------------------------------------------------------------------------- */
 
@@ -81,7 +75,7 @@ static void tell(struct worker *worker, enum sendfile_problem problem, struct sl
 int sendfile_note(struct exchange *exchange, const struct http_field *field)
 {
     bool internal = field->name.size == 16;
-    if (!reads(field->name, internal ? SLICE("x-accel-redirect") : SLICE("x-sendfile")))
+    if (!slice_reads(field->name, internal ? SLICE("x-accel-redirect") : SLICE("x-sendfile")))
         return 0;
     if (exchange->site->config->sendfile_count == 0) {
         exchange->site->status->sendfile_refused++;
@@ -179,15 +173,15 @@ static enum sendfile_problem find(struct exchange *exchange, struct static_files
 /* Of the application's fields, those that are about the file are the file's. */
 static bool is_files_own(struct slice name)
 {
-    return reads(name, SLICE("etag")) || reads(name, SLICE("last-modified")) ||
-           reads(name, SLICE("accept-ranges")) || reads(name, SLICE("content-range")) ||
-           reads(name, SLICE("content-encoding"));
+    return slice_reads(name, SLICE("etag")) || slice_reads(name, SLICE("last-modified")) ||
+           slice_reads(name, SLICE("accept-ranges")) || slice_reads(name, SLICE("content-range")) ||
+           slice_reads(name, SLICE("content-encoding"));
 }
 
 static bool has_type(const struct exchange *exchange)
 {
     for (size_t i = 0; i < exchange->field_count; i++)
-        if (reads(exchange->fields[i].name, SLICE("content-type")))
+        if (slice_reads(exchange->fields[i].name, SLICE("content-type")))
             return true;
     return false;
 }
@@ -205,7 +199,7 @@ static bool join_fields(struct exchange *exchange, const struct static_answer *a
         if (!is_files_own(exchange->fields[i].name))
             fields[count++] = exchange->fields[i];
     for (size_t i = 0; i < answer->field_count; i++)
-        if (!typed || !reads(answer->fields[i].name, SLICE("content-type")))
+        if (!typed || !slice_reads(answer->fields[i].name, SLICE("content-type")))
             fields[count++] = answer->fields[i];
     exchange->fields = fields;
     exchange->field_count = count;
@@ -270,7 +264,7 @@ static void drop(struct http_request *request, struct slice name)
 {
     uint16_t kept = 0;
     for (uint16_t i = 0; i < request->field_count; i++)
-        if (!reads(request->fields[i].name, name))
+        if (!slice_reads(request->fields[i].name, name))
             request->fields[kept++] = request->fields[i];
     request->field_count = kept;
 }

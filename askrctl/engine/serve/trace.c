@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -31,12 +30,6 @@ int trace_open(struct worker *worker, askr_error *error)
 
 /* --- in --------------------------------------------------------------------------------------- */
 
-static bool is_field(const struct http_field *field, struct slice name)
-{
-    return field->name.size == name.size &&
-           strncasecmp(field->name.data, name.data, name.size) == 0;
-}
-
 #define TRACEPARENT SLICE("traceparent")
 #define TRACESTATE SLICE("tracestate")
 
@@ -45,7 +38,7 @@ static bool find_parent(const struct http_request *request, struct trace_context
 {
     const struct http_field *found = NULL;
     for (uint16_t i = 0; i < request->field_count; i++) {
-        if (!is_field(&request->fields[i], TRACEPARENT))
+        if (!slice_reads(request->fields[i].name, TRACEPARENT))
             continue;
         if (found != NULL)
             return false;
@@ -63,7 +56,7 @@ static struct slice join_state(struct exchange *exchange)
     size_t size = 0;
     for (uint16_t i = 0; i < request->field_count; i++) {
         const struct slice value = request->fields[i].value;
-        if (!is_field(&request->fields[i], TRACESTATE))
+        if (!slice_reads(request->fields[i].name, TRACESTATE))
             continue;
         if (value.size >= sizeof joined - size)
             return SLICE("");
@@ -144,8 +137,8 @@ void trace_put(struct exchange *exchange)
     struct trace *trace = exchange->trace;
     uint16_t count = 0;
     for (uint16_t i = 0; i < request->field_count; i++)
-        if (!is_field(&request->fields[i], TRACEPARENT) &&
-            !is_field(&request->fields[i], TRACESTATE))
+        if (!slice_reads(request->fields[i].name, TRACEPARENT) &&
+            !slice_reads(request->fields[i].name, TRACESTATE))
             request->fields[count++] = request->fields[i];
     traceparent_write(&trace->context, trace->text);
     if (count < HTTP_FIELDS_MAX)
