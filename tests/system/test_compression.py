@@ -12,7 +12,7 @@ import httpx
 import pytest
 import zstandard
 from system.conftest import Serve
-from system.harness import Server
+from system.harness import Server, wait_until
 
 PAGE = "".join(f"<li>line {number}</li>\n" for number in range(2000)).encode()
 SCRIPT = """<?php
@@ -178,9 +178,38 @@ def test_what_php_flushes_arrives_and_can_be_decoded(
     assert text == b"first part, second part"
 
 
-def test_files_are_sent_as_they_are(client: httpx.Client) -> None:
-    with client.stream("GET", "/page.html", headers={"Accept-Encoding": "gzip"}) as answer:
-        assert b"".join(answer.iter_raw()) == PAGE and "Content-Encoding" not in answer.headers
+def get_file(client: httpx.Client, accept: str, **fields: str) -> tuple[httpx.Response, bytes]:
+    asked = {"Accept-Encoding": accept, **fields}
+    with client.stream("GET", "/page.html", headers=asked) as answer:
+        return answer, b"".join(answer.iter_raw())
+
+
+@pytest.mark.parametrize("coding", WHOLE)
+def test_a_file_that_is_asked_for_again_is_compressed_once(
+    client: httpx.Client, coding: str
+) -> None:
+    """As soon as it has not been written to for two seconds."""
+    plain, body = get_file(client, "")
+    assert body == PAGE
+    assert "Content-Encoding" not in plain.headers
+
+    def is_encoded() -> bool:
+        answer, body = get_file(client, coding)
+        return "Content-Encoding" in answer.headers or body != PAGE
+
+    wait_until("it is compressed", is_encoded, 60)
+    answer, body = get_file(client, coding)
+    assert (answer.headers["Content-Encoding"], WHOLE[coding](body)) == (coding, PAGE)
+    assert int(answer.headers["Content-Length"]) == len(body) < len(PAGE) / 2
+    assert answer.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    tag = answer.headers["ETag"]
+    assert tag != plain.headers["ETag"]
+    assert not tag.startswith("W/")
+    again, _ = get_file(client, coding, **{"If-None-Match": tag})
+    assert (again.status_code, again.headers["ETag"]) == (304, tag)
+    part, some = get_file(client, coding, Range="bytes=5-20")
+    assert (part.status_code, some) == (206, body[5:21])
+    assert part.headers["Content-Encoding"] == coding
 
 
 @pytest.mark.parametrize(

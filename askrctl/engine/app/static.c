@@ -66,6 +66,7 @@ static int keep_options(struct static_files *files, const struct static_options 
     files->everything_to_front = options->everything_to_front;
     files->symlinks = options->symlinks;
     files->precompressed = options->precompressed;
+    files->encoder = options->encoder;
     int result = keep_root(files, &used, options->root, error);
     if (result == 0 && options->front != NULL)
         result = keep_front(files, &used, options->front, error);
@@ -176,8 +177,9 @@ void static_resolve(struct static_files *files, const struct http_request *reque
         .path_info = found->path_info,
     };
     if (found->kind == STATIC_FILE) {
-        bool vary = found->entries[STATIC_PLAIN]->vary;
-        out->entry = found->entries[vary ? static_choose(request, found->entries) : 0];
+        struct static_entry *plain = found->entries[STATIC_PLAIN];
+        bool remembered = found != &files->found;
+        out->entry = plain->vary ? static_made_choose(files, request, found, remembered) : plain;
         static_retain(out->entry);
     }
     if (found == &files->found)

@@ -10,6 +10,7 @@
 #ifndef ASKR_STATIC_H
 #define ASKR_STATIC_H
 
+#include "base/accept_encoding.h"
 #include "base/http.h"
 
 enum {
@@ -21,10 +22,23 @@ enum {
     STATIC_CONTENT_TOTAL_MAX = 16 << 20,
     STATIC_RANGES_MAX = 16, /* of one request; more are answered with the whole file */
     STATIC_INDEX_FILES_MAX = 4,
+    STATIC_ENCODE_AFTER = 2, /* requests for a file while it is cached: a crawler makes no work */
+    STATIC_ENCODE_GAIN = 10, /* a tenth must be saved, or the file stays as it is */
 };
 #define STATIC_FRESH_NS (100 * NS_PER_MS)
 #define STATIC_SIBLINGS_FRESH_NS \
     NS_PER_S /* of precompressed siblings, while the file is the same */
+
+/* How texts in memory are compressed: whoever opens the files knows that, and what it costs. */
+struct static_encoder {
+    void *user;
+    /* Is a file of this type and size worth it? */
+    bool (*is_text)(void *user, struct slice type, int64_t size);
+    /* What the client takes; ENCODING_NONE: the file as it is. */
+    enum encoding (*choose)(void *user, const struct http_request *);
+    /* Bytes written; 0: there is no room for all of it; -EAGAIN: not now. */
+    int64_t (*encode)(void *user, enum encoding, struct slice content, char *out, size_t size);
+};
 
 struct static_options {
     const char *root; /* absolute path of the document root; it may be a symlink */
@@ -35,8 +49,9 @@ struct static_options {
     /* Worker mode: every path that is no file goes to `front`, which then is a mere name. */
     bool everything_to_front;
     enum askr_symlinks symlinks;
-    const char *application; /* absolute path; needed by ASKR_SYMLINKS_APPLICATION */
-    bool precompressed;      /* serve x.br, x.zst, x.gz siblings when accepted */
+    const char *application;              /* absolute path; needed by ASKR_SYMLINKS_APPLICATION */
+    bool precompressed;                   /* serve x.br, x.zst, x.gz siblings when accepted */
+    const struct static_encoder *encoder; /* kept; NULL: files are sent as they are */
 };
 
 enum static_kind {

@@ -17,6 +17,14 @@ static const enum encoding codings[STATIC_ENCODINGS] = {
     [STATIC_GZIP] = ENCODING_GZIP,
 };
 
+enum static_encoding static_encoding_of(enum encoding encoding)
+{
+    enum static_encoding i = STATIC_PLAIN;
+    while (codings[i] != encoding)
+        i++;
+    return i;
+}
+
 enum static_encoding static_choose(const struct http_request *request,
                                    struct static_entry *const there[STATIC_ENCODINGS])
 {

@@ -169,6 +169,34 @@ struct static_entry *static_entry_load(struct static_files *files, struct static
     return entry;
 }
 
+struct static_entry *static_entry_make(const struct static_entry *plain,
+                                       enum static_encoding encoding, struct slice content)
+{
+    struct static_entry *entry = malloc(sizeof *entry + content.size);
+    if (entry == NULL)
+        return NULL;
+    *entry = (struct static_entry){
+        .files = plain->files,
+        .references = 1,
+        .fd = -1,
+        .in_memory = true,
+        .settled = true,
+        .vary = true,
+        .made = true,
+        .size = (int64_t)content.size,
+        .modified = plain->modified,
+        .identity = {.size = (int64_t)content.size}, /* no file has this one */
+        .type = plain->type,
+    };
+    memcpy(entry->content, content.data, content.size);
+    memcpy(entry->date_text, plain->date_text, sizeof entry->date_text);
+    entry->date = (struct slice){entry->date_text, plain->date.size};
+    plain->files->content_total += content.size;
+    set_etag(entry, encoding);
+    set_fields(entry, encoding);
+    return entry;
+}
+
 void static_retain(struct static_entry *entry)
 {
     assert(entry->references > 0);

@@ -31,7 +31,7 @@ static struct static_entry *load_sibling(struct static_files *files, struct slic
 
 static void set_vary(struct static_found *found)
 {
-    bool vary = false;
+    bool vary = found->entries[STATIC_PLAIN]->is_text;
     for (size_t i = STATIC_BROTLI; i < STATIC_ENCODINGS; i++)
         vary |= found->entries[i] != NULL;
     for (size_t i = 0; i < STATIC_ENCODINGS; i++)
@@ -73,7 +73,13 @@ static void load_siblings(struct static_files *files, struct slice name,
             load_sibling(files, sibling, plain, i, old != NULL ? old->entries[i] : NULL);
     }
     found->siblings_ns = files->now_ns;
-    set_vary(found);
+}
+
+static bool is_text(const struct static_files *files, const struct static_entry *entry)
+{
+    const struct static_encoder *encoder = files->encoder;
+    return encoder != NULL && entry->in_memory &&
+           encoder->is_text(encoder->user, entry->type, entry->size);
 }
 
 int static_file_load(struct static_files *files, struct slice name, struct static_opened *opened,
@@ -84,8 +90,12 @@ int static_file_load(struct static_files *files, struct slice name, struct stati
     found->entries[STATIC_PLAIN] = static_entry_load(files, opened, type, STATIC_PLAIN, before);
     if (found->entries[STATIC_PLAIN] == NULL)
         return -EIO;
+    found->entries[STATIC_PLAIN]->is_text = is_text(files, found->entries[STATIC_PLAIN]);
     if (files->precompressed)
         load_siblings(files, name, old, found);
+    if (old != NULL)
+        static_made_keep(old, found);
+    set_vary(found);
     return 0;
 }
 

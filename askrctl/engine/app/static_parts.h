@@ -33,8 +33,12 @@ struct static_entry {
     uint32_t references;
     int fd; /* -1: in_memory */
     bool in_memory;
-    bool settled; /* written to long before it was read: the same identity is the same content */
-    bool vary;    /* it has siblings, so the answer depends on Accept-Encoding */
+    bool settled;  /* written to long before it was read: the same identity is the same content */
+    bool vary;     /* it has siblings, so the answer depends on Accept-Encoding */
+    bool is_text;  /* ... or may have some that are made */
+    bool made;     /* it is such a one */
+    uint8_t asked; /* for one that is not there, up to STATIC_ENCODE_AFTER */
+    uint8_t not_worth; /* a bit for each enum static_encoding that saved too little */
     int64_t size;
     int64_t modified; /* what Last-Modified says, in seconds; 0: it says nothing */
     struct static_identity identity;
@@ -73,6 +77,7 @@ struct static_files {
     enum askr_symlinks symlinks;
     bool has_openat2;
     bool scripts, everything_to_front, precompressed;
+    const struct static_encoder *encoder;
     bool front_is_there; /* as of front_checked_ns */
     int64_t front_checked_ns;
     int64_t now_ns;
@@ -136,11 +141,21 @@ struct static_entry *static_entry_load(struct static_files *, struct static_open
                                        struct slice type, enum static_encoding,
                                        struct static_entry *old);
 
+/* Another form of `plain`; NULL when memory is out. */
+struct static_entry *static_entry_make(const struct static_entry *plain, enum static_encoding,
+                                       struct slice content);
+
 /* static_file.c: a file and its siblings. `name` is in files->name; takes over opened->fd. 0, or
  * -EIO when there is no entry of the file. */
 int static_file_load(struct static_files *, struct slice name, struct static_opened *,
                      const struct static_found *old, struct static_found *found);
 void static_found_release(struct static_found *);
+
+/* static_made.c: siblings that are made. Those of `old` stay while the file has not changed. */
+void static_made_keep(const struct static_found *old, struct static_found *found);
+/* What the client gets of a file that varies. `remembered`: something may be made of it. */
+struct static_entry *static_made_choose(struct static_files *, const struct http_request *,
+                                        struct static_found *, bool remembered);
 
 /* static_locate.c: paths to files and scripts. */
 void static_locate(struct static_files *, struct slice raw, const struct static_found *old,
@@ -162,6 +177,7 @@ struct static_coding {
 };
 extern const struct static_coding static_codings[STATIC_ENCODINGS];
 /* The best of `there` (STATIC_PLAIN is always there) that the client takes. */
+enum static_encoding static_encoding_of(enum encoding);
 enum static_encoding static_choose(const struct http_request *,
                                    struct static_entry *const there[STATIC_ENCODINGS]);
 

@@ -96,14 +96,9 @@ static struct compressor *take(struct compressors *all, enum encoding encoding, 
     return compressor;
 }
 
-void compress_drop(struct exchange *exchange)
+static void give_back(struct compressors *all, struct compressor *compressor)
 {
-    struct compressors *all = &exchange->conn->worker->compressors;
-    struct compressor *compressor = exchange->compressor;
-    if (LIKELY(compressor == NULL))
-        return;
     enum encoding encoding = compressor->encoding;
-    exchange->compressor = NULL;
     assert(all->open_count > 0);
     all->open_count--;
     if (all->free_count[encoding] >= COMPRESSORS_FREE_MAX) {
@@ -113,6 +108,41 @@ void compress_drop(struct exchange *exchange)
     compressor->next = all->free[encoding];
     all->free[encoding] = compressor;
     all->free_count[encoding]++;
+}
+
+void compress_drop(struct exchange *exchange)
+{
+    struct compressor *compressor = exchange->compressor;
+    if (LIKELY(compressor == NULL))
+        return;
+    exchange->compressor = NULL;
+    give_back(&exchange->conn->worker->compressors, compressor);
+}
+
+int64_t compress_block(struct worker *worker, enum encoding encoding, struct slice body, char *out,
+                       size_t size)
+{
+    struct compressors *all = &worker->compressors;
+    struct compressor *compressor =
+        compress_is_tired(worker) ? NULL : take(all, encoding, (int64_t)body.size);
+    if (compressor == NULL)
+        return -EAGAIN;
+    struct encoder_step step = {.input = body, .goal = ENCODER_END};
+    size_t used = 0;
+    all->spent += body.size;
+    while (!step.done && size - used >= ENCODER_ROOM_MIN) {
+        step.out = out + used;
+        step.size = size - used;
+        int64_t written = encoder_run(&compressor->encoder, &step);
+        if (written < 0) {
+            discard(compressor); /* it may be in any state: not for reuse */
+            all->open_count--;
+            return -EAGAIN;
+        }
+        used += (size_t)written;
+    }
+    give_back(all, compressor);
+    return step.done ? (int64_t)used : 0;
 }
 
 /* What has been compressed, in pieces as exchange->held has them. */

@@ -9,6 +9,7 @@
 #ifndef ASKR_COMPRESS_H
 #define ASKR_COMPRESS_H
 
+#include "app/static.h"
 #include "proto/encoding.h"
 
 enum {
@@ -33,7 +34,8 @@ struct compressors { /* of a worker */
     struct encoding_rules rules;
     struct compressor *free[ENCODINGS];
     uint32_t free_count[ENCODINGS], open_count;
-    size_t spent; /* bytes compressed in this turn */
+    size_t spent;                /* bytes compressed in this turn */
+    struct static_encoder files; /* for those in memory: compress_file.c */
 };
 
 void compress_open(struct worker *);
@@ -51,6 +53,11 @@ void compress_head(struct exchange *, bool complete);
 int compress_body(struct exchange *, struct slice bytes);
 int compress_flush(struct exchange *);
 int compress_end(struct exchange *);
+/* A whole body: bytes written, 0 when there is no room for it, -EAGAIN when this turn has done
+ * enough or there is no compressor. */
+int64_t compress_block(struct worker *, enum encoding, struct slice body, char *out, size_t size);
+/* compress_file.c: how the worker's files are compressed, or NULL. */
+const struct static_encoder *compress_files(struct worker *);
 /* Give the compressor back, if there is one. */
 void compress_drop(struct exchange *);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "serve/compress.h"
 #include "serve/conn.h"
 #include "serve/exchange.h"
 #include "serve/forwarded.h"
@@ -13,8 +14,9 @@
 #include "serve/sendfile.h"
 #include "serve/worker.h"
 
-static struct static_options static_options_of(const struct askr_site_config *config)
+static struct static_options static_options_of(const struct site *site)
 {
+    const struct askr_site_config *config = site->config;
     struct static_options options = {
         .root = config->root,
         .front = config->front,
@@ -23,6 +25,7 @@ static struct static_options static_options_of(const struct askr_site_config *co
         .application = config->application,
         .symlinks = (enum askr_symlinks)config->symlinks,
         .precompressed = config->precompressed != 0,
+        .encoder = compress_files(site->worker),
     };
     for (size_t i = 0; i < COUNT_OF(options.index_files); i++)
         options.index_files[i] = config->index_files[i];
@@ -42,7 +45,7 @@ static int site_open(struct site *site, askr_error *error)
 {
     if (site->config->header_count > RULES_HEADERS_MAX)
         return askr_fail(error, EINVAL, "more than %d header rules", RULES_HEADERS_MAX);
-    struct static_options options = static_options_of(site->config);
+    struct static_options options = static_options_of(site);
     site->queue.last = &site->queue.first;
     site->has_rules = site->config->header_count + site->config->redirect_count > 0;
     int result = static_open(&site->files, &options, error);

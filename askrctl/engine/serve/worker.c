@@ -102,6 +102,7 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
     int result = status_open(worker, error);
     if (result < 0)
         return result;
+    compress_open(worker); /* files of sites are compressed as well */
     result = sites_open(worker, error);
     if (result < 0)
         goto out_sites;
@@ -121,7 +122,6 @@ int worker_open(struct worker *worker, const struct askr_worker_config *config, 
         result = secure_open(worker, error);
     if (result < 0)
         goto out_io;
-    compress_open(worker);
     websockets_open(worker);
     apps_init(worker);
     routes_open(worker);
