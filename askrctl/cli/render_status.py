@@ -37,6 +37,30 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {left} s" if minutes else f"{left} s"
 
 
+def time_text(seconds: float | None) -> str:
+    """At most six characters: 250us, 1.2ms, 0.45s, 12.3s, 4m05s, 3h12m, 9d."""
+    if seconds is None:
+        return ""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f}us"
+    if seconds < 0.1:
+        return f"{seconds * 1e3:.1f}ms"
+    if seconds < 10:
+        return f"{seconds:.2f}s"
+    if seconds < 100:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours < 100 else f"{hours // 24}d"
+
+
+def printable(text: str) -> str:
+    """What requests name steers no terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def _facts(status: dict[str, Any]) -> Table:
     backend = status["io_backend"]
     why = f"wanted {backend['requested']}: {backend['reason']}"
@@ -44,8 +68,7 @@ def _facts(status: dict[str, Any]) -> Table:
     rows = [
         ("server", f"askrctl {status['version']}, pid {status['pid']}, user {status['user']}"),
         ("listens", "  ".join(status["listeners"])),
-        ("serves", f"{status['application']['kind']}, {status['mode']} mode"),
-        ("root", status["application"]["root"]),
+        *_served(status),
         ("backend", f"{backend['active']} ({why})"),
     ]
     if backend["detail"] and backend["active"] != backend["requested"]:
@@ -53,14 +76,22 @@ def _facts(status: dict[str, Any]) -> Table:
     if backend["fix"] and backend["active"] != backend["requested"]:
         rows.append(("fix", backend["fix"]))
     rows.append(("up", f"{duration(status['uptime_s'])}, generation {status['generation']}"))
+    if "answered" in status:  # a server that is older does not say it
+        rows.append(("answered", _answered(status["answered"])))
     if status["opcache"]:
         rows.append(("opcache", _opcache(status["opcache"])))
     trace = status["trace"]
     if trace["endpoint"]:
         counts = ", ".join(f"{trace[name]} {name}" for name in ("exported", "failed", "dropped"))
+        lost = _sum(status, "spans_lost")
+        counts += f", {lost} lost on the way to the exporter" if lost else ""
         rows.append(("traces", f"{trace['endpoint']}: {counts}"))
         if trace["error"]:
             rows.append(("", trace["error"]))
+    if dropped := _sum(status, "log_dropped"):
+        whole = dropped + _sum(status, "log_lines")
+        text = f"{dropped} of {whole} lines lost: its file is full, or too slow"
+        rows.append(("access log", text))
     if status["draining_generations"]:
         rows.append(("draining", f"{status['draining_generations']} older generation(s)"))
     kept = status.get("kept")
@@ -69,6 +100,24 @@ def _facts(status: dict[str, Any]) -> Table:
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     return table
+
+
+def _served(status: dict[str, Any]) -> list[tuple[str, str]]:
+    if status.get("sites"):
+        return [("serves", f"{len(status['sites'])} sites")]
+    what = f"{status['application']['kind']}, {status['mode']} mode"
+    return [("serves", what), ("root", status["application"]["root"])]
+
+
+def _answered(known: dict[str, Any]) -> str:
+    text = f"{known['requests']} requests, {known['responses'].get('5xx', 0)} of them with 5xx"
+    if known["p50_s"] is None:
+        return text
+    return f"{text}; p50 {time_text(known['p50_s'])}, p99 {time_text(known['p99_s'])}"
+
+
+def _sum(status: dict[str, Any], name: str) -> int:
+    return sum(worker[name] for worker in status["workers"])
 
 
 def _opcache(known: dict[str, int]) -> str:
@@ -92,81 +141,125 @@ def _state(name: str) -> Text:
     return Text(name, style=STATE_STYLES.get(name, ""))
 
 
-def _apps(worker: dict[str, Any]) -> Text:
-    """One letter for each application process: idle, busy, booting, failed, dead."""
-    text = Text()
-    for app in worker["apps"]:
-        text.append(app["state"][0], style=STATE_STYLES.get(app["state"], ""))
-    return text
-
-
-def _sites(status: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    for name in ("site", "mode", "user"):
-        table.add_column(name)
-    for name in ("processes", "requests", "queue", "5xx"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for site in status["sites"]:
-        table.add_row(
-            site["name"],
-            site["mode"],
-            site["user"],
-            str(site["processes"]),
-            str(site["requests"]),
-            str(site["queue_depth"] + site["inflight"]),
-            str(site["responses"]["5xx"]),
-            Text(site["boot_error"], style="red"),
+def _apps(worker: dict[str, Any], width: int) -> Text:
+    """How many application processes are idle, busy, booting, failed, dead; or their letters."""
+    states = [app["state"] for app in worker["apps"]]
+    parts = [
+        Text(
+            f"{states.count(state)} {state}"
+            if width >= _APPS_IN_WORDS
+            else f"{states.count(state)}{state[0]}",
+            style=STATE_STYLES.get(state, ""),
         )
-    return table
+        for state in sorted(set(states))
+    ]
+    return Text(" ").join(parts)
 
 
 # From which width of the terminal on: below it what matters least is left out, not squeezed.
-_NEEDS = {
+_WORKERS = {
     "worker": 0,
-    "pid": 54,
+    "pid": 60,
     "state": 0,
-    "conns": 60,
+    "conns": 68,
+    "requests": 46,
+    "queue": 0,
+    "5xx": 52,
+    "errors": 76,
+    "apps": 0,
+}
+_SITES = {
+    "site": 0,
+    "mode": 72,
+    "user": 84,
+    "processes": 64,
     "requests": 40,
     "queue": 0,
     "5xx": 46,
-    "errors": 68,
-    "apps": 0,
+    "p50": 54,
+    "p99": 32,
+    "": 0,
 }
-_WORDS = ("worker", "pid", "state", "apps")
+_ROUTES = {"route": 0, "requests": 40, "time": 0, "5xx": 46, "p50": 54, "p99": 32}
+_ROUTES_SHOWN = 5
+_APPS_IN_WORDS = 80
+_WORDS = ("worker", "pid", "state", "apps", "site", "mode", "user", "route", "")
+_WRAPPED = ("apps", "site", "route", "")
+
+Row = dict[str, str | Text]
 
 
-def _workers(status: dict[str, Any], width: int) -> Table:
+def _table(needs: dict[str, int], rows: list[Row], width: int) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    shown = [name for name, needs in _NEEDS.items() if width >= needs]
+    shown = [name for name, least in needs.items() if width >= least]
     for name in shown:
         table.add_column(
-            name, justify="left" if name in _WORDS else "right", no_wrap=name != "apps"
+            name,
+            justify="left" if name in _WORDS else "right",
+            no_wrap=name not in _WRAPPED,
+            overflow="fold" if name in _WRAPPED else "ellipsis",
         )
-    for worker in status["workers"]:
-        values: dict[str, str | Text] = {
-            "worker": str(worker["index"]),
-            "pid": str(worker["pid"]),
-            "state": _state(worker["state"]),
-            "conns": str(worker["connections"]),
-            "requests": str(worker["requests"]),
-            "queue": str(worker["queue_depth"] + worker["inflight"]),
-            "5xx": str(worker["responses"]["5xx"]),
-            "errors": str(worker["errors"]),
-            "apps": _apps(worker),
-        }
-        table.add_row(*(values[name] for name in shown))
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
     return table
+
+
+def _worker_row(worker: dict[str, Any], width: int) -> Row:
+    return {
+        "worker": str(worker["index"]),
+        "pid": str(worker["pid"]),
+        "state": _state(worker["state"]),
+        "conns": str(worker["connections"]),
+        "requests": str(worker["requests"]),
+        "queue": str(worker["queue_depth"] + worker["inflight"]),
+        "5xx": str(worker["responses"]["5xx"]),
+        "errors": str(worker["errors"]),
+        "apps": _apps(worker, width),
+    }
+
+
+def _site_row(site: dict[str, Any]) -> Row:
+    return {
+        "site": site["name"],
+        "mode": site["mode"],
+        "user": site["user"],
+        "processes": str(site["processes"]),
+        "requests": str(site["requests"]),
+        "queue": str(site["queue_depth"] + site["inflight"]),
+        "5xx": str(site["responses"]["5xx"]),
+        "p50": time_text(site.get("p50_s")),
+        "p99": time_text(site.get("p99_s")),
+        "": Text(site["boot_error"], style="red"),
+    }
+
+
+def _route_rows(routes: list[dict[str, Any]]) -> Iterator[Row]:
+    whole = sum(route["total_s"] for route in routes) or 1.0
+    for route in routes[:_ROUTES_SHOWN]:
+        yield {
+            "route": printable(route["route"]),
+            "requests": str(route["requests"]),
+            "time": f"{100 * route['total_s'] / whole:.1f} %",
+            "5xx": str(route["failed"]),
+            "p50": time_text(route["p50_s"]),
+            "p99": time_text(route["p99_s"]),
+        }
 
 
 def render(status: dict[str, Any], width: int) -> Iterator[RenderableType]:
     """The parts, top to bottom, for a terminal of so many columns."""
     yield _facts(status)
     yield ""
-    yield _workers(status, width)
+    yield _table(_WORKERS, [_worker_row(worker, width) for worker in status["workers"]], width)
     if status.get("sites"):
         yield ""
-        yield _sites(status)
-        return
-    for error in sorted({worker["boot_error"] for worker in status["workers"]} - {""}):
-        yield Text(f"\nno application can boot: {error}", style="red")
+        yield _table(_SITES, [_site_row(site) for site in status["sites"]], width)
+    if status["routes"]:
+        yield ""
+        yield _table(_ROUTES, list(_route_rows(status["routes"])), width)
+        if len(status["routes"]) > _ROUTES_SHOWN:
+            left = len(status["routes"]) - _ROUTES_SHOWN
+            yield Text(f"{left} more routes took less time: askrctl top, Tab", style="dim")
+    if not status.get("sites"):
+        for error in sorted({worker["boot_error"] for worker in status["workers"]} - {""}):
+            yield Text(f"\nno application can boot: {error}", style="red")

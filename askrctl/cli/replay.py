@@ -12,6 +12,7 @@ from askrctl.cli.control import Format, Json, wants_json
 from askrctl.model import AskrError
 
 if TYPE_CHECKING:
+    from askrctl.traffic.compare import Difference
     from askrctl.traffic.file import Recorded
     from askrctl.traffic.replay import Finding, Outcome, Wishes
 
@@ -115,8 +116,15 @@ def _show(
     typer.echo(f"ignored: {', '.join(sorted(wishes.ignores.fields))}", err=True)
 
 
+def _named(item: "Difference") -> str:
+    """What differs; where there was no answer, why."""
+    if item.what != "answer":
+        return item.what
+    return "; ".join(side for side in (item.left, item.right) if side != "answered")
+
+
 def _text_of(finding: "Finding", first: str, diff: bool) -> str:
-    what = ", ".join(item.what for item in finding.differences)
+    what = ", ".join(_named(item) for item in finding.differences)
     lines = [f"{finding.number}: {finding.method} {finding.target}: {finding.against}: {what}"]
     if diff:
         for item in finding.differences:

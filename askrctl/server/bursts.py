@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Log lines for what workers refuse: the first at once, then what has come together, now and then.
+"""Log lines for what workers refuse or lose: the first at once, the rest together, now and then.
 
-Under attack there are thousands a second, and a line for each would be the second attack.
+Under attack there are thousands a second, and a line for each would be the second attack. A file
+of the access log that is full loses every line.
 """
 
 import logging
@@ -18,6 +19,8 @@ _KINDS = {
     "rate_limited": "docs/limits.md, [[limits.rate]]",
     "address_refused": "docs/limits.md, limits.connections_per_address",
     "evicted": "docs/limits.md, limits.connections",
+    "log_dropped": "the file of log.access: it is full, or too slow",
+    "spans_lost": "docs/observability.md, Traces",
 }
 _NAMES = tuple(_KINDS)
 

@@ -67,6 +67,16 @@ def choose(config: ServerConfig, path: Path) -> Credentials | None:
     return None if wanted.uid == 0 else wanted
 
 
+def name_of(who: Credentials | None) -> str:
+    """For people; None: who we are."""
+    if who is not None:
+        return who.name
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 def become(wanted: Credentials) -> None:
     """Give up root for good; raises if anything of it is left."""
     os.setgroups(wanted.groups)

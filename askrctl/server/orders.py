@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
+from askrctl.server import credentials
 from askrctl.server.control import Parcel
 from askrctl.server.forensics import collect
 from askrctl.server.slowlog import SlowEntry, now_text
@@ -76,7 +77,7 @@ class Orders:
             "kind": plan.application.kind,
             "root": str(plan.application.root),
             "listeners": [address.url for address in server.addresses],
-            "user": plan.credentials.name if plan.credentials else str(os.geteuid()),
+            "user": credentials.name_of(plan.credentials),
             "io_backend": {
                 "requested": str(choice.requested),
                 "active": str(choice.active),
@@ -134,4 +135,6 @@ def _describe(generation: "Generation", state: str) -> dict[str, Any]:
         "state": state,
         "slots": [generation.slots.start, generation.slots.stop],
         "cpus": list(generation.plan.cpus),
+        # Whose places of a worker's processes are: in their order, with how many each has.
+        "sites": [[site.site_name, site.place_count] for site in generation.plan.sites],
     }

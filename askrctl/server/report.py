@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
+from askrctl.server import credentials
 from askrctl.server.ledger import OF_A_SITE, Route, Site, Sums
 from askrctl.server.plan import Plan
 from askrctl.server.split import as_seconds
@@ -83,6 +84,16 @@ class RouteReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AnsweredReport:
+    """All requests since the start, over all generations."""
+
+    requests: int
+    responses: dict[str, int]
+    p50_s: float | None
+    p99_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateReport:
     source: str  # the file, or "self-signed"
     names: tuple[str, ...]
@@ -154,6 +165,7 @@ class Report:
     certificates: tuple[CertificateReport, ...]
     workers: tuple[WorkerReport, ...]
     totals: dict[str, int]
+    answered: AnsweredReport
     split: dict[str, float]  # since the start, over all generations
     routes: tuple[RouteReport, ...]  # those that took most time first
     # Of the generation, at most some seconds old; empty before it is known, and without OPcache.
@@ -217,6 +229,17 @@ def _routes(routes: dict[str, Route]) -> tuple[RouteReport, ...]:
     return tuple(sorted(reports, key=lambda report: -report.total_s))
 
 
+def _answered(sums: Sums) -> AnsweredReport:
+    durations = sums.histograms["app"].copy()
+    durations.add(sums.histograms["self"])
+    return AnsweredReport(
+        requests=sums.counters["requests"],
+        responses=sums.responses,
+        p50_s=durations.quantile_s(0.5),
+        p99_s=durations.quantile_s(0.99),
+    )
+
+
 def _certificates(supervisor: "Supervisor") -> tuple[CertificateReport, ...]:
     keeper = supervisor.tls
     if keeper is None:
@@ -255,7 +278,7 @@ def _site(plan: Plan, pages: list[engine.WorkerStatus], known: Site | None) -> S
         kind=plan.application.kind,
         root=str(plan.application.root),
         release=str(plan.application.path),
-        user=plan.credentials.name if plan.credentials else str(os.geteuid()),
+        user=credentials.name_of(plan.credentials),
         processes=sum(app.state in ("idle", "busy") for app in apps),
         queue_depth=sum(site.queue_depth for site in now),
         inflight=sum(site.inflight for site in now),
@@ -305,7 +328,7 @@ def make_report(
         admin=()
         if supervisor.admin is None
         else tuple(address.url for address in supervisor.admin.addresses),
-        user=plan.credentials.name if plan.credentials else str(os.geteuid()),
+        user=credentials.name_of(plan.credentials),
         io_backend={
             "requested": str(choice.requested),
             "active": str(choice.active),
@@ -316,6 +339,7 @@ def make_report(
         certificates=_certificates(supervisor),
         workers=workers,
         totals={name: sum(getattr(worker, name) for worker in workers) for name in summed},
+        answered=_answered(sums),
         split=as_seconds(sums.split),
         routes=_routes(sums.routes),
         opcache=around.opcache,

@@ -86,6 +86,25 @@ class Live:
     url: str
     _stream: socket.socket | None = None
 
+    def open(self) -> None:
+        """AskrError when there is nobody: better at once than of every request."""
+        try:
+            self._connect()
+        except OSError as error:
+            raise self._silent(error, code=3) from None
+
+    def _connect(self) -> socket.socket:
+        parts = urlsplit(self.url)
+        if self._stream is None:
+            address = (parts.hostname or "localhost", parts.port or 80)
+            self._stream = socket.create_connection(address, TIMEOUT_S)
+        return self._stream
+
+    def _silent(self, error: Exception, code: int = 1) -> AskrError:
+        known = error.strerror if isinstance(error, OSError) else None
+        reason = known or str(error) or type(error).__name__
+        return AskrError(f"{self.name} gave no answer: {reason}", f"curl -i {self.url}", code=code)
+
     def ask(self, exchange: Exchange) -> Answer:
         if exchange.request.method not in SAFE:
             self.close()  # it must not be sent twice, so not over one that may be closing
@@ -96,18 +115,12 @@ class Live:
             self.close()
             if reused:  # it may have been closed since the answer before
                 return self.ask(exchange)
-            reason = str(error) or type(error).__name__
-            raise AskrError(
-                f"{self.name} gave no answer: {reason}", f"curl -i {self.url}"
-            ) from None
+            raise self._silent(error) from None
 
     def _ask(self, request: Request) -> Answer:
-        parts = urlsplit(self.url)
-        host = parts.hostname or "localhost"
-        if self._stream is None:
-            self._stream = socket.create_connection((host, parts.port or 80), TIMEOUT_S)
-        self._stream.sendall(request_bytes(request, parts.netloc))
-        response = _Final(self._stream, method=request.method)
+        stream = self._connect()
+        stream.sendall(request_bytes(request, urlsplit(self.url).netloc))
+        response = _Final(stream, method=request.method)
         response.begin()
         content = response.read()
         if response.will_close:
@@ -216,7 +229,8 @@ def check_names(names: Sequence[str]) -> None:
         hint = "--against epoll,io_uring, recorded, or http://HOST:PORT"
         raise AskrError(f"--against {name}: that is no target", hint, code=2)
     if len(names) < 2 or len(set(names)) < len(names):
-        raise AskrError("a comparison needs two targets", "--against epoll,io_uring", code=2)
+        other = next((name for name in names if name != RECORDED), "epoll")
+        raise AskrError("a comparison needs two targets", f"--against {RECORDED},{other}", code=2)
 
 
 def _child(backend: str, path: Path, config: Path | None, folder: Path) -> Contender:
@@ -259,5 +273,6 @@ def opened(names: Sequence[str], path: Path, config: Path | None) -> Iterator[li
                 url = child.url
             live = Live(name, url)
             stack.callback(live.close)
+            live.open()
             targets.append(live)
         yield targets

@@ -207,6 +207,7 @@ def test_a_full_disk_costs_lines_and_nothing_else(serve: Serve, folder: Path) ->
         for _ in range(200):
             assert connection.ask("GET", "/hello.txt").status == 200
     wait_until("the losses are counted", lambda: dropped(server) == 200)
+    server.wait_log("event=log_dropped")
 
 
 def with_small_disk(folder: Path) -> list[str]:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """`askrctl record` on a server that runs, and `askrctl replay` of what it wrote."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -237,9 +239,27 @@ def test_a_difference_is_found_and_shown(server: Server, recorded_file: Path, ap
         (app / ".version").write_text("one")
 
 
-def test_a_peer_that_is_not_there_is_a_difference(recorded_file: Path) -> None:
+def test_a_peer_that_is_not_there_is_told_at_once(recorded_file: Path) -> None:
     with socket.socket() as closed:  # bound, and nobody listens
         closed.bind(("127.0.0.1", 0))
-        code, said = replay(recorded_file, f"recorded,http://127.0.0.1:{closed.getsockname()[1]}")
-    assert (code, said["differing"]) == (1, 2)
-    assert "gave no answer" in said["findings"][0]["differences"][0]["right"]
+        peer = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        done = run("replay", recorded_file, "--against", f"recorded,{peer}")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"{peer} gave no answer: Connection refused" in done.stderr
+
+
+def test_a_peer_that_says_nothing_is_a_difference_that_tells_why(recorded_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=hang_up, args=(listener,), daemon=True).start()
+        peer = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        done = run("replay", recorded_file, "--against", f"recorded,{peer}")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert done.returncode == 1
+    assert f"1: GET /version: {peer}: {peer} gave no answer: " in done.stdout
+    assert "0 the same, 2 different" in done.stdout
+
+
+def hang_up(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            listener.accept()[0].close()

@@ -4,12 +4,13 @@
 import io
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
 from unit.top_state import NOW, VIEW, S, app, durations, page, recorded, site
 
-from askrctl.cli.render_status import render
+from askrctl.cli.render_status import render, time_text
 from askrctl.cli.top.board import (
     SORTS,
     Board,
@@ -18,7 +19,7 @@ from askrctl.cli.top.board import (
     arrange_sites,
     make_board,
 )
-from askrctl.cli.top.draw import plain, rate_text, screen, size_text, time_text
+from askrctl.cli.top.draw import plain, rate_text, screen, size_text
 from askrctl.cli.top.keys import HELP, VIEWS, Order, Ui, keys_of, press
 from askrctl.cli.top.sample import Answered, Sample, WorkerSample
 
@@ -364,26 +365,61 @@ def test_help_is_opened_scrolled_and_closed(board: Board) -> None:
 # --- status ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [24, 40, 50, 60, 80])
-def test_a_line_of_the_status_table_is_one_worker_at_every_width(width: int) -> None:
-    worker = {
-        "pid": 4194304, "state": "draining", "connections": 1000, "requests": 10**9,
-        "queue_depth": 90, "inflight": 9, "responses": {"5xx": 1234}, "errors": 12,
-        "boot_error": "", "apps": [],
-    }  # fmt: skip
-    status = {
-        "version": "1", "pid": 1, "user": "www", "listeners": ["http://x/"], "mode": "classic",
-        "application": {"kind": "PHP", "root": "/srv"}, "uptime_s": 1, "generation": 1,
-        "draining_generations": 0, "opcache": {}, "trace": {"endpoint": ""},
-        "workers": [{**worker, "index": i} for i in range(12)],
-        "io_backend": {"requested": "epoll", "active": "epoll", "reason": "r", "detail": "",
-                       "fix": ""},
-    }  # fmt: skip
+WORKER = {
+    "pid": 4194304, "state": "draining", "connections": 1000, "requests": 10**9,
+    "queue_depth": 90, "inflight": 9, "responses": {"5xx": 1234}, "errors": 12,
+    "log_lines": 1, "log_dropped": 0, "spans_lost": 0, "boot_error": "",
+    "apps": [{"state": "idle"}, {"state": "busy"}, {"state": "idle"}],
+}  # fmt: skip
+STATUS = {
+    "version": "1", "pid": 1, "user": "www", "listeners": ["http://x/"], "mode": "classic",
+    "application": {"kind": "PHP", "root": "/srv"}, "uptime_s": 1, "generation": 1,
+    "draining_generations": 0, "opcache": {}, "trace": {"endpoint": ""}, "routes": [],
+    "answered": {"requests": 5, "responses": {"5xx": 1}, "p50_s": 0.001, "p99_s": 0.2},
+    "workers": [{**WORKER, "index": i} for i in range(12)],
+    "io_backend": {"requested": "epoll", "active": "epoll", "reason": "r", "detail": "",
+                   "fix": ""},
+}  # fmt: skip
+
+
+def status_text(status: dict[str, Any], width: int) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width)
     for part in render(status, width):
         console.print(part)
-    table = out.getvalue().split("\n\n")[-1].rstrip().splitlines()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [24, 40, 50, 60, 80])
+def test_a_line_of_the_status_table_is_one_worker_at_every_width(width: int) -> None:
+    table = status_text(STATUS, width).split("\n\n")[-1].rstrip().splitlines()
     assert len(table) == 13
     for line in table[1:]:
         assert "draining" in line and " 99" in line
+
+
+def test_the_status_says_what_was_lost_and_what_took_the_time() -> None:
+    lossy = {**WORKER, "index": 0, "log_dropped": 70, "spans_lost": 3}
+    trace = {"endpoint": "http://t/", "exported": 1, "failed": 0, "dropped": 2, "error": ""}
+    route = {"requests": 9, "failed": 2, "total_s": 1.0, "p50_s": 0.1, "p99_s": 0.2}
+    routes = [{**route, "route": f"/r{i}\x1b[2J"} for i in range(7)]
+    status = {**STATUS, "workers": [lossy], "trace": trace, "routes": routes}
+    text = status_text(status, 100)
+    assert "70 of 71 lines lost" in text
+    assert "2 dropped, 3 lost" in text
+    assert "5 requests, 1 of them with 5xx; p50 1.0ms, p99 0.20s" in text
+    assert text.count("14.3 %") == 5 and "2 more routes" in text
+    assert "\x1b" not in text
+    assert "1 busy 2 idle" in text
+
+
+def test_the_status_of_sites_has_a_line_for_each() -> None:
+    site = {
+        "mode": "classic", "user": "www", "processes": 4, "requests": 7, "queue_depth": 1,
+        "inflight": 2, "responses": {"5xx": 5}, "p50_s": 0.1, "p99_s": 0.2, "boot_error": "",
+    }  # fmt: skip
+    names = ("shop", "blog.example.org")
+    text = status_text({**STATUS, "sites": [{**site, "name": name} for name in names]}, 80)
+    assert "2 sites" in text and "/srv" not in text
+    for line in text.rstrip().splitlines()[-2:]:
+        assert line.split()[1:] == ["classic", "4", "7", "3", "5", "0.10s", "0.20s"]

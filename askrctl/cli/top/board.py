@@ -40,6 +40,7 @@ class Row:
     rss: int
     pss: int
     restarts: int = 0
+    site: str = ""  # whose process it is; "": there is no [[site]], or it is a worker
     # Of workers alone:
     connections: int = 0
     queue: int = 0
@@ -267,6 +268,7 @@ def _app_row(
         rss=used.rss if used else 0,
         pss=used.pss if used else 0,
         restarts=app.restarts,
+        site=worker.sites[app.place] if app.place < len(worker.sites) else "",
     )
 
 
@@ -345,7 +347,7 @@ def arrange(board: Board, sort: str, wanted: str, busy_only: bool, turned: bool)
 
 
 def _matches(row: Row, wanted: str) -> bool:
-    words = f"{row.name} {row.pid} {row.state} {row.request}".lower()
+    words = f"{row.name} {row.pid} {row.state} {row.site} {row.request}".lower()
     return wanted.lower() in words
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from rich.text import Text
 
-from askrctl.cli.render_status import STATE_STYLES, duration
+from askrctl.cli.render_status import STATE_STYLES, duration, printable, time_text
 from askrctl.cli.top.board import (
     Board,
     RouteRow,
@@ -73,25 +73,6 @@ _WIDE = {"p50", "p99", "queue", "conns"}  # without them a worker's line says it
 # --- values ---------------------------------------------------------------------------------------
 
 
-def time_text(seconds: float | None) -> str:
-    """At most six characters: 250us, 1.2ms, 0.45s, 12.3s, 4m05s, 3h12m, 9d."""
-    if seconds is None:
-        return ""
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f}us"
-    if seconds < 0.1:
-        return f"{seconds * 1e3:.1f}ms"
-    if seconds < 10:
-        return f"{seconds:.2f}s"
-    if seconds < 100:
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m{rest:02d}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours < 100 else f"{hours // 24}d"
-
-
 def size_text(size: float) -> str:
     """At most six characters: 812K, 24.1M, 310M, 1.25G."""
     if not size:
@@ -109,10 +90,6 @@ def rate_text(rate: float) -> str:
     if rate >= 9999.5:
         return f"{rate / 1000:.1f}k" if rate < 999_950 else f"{rate / 1e6:.1f}M"
     return f"{rate:.0f}" if rate >= 99.95 or rate == 0 else f"{rate:.1f}"
-
-
-def printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 # --- the parts of a screen ------------------------------------------------------------------------
@@ -184,8 +161,8 @@ def _head(board: Board, width: int, height: int) -> list[Text]:
     why = _fit(
         [
             _pair("backend", backend["active"] + reason),
-            f"{board.mode} mode",
-            printable(board.root),
+            f"{len(board.sites)} sites" if board.sites else f"{board.mode} mode",
+            "" if board.sites else printable(board.root),
             printable(backend.get("detail", "")),
         ],
         width,
@@ -349,6 +326,8 @@ def _line(board: Board, row: Row, width: int, mark: str) -> Text:
         other = "" if row.generation == board.generation else f"generation {row.generation}"
         words = _worker_words(row, max(0, width - line.cell_len - len(other)), wide)
         return line.append(other + "  " if other else "", style="yellow").append_text(words)
+    if row.site:
+        line.append(f"{printable(row.site)}: ", style="cyan" if row.age_s is not None else "dim")
     return line.append(printable(row.request), style="" if row.age_s is not None else "dim")
 
 

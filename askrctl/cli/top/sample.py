@@ -42,6 +42,7 @@ class WorkerSample:
     generation_state: str  # serving, starting, kept, draining
     page: engine.WorkerStatus
     durations: Durations
+    sites: tuple[str, ...] = ()  # whose each place is; (): there is no [[site]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,9 @@ class Source:
             durations.add(counts["self"])
             index = slot - generation["slots"][0]
             number, state = generation["number"], generation["state"]
-            yield slot, WorkerSample(index, number, state, page, durations)
+            owners = generation.get("sites", [])  # a server that is older does not say
+            sites = tuple(name for name, count in owners for _ in range(count))
+            yield slot, WorkerSample(index, number, state, page, durations, sites)
 
     def _routes(self, workers: Found) -> dict[str, Answered]:
         found: dict[str, Answered] = {}
