@@ -31,6 +31,10 @@ def sections() -> list[str]:
     return [item.name for item in fields(Config) if is_dataclass(getattr(config, item.name))]
 
 
+def keys_of(section: str) -> list[str]:
+    return [item.name for item in fields(getattr(Config(), section))]
+
+
 def line_of(text: str, section: str, key: str | None) -> str:
     """Where the key stands, as far as a line-wise look can tell."""
     inside = ""
@@ -74,8 +78,7 @@ def _unknown_section(section: str, value: object, path: Path, text: str) -> Askr
         return AskrError(
             f"{where}: unknown section [{shown(section)}]", suggest(section, known), code=2
         )
-    config = Config()
-    owners = [name for name in sections() if hasattr(getattr(config, name), section)]
+    owners = [name for name in sections() if section in keys_of(name)]
     hint = f"[{owners[0]}] goes above it" if owners else "known sections: " + ", ".join(known)
     return AskrError(f"{path}: {shown(section)} stands outside of any section", hint, code=2)
 
@@ -89,7 +92,7 @@ def _apply_table(config: Config, section: str, table: object, path: Path, text: 
         raise _unknown_section(section, table, path, text)
     if not isinstance(table, dict):
         raise AskrError(f"{path}: {section} must be a table: [{section}]", code=2)
-    keys = [item.name for item in fields(getattr(config, section))]
+    keys = keys_of(section)
     for key, value in table.items():
         where = f"{path}{line_of(text, section, key)}"
         if key not in keys:
