@@ -45,6 +45,7 @@ static const char *const tree[][2] = {
     {"root/a/index.html", "PUBLIC index"},
     {"root/a/a.txt", "PUBLIC deeper"},
     {"root/a.txt", "PUBLIC text"},
+    {"root/uploads/a.php", "SECRET upload"},
     {"root/a.txt.br", "PUBLIC brotli"},
     {"root/a.txt.gz", "PUBLIC gzip"},
     {"root/b c", "PUBLIC space"},
@@ -106,6 +107,7 @@ static void open_with(uint8_t options)
                             : (options & APPLICATION) != 0 ? ASKR_SYMLINKS_APPLICATION
                                                            : ASKR_SYMLINKS_BENEATH;
     site.options.precompressed = (options & SIBLINGS) != 0;
+    site.options.no_scripts[0] = "/uploads"; /* has one, which is none of `scripts` */
     site.options.front = (options & NO_FRONT) != 0 ? NULL : "index.php";
     site_open(&site);
     site.files->has_openat2 = site.files->has_openat2 && (options & WALK) == 0;

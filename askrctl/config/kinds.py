@@ -13,6 +13,7 @@ from askrctl.config.schema import (
     ENCODINGS,
     FORWARDED,
     KIB,
+    NO_SCRIPTS_MAX,
     ROUTE_NAME_MAX,
     ROUTES_MAX,
     SYMLINK_POLICIES,
@@ -106,6 +107,16 @@ def url_path(value: object) -> str:
     if text and not re.fullmatch(r"/[!-~]*", text):
         raise ValueError('a path such as "/healthz"')
     return text
+
+
+def _no_scripts(value: object) -> tuple[str, ...]:
+    folders = () if value == [] else parse_texts(value)
+    for folder in folders:
+        if not re.fullmatch(r"(/[^/\0]+)+/?", folder) or {".", ".."} & set(folder.split("/")):
+            raise ValueError('a list of folders such as "/uploads", or []')
+    if len(folders) > NO_SCRIPTS_MAX:
+        raise ValueError(f"a list of at most {NO_SCRIPTS_MAX} folders")
+    return tuple(folder.rstrip("/") for folder in folders)
 
 
 def _unknown_host(value: object) -> int:
@@ -217,6 +228,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "php.processes": between(parse_number, 1, APPS_MAX),
     "php.ini": _ini_lines,
     "php.preset": one_of("auto", "off"),
+    "php.no_scripts": _no_scripts,
     "php.processes_max": between(parse_number, 0, APPS_MAX),
     "php.grow_after": between(parse_seconds, 0.0, 3600.0),
     "php.idle_ttl": between(parse_seconds, 0.1, 86400.0),

@@ -17,6 +17,7 @@ ROUTES_MAX = 63  # that have a name: ASKR_ROUTES_MAX of the engine, without "(ot
 ROUTE_NAME_MAX = 55  # characters: ASKR_ROUTE_NAME_SIZE
 RATE_FILL_MAX_S = 10**9  # in nanoseconds it still fits the engine's clock
 RATES_MAX = 16  # ASKR_RATES_MAX of the engine
+NO_SCRIPTS_MAX = 8  # STATIC_NO_SCRIPTS_MAX of the engine
 APPS_MAX = 64  # application processes of one worker, for one application
 HEADERS_MAX = 32  # [[header]] of a site, those for all sites included: bits of a number
 EDITS_MAX = 64  # fields that they may add to an answer, in bytes at most …
@@ -133,6 +134,9 @@ class PhpConfig:
     # Defaults of PHP's settings for the framework that is found; php.ini wins. "off": none
     preset: str = "auto"
     sapi_name: str = "frankenphp"
+    # Folders of the document root beneath which no .php is run, whoever has put it there: where
+    # WordPress, Laravel and Drupal keep what visitors upload. []: everywhere it is.
+    no_scripts: tuple[str, ...] = ("/wp-content/uploads", "/storage", "/sites/default/files")
     # When a process is replaced, between two requests and by one that is ready; 0: never.
     max_requests: int = 0
     max_age: float = 0.0  # seconds

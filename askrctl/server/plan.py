@@ -298,6 +298,7 @@ def _site_settings(plan: Plan) -> dict[str, Any]:
         "symlinks": SYMLINK_POLICIES.index(config.static.symlinks),
         "precompressed": int(config.static.precompressed),
         "scripts": int(plan.php is not None),
+        "no_scripts": list(config.php.no_scripts),
         "app_count": plan.place_count,
         **rule_settings(config.header, config.redirect),
         **sendfile_settings(config.sendfile, application.path),

@@ -130,6 +130,34 @@ static void test_scripts(struct site *site)
     CHECK_ALL(site, "scripts", cases);
 }
 
+/* Where visitors may put files. */
+static void test_scripts_nowhere(struct site *site)
+{
+    static const struct path_case cases[] = {
+        {"/admin/", "missing"},
+        {"/admin/index.php", "missing"},
+        {"/admin/index.php/info", "missing"},
+        {"/%61dmin/index.php", "missing"},
+        {"/docs/../admin//index.php", "missing"},
+        {"/odd.php/inner.php", "missing"},
+        {"/odd.php/plain.txt", "file plain"},
+        {"/tool.php/admin/index.php", "script /tool.php info /admin/index.php"},
+        {"/alias/index.php", "missing"},
+        {"/alias/", "missing"},
+        {"/", "script /index.php"},
+    };
+    site_link(site, "admin", "root/alias");
+    site_put(site, "root/administration/index.php", "<?php by another name");
+    static const struct path_case beside[] = {
+        {"/administration/", "script /administration/index.php"},
+    };
+    site->options.no_scripts[0] = "/odd.php";
+    site->options.no_scripts[1] = "/admin";
+    CHECK_ALL(site, "no scripts there", cases);
+    CHECK_ALL(site, "scripts beside it", beside);
+    site->options.no_scripts[0] = site->options.no_scripts[1] = NULL;
+}
+
 static void test_front(struct site *site)
 {
     static const struct path_case cases[] = {
@@ -286,6 +314,7 @@ int main(void)
     add_scripts(&site);
     test_no_scripts(&site);
     test_scripts(&site);
+    test_scripts_nowhere(&site);
     test_front(&site);
     test_front_below_the_root(&site);
     test_worker_mode(&site);

@@ -45,6 +45,34 @@ def test_a_script_asked_for_by_name_has_its_path_info(serve: Serve, tmp_path: Pa
     assert server.get("/image.png%00.php").body != b"ran"
 
 
+def test_no_script_runs_where_visitors_upload(serve: Serve, tmp_path: Path) -> None:
+    server = serve(copy_app("matrix", tmp_path))
+    uploads = server.path / "public/wp-content/uploads"
+    (uploads / "2026").mkdir(parents=True)
+    (server.path / "public/pictures").symlink_to("wp-content/uploads")
+    for name in ("shell.php", "index.php", "2026/shell.php"):
+        (uploads / name).write_text("<?php echo 'ran';")
+    (uploads / "cat.txt").write_text("cat")
+    (uploads.parent / "theme.php").write_text("<?php echo 'ran';")
+    missing = server.get("/wp-content/none.php").body
+    for folder in ("/wp-content/uploads", "/wp-content/./%75ploads", "/pictures"):
+        for name in ("shell.php", "shell.php/more", "", "2026/shell.php"):
+            body = server.get(f"{folder}/{name}").body
+            assert (b"ran" in body, b"<?php" in body) == (False, False), name
+        assert server.get(f"{folder}/cat.txt").body == b"cat"
+    assert server.get("/wp-content/uploads/shell.php").body == missing
+    assert server.get("/wp-content/theme.php").body == b"ran"
+
+
+def test_where_scripts_do_not_run_can_be_chosen(serve: Serve, tmp_path: Path) -> None:
+    server = serve(copy_app("matrix", tmp_path), config={"php": {"no_scripts": ["/media/"]}})
+    for name in ("storage", "media"):
+        (server.path / "public" / name).mkdir()
+        (server.path / "public" / name / "x.php").write_text("<?php echo 'ran';")
+    assert server.get("/storage/x.php").body == b"ran"
+    assert server.get("/media/x.php").body != b"ran"
+
+
 def test_a_script_changed_on_disk_is_seen_in_classic_mode(serve: Serve, tmp_path: Path) -> None:
     server = serve(copy_app("matrix", tmp_path))
     script = server.path / "public/changing.php"

@@ -79,6 +79,10 @@ def test_a_warmup_that_cannot_be_asked_is_one_sentence(text: str, said: str) -> 
         ("[limits]\n[server]\n[limits]", "[limits] is there twice (at line 3", ""),
         ("[cache]", "unknown section [cache]", "known ones: admin"),
         ('[server]\nserver_header = "a\\nX: y"', "printable characters on one line", ""),
+        ('[php]\nno_scripts = ["uploads"]', 'a list of folders such as "/uploads"', ""),
+        ('[php]\nno_scripts = ["/a/../b"]', 'a list of folders such as "/uploads"', ""),
+        ('[php]\nno_scripts = ["/"]', 'a list of folders such as "/uploads"', ""),
+        (f"[php]\nno_scripts = {[f'/{n}' for n in range(9)]}", "at most 8 folders", ""),
         ('[php]\nini = ["memory_limit 512M"]', 'lines of php.ini such as "memory_limit=', ""),
     ],
 )

@@ -58,6 +58,16 @@ static int keep_index(struct static_files *files, size_t *used, const char *name
     return 0;
 }
 
+static int keep_no_scripts(struct static_files *files, size_t *used, const char *folder,
+                           askr_error *error)
+{
+    size_t size = strlen(folder);
+    if (size < 2 || size >= STATIC_PATH_MAX || folder[0] != '/' || folder[size - 1] == '/')
+        return askr_fail(error, EINVAL, "this is no folder of the document root: %.160s", folder);
+    files->no_scripts[files->no_scripts_count++] = keep(files, used, folder + 1);
+    return 0;
+}
+
 static int keep_options(struct static_files *files, const struct static_options *options,
                         askr_error *error)
 {
@@ -74,6 +84,11 @@ static int keep_options(struct static_files *files, const struct static_options 
         if (options->index_files[i] == NULL)
             break;
         result = keep_index(files, &used, options->index_files[i], error);
+    }
+    for (size_t i = 0; i < STATIC_NO_SCRIPTS_MAX && result == 0; i++) {
+        if (options->no_scripts[i] == NULL)
+            break;
+        result = keep_no_scripts(files, &used, options->no_scripts[i], error);
     }
     return result;
 }

@@ -22,6 +22,7 @@ enum {
     STATIC_CONTENT_TOTAL_MAX = 16 << 20,
     STATIC_RANGES_MAX = 16, /* of one request; more are answered with the whole file */
     STATIC_INDEX_FILES_MAX = 4,
+    STATIC_NO_SCRIPTS_MAX = 8,
     STATIC_ENCODE_AFTER = 2, /* requests for a file while it is cached: a crawler makes no work */
     STATIC_ENCODE_GAIN = 10, /* a tenth must be saved, or the file stays as it is */
 };
@@ -46,6 +47,8 @@ struct static_options {
     const char *index_files[STATIC_INDEX_FILES_MAX];
     const char *front; /* front controller relative to the root ("index.php"), or NULL */
     bool scripts;      /* .php files are scripts (classic mode); false: no path leads to one */
+    /* But none beneath these: "/uploads", without a slash at its end. NULL ends the list. */
+    const char *no_scripts[STATIC_NO_SCRIPTS_MAX + 1];
     /* Worker mode: every path that is no file goes to `front`, which then is a mere name. */
     bool everything_to_front;
     enum askr_symlinks symlinks;

@@ -166,6 +166,18 @@ static bool is_beneath(int folder_fd, struct slice path, struct slice *inside)
     return true;
 }
 
+/* Does `name` lie where visitors may put files? */
+static bool runs_nothing(const struct static_files *files, struct slice name)
+{
+    for (size_t i = 0; i < files->no_scripts_count; i++) {
+        struct slice folder = files->no_scripts[i];
+        if (name.size > folder.size && name.data[folder.size] == '/' &&
+            memcmp(name.data, folder.data, folder.size) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* A symlink was on the way to opened->fd: judge what it is by its own path. */
 static int judge(const struct static_files *files, struct static_opened *opened)
 {
@@ -176,8 +188,12 @@ static int judge(const struct static_files *files, struct static_opened *opened)
     struct slice name = static_base_name(path);
     opened->may_serve = opened->may_serve && static_may_serve(name);
     opened->may_run = opened->may_run && static_may_run(name);
-    if (is_beneath(files->root_fd, path, &inside))
+    if (is_beneath(files->root_fd, path, &inside)) {
+        if (inside.size > 0 &&
+            runs_nothing(files, (struct slice){inside.data + 1, inside.size - 1}))
+            opened->may_run = false;
         return static_has_hidden(inside) ? -EXDEV : 0;
+    }
     if (files->symlinks == ASKR_SYMLINKS_APPLICATION &&
         is_beneath(files->application_fd, path, &inside)) {
         opened->may_run = false; /* what was uploaded into linked storage is no script */
@@ -193,7 +209,7 @@ int static_disk_open(struct static_files *files, struct slice name, int flags,
     assert(name.data[name.size] == '\0' && (name.size == 0 || name.data[0] != '/'));
     flags |= (flags & O_PATH) != 0 ? O_CLOEXEC : OPEN_FLAGS;
     opened->may_serve = static_may_serve(base);
-    opened->may_run = static_may_run(base);
+    opened->may_run = static_may_run(base) && !runs_nothing(files, name);
     bool is_linked = false;
     do {
         opened->fd = open_plain(files, name, flags);

@@ -95,12 +95,15 @@ struct static_files {
     struct slice front; /* "index.php", or empty */
     struct slice index_files[STATIC_INDEX_FILES_MAX];
     size_t index_count;
+    struct slice no_scripts[STATIC_NO_SCRIPTS_MAX]; /* relative to the root */
+    size_t no_scripts_count;
     struct static_found found;         /* of a route that is not remembered */
     char path[HTTP_HEAD_SIZE_MAX + 1]; /* decoded */
     char name[STATIC_PATH_MAX];        /* of the file that is being opened, relative to the root */
     char script[STATIC_PATH_MAX];      /* root and script name */
     struct static_part parts[STATIC_RANGES_MAX];
-    char options[(STATIC_INDEX_FILES_MAX + 2) * STATIC_PATH_MAX]; /* the texts of static_options */
+    /* The texts of static_options. */
+    char options[(STATIC_INDEX_FILES_MAX + STATIC_NO_SCRIPTS_MAX + 2) * STATIC_PATH_MAX];
 };
 
 /* static_path.c: request paths and file names as bytes. */
@@ -124,7 +127,7 @@ struct slice static_base_name(struct slice path);
 struct static_opened {
     int fd;
     struct stat status;
-    bool may_serve, may_run; /* by its name, and by the name of what a symlink leads to */
+    bool may_serve, may_run; /* by its name, and by that of what a symlink leads to */
 };
 
 /* Is openat2() there, and not refused by a sandbox? */

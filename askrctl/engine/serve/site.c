@@ -29,6 +29,8 @@ static struct static_options static_options_of(const struct site *site)
     };
     for (size_t i = 0; i < COUNT_OF(options.index_files); i++)
         options.index_files[i] = config->index_files[i];
+    for (size_t i = 0; i < COUNT_OF(options.no_scripts); i++)
+        options.no_scripts[i] = config->no_scripts[i];
     return options;
 }
 

@@ -237,6 +237,7 @@ struct askr_site_config {
     const char *application; /* the served path; the root lies in it */
     uint32_t symlinks;       /* enum askr_symlinks */
     int precompressed, scripts;
+    const char *no_scripts[9]; /* "/uploads": no .php beneath it is a script; NULL ends the list */
     uint32_t app_count; /* places for application processes, behind those of the sites before it;
                            0: static files only */
     const struct askr_header_rule *headers;
