@@ -25,7 +25,7 @@ from askrctl.server import tls as certificates
 from askrctl.server.admin import AdminServer, open_listeners, users_of
 from askrctl.server.control import ControlServer, choose_path
 from askrctl.server.detect import Application, detect
-from askrctl.server.plan import Php, Plan, check_php_ini, find_worker_script, place_workers
+from askrctl.server.plan import Php, Plan, check_php, find_worker_script, place_workers
 from askrctl.server.site_plans import Finders, check_sites, plan_sites
 from askrctl.server.supervisor import Supervisor
 
@@ -87,8 +87,8 @@ def check_file(config: Config) -> None:
         raise AskrError(f"the folder {folder} is not there ([log] access)", f"mkdir -p {folder}")
     if config.php.library:
         php_probe.find_libphp(config.php.library)
-    if Path(config.php.php_ini).is_absolute():
-        check_php_ini(config, Path())
+    if not config.php.php_ini or Path(config.php.php_ini).is_absolute():
+        check_php(config, Path())  # a relative one is the application's
     check_sites(config)
 
 
@@ -115,7 +115,7 @@ def prepare(request: Request) -> Plan:
     # that turns a symlink takes effect with the reload, for all files at once.
     application = detect(request.path.resolve())
     script = find_worker_script(config, application)
-    check_php_ini(config, application.path)
+    check_php(config, application.path)
     who = credentials.choose(config.server, application.path)
     return Plan(
         config=config,

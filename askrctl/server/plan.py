@@ -146,8 +146,12 @@ def find_worker_script(config: Config, application: Application) -> Path | None:
     raise AskrError(f"the worker script {given} does not exist", hint, code=2)
 
 
-def check_php_ini(config: Config, folder: Path) -> None:
-    """PHP starts without a php.ini that is not there, and nobody hears of it."""
+def check_php(config: Config, folder: Path) -> None:
+    """What would be passed over in silence: PHP starts without a php.ini that is not there."""
+    least, most = config.php.processes, config.php.processes_max
+    if 0 < most < least:
+        what = f"[php] processes_max ({most}) is less than processes ({least})"
+        raise AskrError(what, f"processes_max = {least}, or 0: never more than that", code=2)
     file = folder / config.php.php_ini
     if not file.exists():
         raise AskrError(f"{file} does not exist ([php] php_ini)", f"ls -l {file.parent}", code=2)

@@ -15,7 +15,7 @@ from askrctl.config.rules import host_matches
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server import credentials
 from askrctl.server.detect import Application, detect
-from askrctl.server.plan import Php, Plan, check_php_ini, find_worker_script, place_workers
+from askrctl.server.plan import Php, Plan, check_php, find_worker_script, place_workers
 from askrctl.server.sendfile import sendfile_settings
 from askrctl.server.tls import Tls
 
@@ -96,7 +96,7 @@ def check_sites(config: Config) -> None:
             own = config_of(config, site)
             credentials.check(own.server)
             find_worker_script(own, application)
-            check_php_ini(own, application.path)
+            check_php(own, application.path)
             sendfile_settings(own.sendfile, application.path)
 
 
@@ -117,7 +117,7 @@ def _application(site: Site) -> Application:
 
 def _plan(base: Plan, site: Site, application: Application, find_php: FindPhp) -> Plan:
     config = config_of(base.config, site)
-    check_php_ini(config, application.path)
+    check_php(config, application.path)
     return replace(
         base,
         config=config,

@@ -98,6 +98,10 @@ def test_a_file_is_checked_without_a_server(tmp_path: Path) -> None:
         ("[[warmup]]\n", "this [[warmup]] has no path"),
         ("[server]\nuser = 'nobody-knows'\n", "there is no user 'nobody-knows'"),
         ("[server]\ntemp_dir = '/nonexistent'\n", "/nonexistent is not there ([server] temp_dir)"),
+        (
+            "[php]\nprocesses = 8\nprocesses_max = 4\n",
+            "processes_max (4) is less than processes (8)",
+        ),
         ("[php]\nphp_ini = '/nonexistent.ini'\n", "/nonexistent.ini does not exist"),
         ("[log]\naccess = '/nonexistent/a.log'\n", "/nonexistent is not there ([log] access)"),
         (f"[[site]]\nhosts = ['a.test']\nroot = '{tmp_path}/no'\n", 'site "a.test": '),
