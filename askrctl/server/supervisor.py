@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import Config, url_path
+from askrctl.config import Config
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
 from askrctl.server.accesslog import AccessLog
 from askrctl.server.admin import AdminServer
 from askrctl.server.admin_api import AdminApi
 from askrctl.server.bursts import Bursts
-from askrctl.server.control import ControlServer, Parcel
-from askrctl.server.explained import explain
+from askrctl.server.commands import Commands
+from askrctl.server.control import ControlServer
 from askrctl.server.generation import Generation, Proof
 from askrctl.server.kept import Kept
 from askrctl.server.ledger import Ledger, Sums
@@ -31,7 +31,7 @@ from askrctl.server.orders import Orders
 from askrctl.server.plan import Plan
 from askrctl.server.ports import RateMemory, make_status_memory
 from askrctl.server.recording import Recording
-from askrctl.server.reloads import Ticket, Tickets, describe, shortfall, tell_of_restarts
+from askrctl.server.reloads import Ticket, Tickets, tell_of_restarts
 from askrctl.server.report import Around, Report, make_report
 from askrctl.server.slowlog import SlowLog
 from askrctl.server.tls_store import TlsKeeper
@@ -73,8 +73,8 @@ class Supervisor:
         self.started = time.time()
         self.control = control
         self._replan = replan
-        self._path = path  # as it was given, symlinks and all
-        self._tickets = Tickets()
+        self.path = path  # as it was given, symlinks and all
+        self.tickets = Tickets()
         self._watched: Watch | None = None
         self._asked = False
         self._asked_last = time.monotonic() - ASKED_PERIOD_S
@@ -84,16 +84,16 @@ class Supervisor:
         self._loop = Loop()
         self._status_fd = make_status_memory()
         self._map = mmap.mmap(self._status_fd, engine.STATUS_SIZE, prot=mmap.PROT_READ)
-        self._memory = memoryview(self._map)
+        self.memory = memoryview(self._map)
         slowlog = plan.config.php.slowlog
-        self._slowlog = SlowLog(Path(slowlog) if slowlog else None)
-        self._ledger = Ledger(self._memory)
-        self._orders = Orders(self, self._status_fd)
+        self.slowlog = SlowLog(Path(slowlog) if slowlog else None)
+        self._ledger = Ledger(self.memory)
+        self._commands = Commands(self, Orders(self, self._status_fd))
         self._access_log = AccessLog()
         self.tracing = Tracing(self._loop)
-        self._recording = Recording(self._loop, self._tell_recording)
+        self.recording = Recording(self._loop, self._tell_recording)
         self._rates = RateMemory()
-        self._bursts = Bursts(self._memory)
+        self._bursts = Bursts(self.memory)
         self._current: Generation | None = None
         self._next: Generation | None = None
         self._old: list[Generation] = []
@@ -116,7 +116,7 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, self.stop)
         self._loop.on_signal(signal.SIGHUP, self.reload)
         self._loop.on_signal(signal.SIGUSR1, self.reopen_log)
-        self.control.open(self._loop, self._answer)
+        self.control.open(self._loop, self._commands.answer)
         if self.admin is not None:
             self.admin.open(self._loop, AdminApi(self))
         self._loop.call_later(WATCH_PERIOD_S, self._watch)
@@ -145,21 +145,21 @@ class Supervisor:
             rate_fd=self._rates.fd,
             generation=self._number,
             slot_base=base,
-            slowlog=self._slowlog,
+            slowlog=self.slowlog,
             ask_reload=self._reload_asked,
             ledger=self._ledger,
             access_log=self._access_log,
-            recording=self._recording,
+            recording=self.recording,
             exporter=self.tracing.exporter(plan.config.trace, plan.credentials),
         )
-        waiting = self._tickets.waiting
+        waiting = self.tickets.waiting
         check = next((item.check for item in waiting), "") or plan.config.server.check
         names = frozenset(site.site_name for site in plan.sites)
         # A site that is broken keeps nobody from deploying another; one that serves must go on.
         tolerated = names if self._current is None else names & self._current.not_serving
         proof = Proof(all_processes=bool(waiting), tolerated=tolerated, check=check)
-        self._next = Generation(plan, around, self._memory, self._changed, proof)
-        self._tickets.begin(self._number)
+        self._next = Generation(plan, around, self.memory, self._changed, proof)
+        self.tickets.begin(self._number)
         self._loop.call_later(plan.config.timeouts.boot, self._give_up(self._next))
         log.info("event=generation_started generation=%d", self._number)
         self._next.start()
@@ -214,7 +214,7 @@ class Supervisor:
 
     def _discard(self, coming: Generation) -> None:
         log.error('event=generation_failed generation=%d detail="%s"', coming.number, coming.failed)
-        self._tickets.fail(coming.number, coming.failed)
+        self.tickets.fail(coming.number, coming.failed)
         self._next = None
         self._old.append(coming)
         coming.kill()
@@ -325,7 +325,7 @@ class Supervisor:
             return
         log.error('event=reload_refused detail="%s" fix="%s"', detail.replace('"', "'"), fix)
         self._refused = detail
-        self._tickets.fail(0, detail)
+        self.tickets.fail(0, detail)
         notify.ready()
 
     def _replace_tls(self, plan: Plan) -> None:
@@ -389,7 +389,7 @@ class Supervisor:
         if self.admin is not None:
             self.admin.close()
         self._access_log.close()
-        self._recording.close()
+        self.recording.close()
         self.tracing.close()
         self._rates.close()
         for address in self.addresses:
@@ -422,14 +422,12 @@ class Supervisor:
         """Everything `askrctl status` shows; `sums` of who has them already."""
         shown = self._current or self._next or (self._old[-1] if self._old else None)
         pages = (
-            []
-            if shown is None
-            else [engine.read_status(self._memory, slot) for slot in shown.slots]
+            [] if shown is None else [engine.read_status(self.memory, slot) for slot in shown.slots]
         )
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
         opcache = {} if shown is None else shown.opcache.want()
-        kept = self._kept.report(self._memory) if self._kept is not None else None
+        kept = self._kept.report(self.memory) if self._kept is not None else None
         around = Around(number, opcache, kept, sums or self.sums())
         return make_report(self, plan, pages, around)
 
@@ -447,7 +445,7 @@ class Supervisor:
             return "the server is stopping"
         if self._current is None:
             return "no generation is ready"
-        pages = [engine.read_status(self._memory, slot) for slot in self._current.slots]
+        pages = [engine.read_status(self.memory, slot) for slot in self._current.slots]
         pages = [page for page in pages if page.state == "ready"]
         if not pages:
             return "no worker is ready"
@@ -481,68 +479,28 @@ class Supervisor:
             worker.recycle()
         return worker is not None
 
-    def _answer(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any] | Parcel:
-        command = request.get("command")
-        if command == "status":
-            return self.report().as_dict()
-        if command == "slowlog":
-            lines = request.get("lines")
-            return self._slowlog.answer(lines if isinstance(lines, int) else 10)
-        if command == "record":
-            return self._recording.answer(request, fds)
-        if command == "reload":
-            return self._answer_reload(request)
-        if command == "reload_state":
-            return self._reload_state(request.get("ticket"))
-        if command == "rollback":
-            begun = self.roll_back()
-            if isinstance(begun, str):
-                return {"error": begun}
-            return {"ok": True, "generation": begun.generation, "ticket": begun.ident}
-        if command == "config":
-            plan = self.plan
-            return explain(plan.config, plan.origins, plan.application, plan.preset)
-        if command == "stop":
-            self._loop.call_later(0, self.stop)
-            return {"ok": True}
-        return self._orders.answer(request)
+    def request_stop(self) -> None:
+        """Soon: who asks gets his answer first."""
+        self._loop.call_later(0, self.stop)
 
-    # --- reloads that somebody waits for ----------------------------------------------------------
-
-    def _answer_reload(self, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            check = url_path(request.get("check") or "")
-        except ValueError as error:
-            return {"error": f"check must be {error}"}
-        answer: dict[str, Any] = {"ok": True, "generation": self._number}
-        if request.get("verify"):
-            self._loop.call_later(0, self.reload)
-            answer["ticket"] = self._tickets.add(check).ident
-            return answer
+    def reload_now(self) -> str:
+        """Why no generation was begun by it, or ""."""
         self.reload()
-        if self._refused and self._next is None:
-            return {"error": f"{self._refused}; generation {self._number} serves on"}
-        return answer
+        return self._refused if self._next is None else ""
 
-    def _reload_state(self, ident: object) -> dict[str, Any]:
-        """waiting → starting → draining → proven, or failed: then the old generation serves on."""
-        ticket = self._tickets.find(ident)
-        current = self._current
-        if ticket is None or current is None:
-            return {"error": "there is no such reload"}
-        about = describe(current, self._memory)
-        if ticket.rolled_back_from:
-            about["from"], about["switched_ms"] = ticket.rolled_back_from, ticket.switched_ms
-            about["path_leads_to"] = str(self._path.resolve())
-        if ticket.failed:
-            return {"state": "failed", "detail": ticket.failed, **about}
-        if current.number < ticket.generation or not ticket.generation:
-            return {"state": "starting" if ticket.generation else "waiting", "detail": "", **about}
-        if self._old or not (self._kept is None or self._kept.is_quiet(self._memory)):
-            return {"state": "draining", "detail": "the old generation finishes", **about}
-        path = None if ticket.rolled_back_from else self._path
-        missing = shortfall(current, self._memory, path)
-        return {"state": "draining" if missing else "proven", "detail": missing, **about}
+    @property
+    def current(self) -> Generation | None:
+        """The generation that serves."""
+        return self._current
+
+    @property
+    def number(self) -> int:
+        """Of the newest generation."""
+        return self._number
+
+    def is_settled(self) -> bool:
+        """Nobody is served by an older generation any more."""
+        return not self._old and (self._kept is None or self._kept.is_quiet(self.memory))
 
     # --- rollback ---------------------------------------------------------------------------------
 
@@ -556,7 +514,7 @@ class Supervisor:
         kept, bad = self._kept, self._current
         if kept is None or bad is None or self._stopping:
             return "no previous generation is kept: see keep_previous in docs/deploy.md"
-        why = kept.why_not(self._memory)
+        why = kept.why_not(self.memory)
         if why:
             return f"generation {kept.generation.number} could not serve: {why}"
         if self._next is not None:
@@ -572,11 +530,11 @@ class Supervisor:
         bad.drain(bad.plan.config.timeouts.drain)
         self._old.append(bad)
         self._current, self._kept, self.plan = good, None, good.plan
-        self._tickets.undo_after(good.number)
-        ticket = self._tickets.add(generation=good.number, rolled_back_from=bad.number)
+        self.tickets.undo_after(good.number)
+        ticket = self.tickets.add(generation=good.number, rolled_back_from=bad.number)
 
         def look() -> None:
-            pages = [engine.read_status(self._memory, slot) for slot in good.slots]
+            pages = [engine.read_status(self.memory, slot) for slot in good.slots]
             if all(page.state == "ready" for page in pages):
                 ticket.switched_ms = round((time.monotonic() - began) * 1000, 1)
                 log.info(
