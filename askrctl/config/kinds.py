@@ -148,7 +148,8 @@ def _internal(value: object) -> tuple[tuple[str, str], ...]:
 ACCESS_VARIABLES = (
     *("remote_addr", "remote_port", "time_iso8601", "time_local", "request", "method", "target"),
     *("protocol", "host", "referer", "user_agent", "request_id", "status", "bytes", "outcome"),
-    *("worker", "total", "read", "queue", "app_wall", "app_cpu", "write", "client"),
+    *("worker", "site", "route"),
+    *("total", "read", "queue", "app_wall", "app_cpu", "write", "client"),
 )
 
 

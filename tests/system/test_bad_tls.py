@@ -140,7 +140,7 @@ def test_listeners_and_certificates_that_do_not_fit(folder: Path) -> None:
         ('min_version = "1.1"', '"1.2" or "1.3"'),
         ('hsts = "for ever"', "max-age=31536000"),
         ('cret = "x"', "did you mean cert?"),
-        ('certificate = [{ key = "x" }]', "a table such as"),
+        ('certificate = [{ key = "x" }]', "has no cert"),
         ('certificate = [{ cert = "x", kye = "y" }]', "did you mean key?"),
     ],
 )

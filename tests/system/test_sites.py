@@ -32,6 +32,7 @@ while (frankenphp_handle_request(function () use (&$booted) {
     echo json_encode(['site' => 'worker', 'n' => ++$booted]);
 })) {}
 """
+LOG = "access.log"
 TOKEN = "sixteen-characters-and-more"
 NOBODY = pwd.getpwnam("nobody")
 
@@ -95,6 +96,7 @@ def server(serve_shared: Serve, folder: Path) -> Server:
         "header": [{"set": {"X-All": "yes"}}],
         "php": {"slow": "300ms"},
         "admin": {"listen": "127.0.0.1:0", "token": TOKEN},
+        "log": {"access": str(own / LOG), "access_format": "$site $route $target"},
     }
     server = serve_shared(Path(), config=config)
     server.wait_applications(4)
@@ -331,3 +333,16 @@ def test_a_site_that_cannot_be_is_refused(tmp_path: Path, text: str, says: str) 
     done = run("serve", "--config", tmp_path / "askr.toml", "--listen", "127.0.0.1:0")
     assert done.returncode == 2
     assert says in done.stderr
+
+
+def test_the_access_log_tells_sites_and_routes_apart(server: Server) -> None:
+    ask(server, "one.test", "/users/7?logged")
+    assert server.ask("GET", "/name.txt?logged", [("Host", "two.test")]).text == "two"
+    lines = "one /users/:id /users/7?logged", "two - /name.txt?logged"
+    log = next(Path(site["root"]) for site in server.status()["sites"] if site["name"] == "one")
+    file = log.parent / LOG
+
+    def are_there() -> bool:
+        return set(lines) <= set(file.read_text().splitlines())
+
+    wait_until("both lines are in the file", are_there)

@@ -105,8 +105,9 @@ def test_whatever_is_stuck_is_answered_named_and_replaced(
     for name in names:
         entry = entry_of(server, name, "slow")
         assert entry is not None, name
-        [line] = [frame for frame in entry["trace"] if f"stuck_{name}()" in frame]
-        assert line.endswith(f"stuck.php:{line_of(name)}")
+        lines = [frame for frame in entry["trace"] if f"stuck_{name}()" in frame]
+        assert len(lines) == 1, entry
+        assert lines[0].endswith(f"stuck.php:{line_of(name)}")
     check_facts(killed, traps, server)
 
 

@@ -9,6 +9,8 @@
 #include "serve/conn.h"
 #include "serve/exchange.h"
 #include "serve/forwarded.h"
+#include "serve/route.h"
+#include "serve/site.h"
 #include "serve/worker.h"
 
 #define VARIABLES(X) \
@@ -28,6 +30,8 @@
     X(bytes)         \
     X(outcome)       \
     X(worker)        \
+    X(site)          \
+    X(route)         \
     X(total)         \
     X(read)          \
     X(queue)         \
@@ -242,6 +246,12 @@ static void add_variable(struct line *line, enum variable variable, struct excha
         break;
     case IS_worker:
         add_number(line, exchange->conn->worker->config->index);
+        break;
+    case IS_site:
+        add_escaped(line, site_name_of(exchange));
+        break;
+    case IS_route:
+        add_escaped(line, route_of(exchange));
         break;
     default:
         add_seconds(line, duration(exchange, variable));

@@ -3,6 +3,8 @@
  * known: a few instructions for each byte of the segments that count. */
 #include "serve/route.h"
 
+#include "serve/conn.h"
+#include "serve/exchange.h"
 #include "serve/worker.h"
 
 _Static_assert(ASKR_ROUTES_MAX <= ROUTE_SLOTS / 4, "a free slot is found soon");
@@ -149,4 +151,11 @@ uint32_t routes_find(struct worker *worker, struct slice path, int status)
         return ROUTE_OTHER;
     routes->slots[at] = (uint8_t)add(worker, (struct slice){name, size});
     return routes->slots[at];
+}
+
+struct slice route_of(const struct exchange *exchange)
+{
+    if (exchange->route == ROUTE_OTHER)
+        return SLICE("");
+    return slice_of(exchange->conn->worker->status->routes[exchange->route].name);
 }

@@ -34,6 +34,8 @@ void routes_open(struct worker *);
 /* The index of the path's route; `status` of the answer decides whether there may be a new one. */
 uint32_t routes_find(struct worker *, struct slice path, int status);
 /* Does the whole of `path` match? */
+/* The name of an exchange's route; "" when it has none. */
+struct slice route_of(const struct exchange *);
 bool route_matches(struct slice pattern, struct slice path);
 /* The name that a path has without patterns; returns its size, without the NUL. */
 size_t route_name(struct slice path, uint32_t segments, char out[static ASKR_ROUTE_NAME_SIZE]);

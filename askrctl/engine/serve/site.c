@@ -103,6 +103,11 @@ struct site *site_of(const struct exchange *exchange)
     return site != NULL || index < 0 ? site : &worker->sites[index];
 }
 
+struct slice site_name_of(const struct exchange *exchange)
+{
+    return exchange->site == NULL ? SLICE("") : slice_of(exchange->site->status->name);
+}
+
 void site_count(struct exchange *exchange)
 {
     struct askr_site_status *status = exchange->site->status;

@@ -40,6 +40,8 @@ int sites_open(struct worker *, askr_error *);
 void sites_close(struct worker *);
 /* The site that is asked when there are several, or NULL. */
 struct site *site_of(const struct exchange *);
+/* The name of an exchange's site; "" before it has one, and without sites. */
+struct slice site_name_of(const struct exchange *);
 /* An answer of the site's was complete. */
 void site_count(struct exchange *);
 /* Every heartbeat: what the page says of them now. */

@@ -138,18 +138,6 @@ static char *room_for(struct worker *worker, size_t size)
     return room;
 }
 
-static struct slice route_of(const struct exchange *exchange)
-{
-    if (exchange->route == ROUTE_OTHER)
-        return SLICE("");
-    return slice_of(exchange->conn->worker->status->routes[exchange->route].name);
-}
-
-static struct slice site_name_of(const struct exchange *exchange)
-{
-    return exchange->site == NULL ? SLICE("") : slice_of(exchange->site->status->name);
-}
-
 void trace_end(struct exchange *exchange, const char *how)
 {
     static const struct accesslog_facts nothing = {.version = 1001};
