@@ -35,6 +35,17 @@ def others_may_run() -> bool:
     return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in package.parents)
 
 
+def with_small_disk(folder: Path, kib: int, require: Callable[[bool, str], None]) -> list[str]:
+    """A wrapper that gives a command a disk of that size there, in a mount namespace of its own."""
+    folder.mkdir()
+    script = f'mount -t tmpfs -o size={kib}k tmpfs "$0" && exec "$@"'
+    flags = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
+    wrapper = ["unshare", *flags, "sh", "-c", script, str(folder)]
+    tried = subprocess.run([*wrapper, "true"], capture_output=True, text=True)
+    require(tried.returncode == 0, f"a mount namespace ({tried.stderr.strip()})")
+    return wrapper
+
+
 def wait_until(what: str, condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Poll until the condition gives something true, and return that."""
     deadline = Deadline(what, seconds)

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from system.client import build
 from system.conftest import Serve, copy_app
-from system.harness import Server, wait_until
+from system.harness import Server, wait_until, with_small_disk
 
 from askrctl.server.logs import Journal
 
@@ -210,21 +209,11 @@ def test_a_full_disk_costs_lines_and_nothing_else(serve: Serve, folder: Path) ->
     server.wait_log("event=log_dropped")
 
 
-def with_small_disk(folder: Path) -> list[str]:
-    """A wrapper that gives a command a disk of 64 KiB there, in a mount namespace of its own."""
-    script = 'mount -t tmpfs -o size=64k tmpfs "$0" && exec "$@"'
-    flags = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
-    return ["unshare", *flags, "sh", "-c", script, str(folder)]
-
-
 def test_a_disk_that_is_full_costs_lines_until_there_is_room_again(
     serve: Serve, folder: Path, tmp_path: Path, require: Callable[[bool, str], None]
 ) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    wrapper = with_small_disk(disk)
-    tried = subprocess.run([*wrapper, "true"], capture_output=True)
-    require(tried.returncode == 0, f"a mount namespace ({tried.stderr.decode().strip()})")
+    wrapper = with_small_disk(disk, 64, require)
     form = "$target " + "x" * 1000
     server = serve(folder, config=config(disk / "access.log", form), wrapper=wrapper)
     with server.connect() as connection:
