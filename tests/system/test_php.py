@@ -54,13 +54,12 @@ def test_no_script_runs_where_visitors_upload(serve: Serve, tmp_path: Path) -> N
         (uploads / name).write_text("<?php echo 'ran';")
     (uploads / "cat.txt").write_text("cat")
     (uploads.parent / "theme.php").write_text("<?php echo 'ran';")
-    missing = server.get("/wp-content/none.php").body
     for folder in ("/wp-content/uploads", "/wp-content/./%75ploads", "/pictures"):
         for name in ("shell.php", "shell.php/more", "", "2026/shell.php"):
             body = server.get(f"{folder}/{name}").body
             assert (b"ran" in body, b"<?php" in body) == (False, False), name
         assert server.get(f"{folder}/cat.txt").body == b"cat"
-    assert server.get("/wp-content/uploads/shell.php").body == missing
+    assert server.get("/wp-content/uploads/shell.php").body.startswith(b"no action")
     assert server.get("/wp-content/theme.php").body == b"ran"
 
 
