@@ -69,7 +69,7 @@ def test_routes_of_laravel_are_measured_each(
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scripts")
-    # One that waits: each request 100 ms for next to nothing of CPU time.
+    # One that waits: each request 250 ms for next to nothing of CPU time.
     (folder / "index.php").write_text("<?php usleep(250000); $x = str_repeat('x', 5 << 20);")
     (folder / "fails.php").write_text("<?php throw new Exception('no database');")
     (folder / "down.php").write_text("<?php http_response_code(503); echo '<p>Back soon';")
