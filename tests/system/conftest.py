@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from system.harness import APPS, Server
 
@@ -66,6 +67,16 @@ def serve_shared(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iter
     servers = Servers(tmp_path_factory.mktemp("shared"), backend)
     yield servers
     servers.stop()
+
+
+@pytest.fixture(scope="module", params=["h1", "h2"])
+def client(server: Server, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    """A client of the module's `server`, by each version of HTTP."""
+    two = request.param == "h2"
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{server.port}", http1=not two, http2=two, timeout=30
+    ) as client:
+        yield client
 
 
 @pytest.fixture(scope="module", params=["classic", "worker"])

@@ -29,6 +29,9 @@ POLL_S = 0.01
 STOP_S = 15.0
 
 
+OTHERS_MAY_READ = "a checkout where other users may read"
+
+
 def others_may_run() -> bool:
     """May another user start what is tested? Not in a checkout in root's home, say."""
     package = Path(askrctl.__file__).resolve()

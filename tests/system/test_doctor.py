@@ -5,14 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from system.harness import COMMAND, ROOT, Server, others_may_run, run
+from system.harness import COMMAND, OTHERS_MAY_READ, ROOT, Server, others_may_run, run
 
 CALLS = ("io_uring_setup", "io_uring_enter", "io_uring_register")
 NOBODY = 65534
@@ -48,10 +48,10 @@ def test_the_report_of_this_machine_keeps_the_schema() -> None:
     assert not [r for r in report["results"] if "fault of askrctl" in r["because"]]
 
 
-def as_nobody(*arguments: str) -> dict[str, Any]:
+def as_nobody(require: Callable[[bool, str], None], *arguments: str) -> dict[str, Any]:
     """The doctor, started by a user who owns nothing."""
-    if not others_may_run():
-        pytest.skip("needs root, and a checkout where others may read")
+    requires_root()
+    require(others_may_run(), OTHERS_MAY_READ)
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = str(Path(jsonschema.__file__).parents[1])
     for interpreter in (sys.executable, f"/usr/bin/{name}"):  # ours may be in root's home
@@ -75,16 +75,16 @@ def as_nobody(*arguments: str) -> dict[str, Any]:
     pytest.skip("no interpreter here that nobody may run")
 
 
-def test_nobody_gets_an_answer_too() -> None:
-    report = as_nobody()
+def test_nobody_gets_an_answer_too(require: Callable[[bool, str], None]) -> None:
+    report = as_nobody(require)
     assert not [r for r in report["results"] if "fault of askrctl" in r["because"]]
     assert report["io_uring"] is not None
     unknown = [r for r in report["results"] if r["status"] == "unknown"]
     assert all(r["because"] for r in unknown)
 
 
-def test_nobody_cannot_answer_for_somebody_else() -> None:
-    report = as_nobody("--target", "user:daemon", "--only", "iouring.setup")
+def test_nobody_cannot_answer_for_somebody_else(require: Callable[[bool, str], None]) -> None:
+    report = as_nobody(require, "--target", "user:daemon", "--only", "iouring.setup")
     [result] = report["results"]
     assert result["status"] == "unknown" and "only root" in result["because"]
     assert report["io_uring"] is None

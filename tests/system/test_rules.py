@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """[[header]] and [[redirect]]: on files, on answers of PHP and on errors, by each protocol."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -52,15 +51,6 @@ def server(serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory) -> Ser
     )
     server.wait_applications(1)
     return server
-
-
-@pytest.fixture(scope="module", params=["h1", "h2"])
-def client(server: Server, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    two = request.param == "h2"
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{server.port}", http1=not two, http2=two, timeout=30
-    ) as client:
-        yield client
 
 
 def test_fields_are_set_and_added_to_files_and_to_answers_of_php(client: httpx.Client) -> None:

@@ -2,7 +2,6 @@
 """X-Sendfile and X-Accel-Redirect from PHP: confined, with ranges, and never seen by the client."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -59,15 +58,6 @@ def server(serve_shared: Serve, folder: Path) -> Server:
     server = serve_shared(folder, config={"php": {"processes": 1}, "sendfile": settings})
     server.wait_applications(1)
     return server
-
-
-@pytest.fixture(scope="module", params=["h1", "h2"])
-def client(server: Server, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    two = request.param == "h2"
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{server.port}", http1=not two, http2=two, timeout=30
-    ) as client:
-        yield client
 
 
 def path_of(folder: Path, name: str) -> dict[str, str]:

@@ -103,15 +103,6 @@ def server(serve_shared: Serve, folder: Path) -> Server:
     return server
 
 
-@pytest.fixture(scope="module", params=["h1", "h2"])
-def client(server: Server, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    two = request.param == "h2"
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{server.port}", http1=not two, http2=two, timeout=30
-    ) as client:
-        yield client
-
-
 @pytest.mark.parametrize(
     ("host", "site"),
     [

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 from system.conftest import copy_app
-from system.harness import ROOT, others_may_run, run
+from system.harness import OTHERS_MAY_READ, ROOT, others_may_run, run
 from system.test_laravel import FOLDERS, FRAMEWORK
 
 from askrctl.cli import tune_app
@@ -139,9 +139,12 @@ def test_a_folder_without_php_a_wrong_path_and_no_libphp_are_told_apart(tmp_path
     assert "/nowhere/libphp.so does not exist" in done.stderr
 
 
-def test_the_server_that_measures_is_whom_the_path_belongs_to() -> None:
-    if not others_may_run():
-        pytest.skip("needs root, and a checkout where others may read")
+def test_the_server_that_measures_is_whom_the_path_belongs_to(
+    require: Callable[[bool, str], None],
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    require(others_may_run(), OTHERS_MAY_READ)
     nobody = pwd.getpwnam("nobody")
     app = Path("/tmp") / f"askr-test-{os.getpid()}"  # pytest's own folders are root's alone
     app.mkdir(mode=0o755)
