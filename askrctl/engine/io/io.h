@@ -97,7 +97,7 @@ struct io_op {
             int32_t left;
             int file;
         } file;
-        uint32_t events;  /* poll: EPOLLIN, EPOLLOUT, … */
+        uint32_t events; /* poll: EPOLLIN, EPOLLOUT, … */
         io_work_fn *work;
     } arg;
     int64_t tried_ns;    /* when a send found no room, or (io_uring) was handed to the kernel */
@@ -128,13 +128,13 @@ struct io {
     struct io_buf *bufs_free;
     struct io_buf *bufs; /* the pool's memory */
     uint32_t buf_count, bufs_out;
-    uint32_t inflight; /* ops without their final event */
-    uint32_t events;   /* run by this io_step() so far */
-    uint32_t steps;    /* io_step() calls so far */
+    uint32_t inflight;      /* ops without their final event */
+    uint32_t events;        /* run by this io_step() so far */
+    uint32_t steps;         /* io_step() calls so far */
     struct io_works *works; /* NULL before the first io_work() */
-    uint8_t *fds;      /* which directions of an fd have an op in flight: holds rules 5 and 7 */
-    int64_t now_ns;    /* CLOCK_MONOTONIC, read once per io_step(), after its wait */
-    int64_t spin_ns;   /* as asked for */
+    uint8_t *fds;    /* which directions of an fd have an op in flight: holds rules 5 and 7 */
+    int64_t now_ns;  /* CLOCK_MONOTONIC, read once per io_step(), after its wait */
+    int64_t spin_ns; /* as asked for */
     int64_t spin_budget_ns; /* as it paid lately: 0 to spin_ns */
     void *user;             /* the caller's */
 };

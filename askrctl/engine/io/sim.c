@@ -303,12 +303,9 @@ static void sim_submit(struct io *io, struct io_op *op)
 {
     struct sim *sim = io->priv;
     int result = fault(sim, op);
-    if (op->kind == IO_WORK && result == 0) {
-        io_queue_push(&sim->works, op);
-        return;
-    }
     if (op->kind == IO_WORK) {
-        io_ready(io, op, result);
+        op->result = result;
+        io_queue_push(&sim->works, op);
         return;
     }
     struct sim_fd *fd = fd_of(io, op->fd);
@@ -481,7 +478,8 @@ static int sim_step(struct io *io, int64_t deadline_ns)
     }
     for (uint32_t count = sim->works_held ? 0 : sim->works.count; count > 0; count--) {
         struct io_op *op = io_queue_pop(&sim->works);
-        io_ready(io, op, op->arg.work(op));
+        int32_t result = op->arg.work(op);
+        io_ready(io, op, op->result < 0 ? op->result : result);
     }
     io_run_ready(io);
     if (io->events == 0 && !sim->moved && deadline_ns != NEVER && deadline_ns > io->now_ns)
