@@ -424,7 +424,9 @@ static int world_turn(struct world *world, int64_t pass_ns)
 
 static void world_close(struct world *world)
 {
+    sim_hold_works(&world->worker->io, false);
     worker_close(world->worker);
+    assert(world->worker->spools_ahead == 0);
     assert(world->worker->records_open == 0 && world->worker->recorder == NULL);
     assert(world->worker->conn_count == 0 && world->worker->io.inflight == 0);
     if (world->app.port != NULL)

@@ -212,6 +212,7 @@ static void cut_transfers(struct world *world, struct client *client)
     sim_slice(&world->worker->io, size > 200 ? 0 : size * size);
     if (size == 255)
         sim_one_shot(&world->worker->io);
+    sim_hold_works(&world->worker->io, size == 254);
 }
 
 static void go_wrong(struct world *world, struct client *client)
@@ -221,7 +222,9 @@ static void go_wrong(struct world *world, struct client *client)
     uint32_t how = next_number(world, 1);
     int error = errors[how / 16 % COUNT_OF(errors)];
     world->troubled = true;
-    if (how >= 128 && client_is_open(world, client))
+    if (how >= 120 && how < 128)
+        sim_fail(&world->worker->io, IO_WORK, how % 4 + 1, error);
+    else if (how >= 128 && client_is_open(world, client))
         sim_error(&world->worker->io, client->fd, error);
     else
         sim_fail(&world->worker->io, kinds[how % 4], how / 4 % 4 + 1, error);
@@ -261,6 +264,7 @@ static void settle(struct world *world)
 {
     struct application *app = &world->app;
     sim_slice(&world->worker->io, 0);
+    sim_hold_works(&world->worker->io, false);
     for (int i = 0; i < CLIENTS; i++)
         if (client_is_open(world, &world->clients[i]))
             sim_room(&world->worker->io, world->clients[i].fd, SIM_ROOM);

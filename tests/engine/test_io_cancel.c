@@ -86,6 +86,7 @@ static void begin(struct rig *rig, struct stage *stage)
                              (struct io_range){.file = stage->file, .size = LARGE}, note));
         break;
     case IO_CLOSE:
+    case IO_WORK: /* test_io_work.c */
     case IO_KINDS:
         assert(false);
     }

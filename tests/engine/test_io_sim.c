@@ -4,6 +4,12 @@
  */
 #include "io_rig_fds.h"
 
+static int32_t do_nothing(struct io_op *op)
+{
+    (void)op;
+    return 0;
+}
+
 static void begin(struct rig *rig, struct probe *probe, enum io_kind kind, int fd)
 {
     static const struct iovec slice = {"bytes", 5};
@@ -36,6 +42,9 @@ static void begin(struct rig *rig, struct probe *probe, enum io_kind kind, int f
     case IO_CLOSE:
         STARTING(io_close(&rig->io, op, fd, note));
         break;
+    case IO_WORK:
+        STARTING(io_work(&rig->io, op, do_nothing, note));
+        break;
     case IO_KINDS:
         assert(false);
     }
@@ -50,8 +59,8 @@ static int fd_for(struct rig *rig, enum io_kind kind)
 
 static void the_nth_op_of_a_kind_fails(struct rig *rig)
 {
-    static const char *const names[IO_KINDS] = {"accept", "recv",     "poll",
-                                                "send",   "sendfile", "close"};
+    static const char *const names[IO_KINDS] = {"accept",   "recv",  "poll", "send",
+                                                "sendfile", "close", "work"};
     for (enum io_kind kind = IO_ACCEPT; kind < IO_KINDS; kind++) {
         bool right = true;
         for (uint32_t nth = 1; nth <= 3; nth++) {

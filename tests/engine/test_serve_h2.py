@@ -148,6 +148,20 @@ def test_many_uploads_at_once_that_do_not_fit_in_memory(apps: Server) -> None:
             assert peer.finish(stream).body == bytes([stream]) * 60000
 
 
+def test_a_small_body_needs_no_file_however_much_the_others_hold(apps: Server) -> None:
+    """An application is given it with the head, from memory."""
+    with connect(apps) as peer:
+        peer.send(WIDE)
+        for stream in range(1, 32, 2):  # 16 of 64 KiB are all that a connection may hold
+            peer.send(head(stream, request("/echo", "POST"), END_HEADERS))
+            for _ in range(8):
+                peer.send(frame(DATA, 0, stream, bytes(8192)))
+                peer.until("window", lambda: _window(peer) > 100_000)
+        peer.send(head(61, request("/echo", "POST"), END_HEADERS))
+        peer.send(frame(DATA, 1, 61, b"small"))
+        assert peer.finish(61).body == b"small"
+
+
 def _window(peer: Peer) -> int:
     """What the connection's window still allows."""
     given = sum(

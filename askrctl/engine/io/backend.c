@@ -50,6 +50,8 @@ uint8_t io_direction(const struct io_op *op)
     case IO_SEND:
     case IO_SENDFILE:
         return IO_WRITER;
+    case IO_WORK:
+        return 0;
     case IO_CLOSE:
     case IO_KINDS:
         break;
@@ -72,7 +74,7 @@ void io_report(struct io *io, struct io_op *op, struct io_event event)
     if (!event.more) {
         op->state = IO_IDLE;
         io->inflight--;
-        if (op->fd < IO_FDS_TRACKED && op->kind != IO_CLOSE)
+        if (op->fd < IO_FDS_TRACKED && op->kind < IO_CLOSE)
             io->fds[op->fd] &= (uint8_t)~io_direction(op);
     }
     op->done(io, op, event);

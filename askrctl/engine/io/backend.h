@@ -45,6 +45,10 @@ struct io_buf *io_buf_get(struct io *); /* NULL when the pool is empty */
 void io_ready(struct io *, struct io_op *, int32_t result);
 /* Run what is queued now; what that queues is for the next step. */
 void io_run_ready(struct io *);
+/* io.works, for a backend with a kernel: NULL when no thread can be had. */
+struct io_works *io_works_open(struct io *);
+void io_works_close(struct io *); /* no work may be in flight */
+void io_works_add(struct io *, struct io_op *);
 /* Run `done`. After a final event (`more` is false) the op is the caller's, and may be gone. */
 void io_report(struct io *, struct io_op *, struct io_event);
 

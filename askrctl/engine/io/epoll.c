@@ -196,6 +196,9 @@ static void epoll_submit(struct io *io, struct io_op *op)
     case IO_CLOSE:
         start_close(io, op);
         break;
+    case IO_WORK:
+        io_works_add(io, op);
+        break;
     case IO_KINDS:
         assert(false);
     }

@@ -81,6 +81,8 @@ out_memory:
 void io_fini(struct io *io)
 {
     assert(io->inflight == 0);
+    if (io->works != NULL)
+        io_works_close(io);
     io->backend->close(io);
     free(io->fds);
     free(io->bufs);
@@ -100,7 +102,7 @@ static void start(struct io *io, struct io_op *op, enum io_kind kind, int fd, io
     op->state = IO_STATE_OWN;
     op->flags = 0;
     io->inflight++;
-    if (fd < IO_FDS_TRACKED) {
+    if (fd < IO_FDS_TRACKED && kind != IO_WORK) {
         uint8_t mine = io_direction(op);
         assert((io->fds[fd] & mine) == 0); /* rules 5 and 7 */
         /* A close holds nothing: once the kernel has it, the number may come back by accept4(2)
@@ -156,6 +158,12 @@ void io_close(struct io *io, struct io_op *op, int fd, io_done_fn *done)
     start(io, op, IO_CLOSE, fd, done);
 }
 
+void io_work(struct io *io, struct io_op *op, io_work_fn *work, io_done_fn *done)
+{
+    op->arg.work = work;
+    start(io, op, IO_WORK, 0, done); /* of no fd */
+}
+
 bool io_pending(const struct io_op *op)
 {
     return op->state != IO_IDLE;
@@ -164,7 +172,7 @@ bool io_pending(const struct io_op *op)
 void io_cancel(struct io *io, struct io_op *op)
 {
     if (op->state == IO_IDLE || op->state == IO_READY || op->kind == IO_CLOSE ||
-        (op->flags & IO_CANCELLED) != 0)
+        op->kind == IO_WORK || (op->flags & IO_CANCELLED) != 0)
         return;
     op->flags |= IO_CANCELLED;
     io->backend->cancel(io, op);

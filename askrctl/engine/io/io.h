@@ -18,6 +18,8 @@
  *   7. An fd is closed with io_close(), after its ops have ended; then, and not before, it may be
  *      reused by the kernel, and no event of its former life reaches the new one.
  *   8. An empty buffer pool delays a recv; it is not an error. It goes on once io_buf_put() ran.
+ *   9. io_work() takes what may block (a file system can hold a write for seconds) off the loop: it
+ * runs on a thread of its own, one work after the other as they were started, and is not cancelled.
  *
  * Sockets are blocking (the io_uring way: O_NONBLOCK turns off its internal poll); what is given to
  * io_poll() is used by its owner, who wants it non-blocking. Not thread-safe: one io belongs to one
@@ -43,6 +45,7 @@ enum {
 struct io;
 struct io_op;
 struct io_backend;
+struct io_works;
 
 struct io_buf {          /* a pool buffer holding what one recv brought */
     struct io_buf *next; /* the holder's */
@@ -59,8 +62,11 @@ struct io_event {
 };
 
 typedef void io_done_fn(struct io *, struct io_op *, struct io_event);
+/* On another thread: it may use the op's object, which the loop leaves alone until `done`, and
+ * nothing else of the loop's. What it returns is the result. */
+typedef int32_t io_work_fn(struct io_op *);
 
-enum io_kind { IO_ACCEPT, IO_RECV, IO_POLL, IO_SEND, IO_SENDFILE, IO_CLOSE, IO_KINDS };
+enum io_kind { IO_ACCEPT, IO_RECV, IO_POLL, IO_SEND, IO_SENDFILE, IO_CLOSE, IO_WORK, IO_KINDS };
 
 struct io_slices { /* what io_send() sends */
     const struct iovec *iov;
@@ -92,6 +98,7 @@ struct io_op {
             int file;
         } file;
         uint32_t events; /* poll: EPOLLIN, EPOLLOUT, … */
+        io_work_fn *work;
     } arg;
     int64_t tried_ns;    /* when a send found no room, or (io_uring) was handed to the kernel */
     uint32_t tried_step; /* ... and in which step */
@@ -121,12 +128,13 @@ struct io {
     struct io_buf *bufs_free;
     struct io_buf *bufs; /* the pool's memory */
     uint32_t buf_count, bufs_out;
-    uint32_t inflight; /* ops without their final event */
-    uint32_t events;   /* run by this io_step() so far */
-    uint32_t steps;    /* io_step() calls so far */
-    uint8_t *fds;      /* which directions of an fd have an op in flight: holds rules 5 and 7 */
-    int64_t now_ns;    /* CLOCK_MONOTONIC, read once per io_step(), after its wait */
-    int64_t spin_ns;   /* as asked for */
+    uint32_t inflight;      /* ops without their final event */
+    uint32_t events;        /* run by this io_step() so far */
+    uint32_t steps;         /* io_step() calls so far */
+    struct io_works *works; /* NULL before the first io_work() */
+    uint8_t *fds;    /* which directions of an fd have an op in flight: holds rules 5 and 7 */
+    int64_t now_ns;  /* CLOCK_MONOTONIC, read once per io_step(), after its wait */
+    int64_t spin_ns; /* as asked for */
     int64_t spin_budget_ns; /* as it paid lately: 0 to spin_ns */
     void *user;             /* the caller's */
 };
@@ -154,7 +162,12 @@ void io_sendfile(struct io *, struct io_op *, int fd, struct io_range, io_done_f
  * may fire spuriously; fires until cancelled. The fd need not be read to hear of the next edge. */
 void io_poll(struct io *, struct io_op *, int fd, uint32_t events, io_done_fn *);
 void io_close(struct io *, struct io_op *, int fd, io_done_fn *);
-/* Nothing happens if the op is idle, being closed, or cancelled already. */
+/* Have `work` run where it may block. Where no thread can be had it runs here and now, and blocks
+ * the loop; `done` comes later all the same. */
+void io_work(struct io *, struct io_op *, io_work_fn *work, io_done_fn *done);
+/* CPU time that works have taken, ever. */
+void io_work_cpu(const struct io *, int64_t *user_ns, int64_t *system_ns);
+/* Nothing happens if the op is idle, being closed, at work, or cancelled already. */
 void io_cancel(struct io *, struct io_op *);
 /* Is the op between its start and its final event? */
 bool io_pending(const struct io_op *);

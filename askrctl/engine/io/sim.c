@@ -44,6 +44,8 @@ struct sim {
     uint32_t slice;
     bool one_shot;
     bool moved; /* did this step carry bytes? */
+    bool works_held;
+    struct io_queue works; /* run by the next step */
     struct {
         uint32_t countdown; /* 0: none */
         int errnum;
@@ -221,6 +223,12 @@ void sim_one_shot(struct io *io)
     sim->one_shot = true;
 }
 
+void sim_hold_works(struct io *io, bool hold)
+{
+    struct sim *sim = io->priv;
+    sim->works_held = hold;
+}
+
 void sim_room(struct io *io, int fd, size_t room)
 {
     fd_of(io, fd)->room = room;
@@ -242,6 +250,7 @@ static int sim_open(struct io *io, const struct io_options *options, askr_error 
     struct sim *sim = calloc(1, sizeof *sim);
     if (sim == NULL)
         return askr_fail(error, ENOMEM, "no memory for a simulation");
+    io_queue_init(&sim->works);
     io->priv = sim;
     io->now_ns = SIM_START_NS;
     return 0;
@@ -292,8 +301,14 @@ static int fault(struct sim *sim, const struct io_op *op)
 
 static void sim_submit(struct io *io, struct io_op *op)
 {
+    struct sim *sim = io->priv;
+    int result = fault(sim, op);
+    if (op->kind == IO_WORK) {
+        op->result = result;
+        io_queue_push(&sim->works, op);
+        return;
+    }
     struct sim_fd *fd = fd_of(io, op->fd);
-    int result = fault(io->priv, op);
     assert(fd->kind != SIM_CLOSED);
     if (op->kind == IO_CLOSE) {
         assert(fd->reader == NULL && fd->writer == NULL);
@@ -460,6 +475,11 @@ static int sim_step(struct io *io, int64_t deadline_ns)
     for (int i = 0; i < sim->used; i++) {
         try_writer(io, sim->fds[i]);
         try_reader(io, sim->fds[i]);
+    }
+    for (uint32_t count = sim->works_held ? 0 : sim->works.count; count > 0; count--) {
+        struct io_op *op = io_queue_pop(&sim->works);
+        int32_t result = op->arg.work(op);
+        io_ready(io, op, op->result < 0 ? op->result : result);
     }
     io_run_ready(io);
     if (io->events == 0 && !sim->moved && deadline_ns != NEVER && deadline_ns > io->now_ns)

@@ -52,10 +52,13 @@ void sim_slice(struct io *, uint32_t size);
 void sim_room(struct io *, int fd, size_t room);
 /* A recv ends with every buffer, as on kernels without multishot recv. */
 void sim_one_shot(struct io *);
+/* Works stay where they are, as if a disk held them, until they are let go. */
+void sim_hold_works(struct io *, bool hold);
 /* The recv, accept or send that waits on the fd, or comes next, ends with -errnum. */
 void sim_error(struct io *, int fd, int errnum);
 /* The nth op of this kind to start from now on (1: the next) ends with -errnum and does nothing; a
- * close closes nevertheless, as it does in Linux. One fault of each kind at a time. */
+ * close closes nevertheless, as it does in Linux, and a work is done. One fault of each kind at a
+ * time. */
 void sim_fail(struct io *, enum io_kind kind, uint32_t nth, int errnum);
 
 #endif

@@ -176,6 +176,7 @@ static void prepare(struct uring *uring, struct io_uring_sqe *entry, struct io_o
     case IO_CLOSE:
         io_uring_prep_close(entry, op->fd);
         break;
+    case IO_WORK: /* never an entry */
     case IO_KINDS:
         assert(false);
     }
@@ -235,6 +236,10 @@ static void feed_hungry(struct io *io)
 static void uring_submit(struct io *io, struct io_op *op)
 {
     struct uring *uring = io->priv;
+    if (UNLIKELY(op->kind == IO_WORK)) {
+        io_works_add(io, op);
+        return;
+    }
     note_try(io, op);
     if (op->kind == IO_SENDFILE) {
         op->arg.file.bounce = NULL;
@@ -462,6 +467,7 @@ static void complete(struct io *io, struct io_op *op, int32_t result, uint32_t f
     case IO_CLOSE:
         finish(io, op, result);
         break;
+    case IO_WORK:
     case IO_KINDS:
         assert(false);
     }

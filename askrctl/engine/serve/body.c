@@ -1,76 +1,65 @@
 /* SPDX-License-Identifier: MIT
- * A request body on its way to an application: in memory up to BODY_MEMORY_MAX, then all of it in
- * an unnamed temporary file, so that a slow upload holds neither an interpreter nor memory. */
+ * A request body on its way to an application: in memory up to BODY_MEMORY_MAX, then all of it in a
+ * temporary file (spool.h), so that a slow upload holds neither an interpreter nor memory. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "serve/conn.h"
 #include "serve/exchange.h"
-
-void body_init(struct body *body)
-{
-    *body = (struct body){.fd = -1};
-}
+#include "serve/worker.h"
 
 void body_free(struct body *body)
 {
     free(body->memory);
-    if (body->fd >= 0)
-        close(body->fd);
-    body_init(body);
-}
-
-static int write_at(int fd, struct slice bytes, int64_t offset)
-{
-    while (bytes.size > 0) {
-        ssize_t size = pwrite(fd, bytes.data, bytes.size, offset);
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size < 0)
-            return -errno;
-        offset += size;
-        bytes.data += size;
-        bytes.size -= (size_t)size;
-    }
-    return 0;
+    if (body->spool != NULL)
+        spool_free(body->spool);
+    *body = (struct body){0};
 }
 
 /* Move what is in memory to a file. */
-static int spool(struct body *body, const char *temp_dir)
+static int begin_spool(struct exchange *exchange)
 {
-    body->fd = open(temp_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (body->fd < 0)
-        return -errno;
-    int result = write_at(body->fd, (struct slice){body->memory, (size_t)body->size}, 0);
+    struct body *body = &exchange->body;
+    struct worker *worker = exchange->conn->worker;
+    if (worker->spools_ahead >= SPOOLS_REFUSED_AT)
+        return -ENOBUFS;
+    body->spool = spool_new(worker, exchange_stored, exchange);
+    if (body->spool == NULL)
+        return -ENOMEM;
+    int result = spool_append(body->spool, (struct slice){body->memory, (size_t)body->size});
     free(body->memory);
     body->memory = NULL;
     return result;
 }
 
-int body_append(struct body *body, struct slice bytes, size_t memory_max, const char *temp_dir)
+/* Grown in steps of a power of two: most bodies are one small form. */
+static int keep(struct body *body, struct slice bytes)
 {
+    size_t size = (size_t)body->size + bytes.size;
+    size_t step = size <= 4096 ? 4096 : BODY_MEMORY_MAX;
+    if (body->memory == NULL || (body->size <= 4096 && step > 4096)) {
+        char *memory = realloc(body->memory, step);
+        if (memory == NULL)
+            return -ENOMEM;
+        body->memory = memory;
+    }
+    memcpy(body->memory + body->size, bytes.data, bytes.size);
+    body->size += (int64_t)bytes.size;
+    return 0;
+}
+
+int body_append(struct exchange *exchange, struct slice bytes, size_t memory_max)
+{
+    struct body *body = &exchange->body;
     if (bytes.size == 0)
         return 0;
-    int64_t size = body->size + (int64_t)bytes.size;
-    assert(memory_max <= BODY_MEMORY_MAX);
-    if (body->fd < 0 && size <= (int64_t)memory_max) {
-        /* Grown in steps of a power of two: most bodies are one small form. */
-        size_t step = size <= 4096 ? 4096 : BODY_MEMORY_MAX;
-        if (body->memory == NULL || (body->size <= 4096 && step > 4096)) {
-            char *memory = realloc(body->memory, step);
-            if (memory == NULL)
-                return -ENOMEM;
-            body->memory = memory;
-        }
-        memcpy(body->memory + body->size, bytes.data, bytes.size);
-        body->size = size;
-        return 0;
-    }
-    int result = body->fd < 0 ? spool(body, temp_dir) : 0;
+    assert(memory_max >= PORT_INLINE_BODY_MAX && memory_max <= BODY_MEMORY_MAX);
+    if (body->spool == NULL && (size_t)body->size + bytes.size <= memory_max)
+        return keep(body, bytes);
+    int result = body->spool == NULL ? begin_spool(exchange) : 0;
     if (result == 0)
-        result = write_at(body->fd, bytes, body->size);
-    body->size = size;
+        result = spool_append(body->spool, bytes);
+    body->size += (int64_t)bytes.size;
     return result;
 }
 
@@ -82,16 +71,16 @@ int body_feed(struct body *body, struct port *port)
         if (room == 0)
             return 0;
         size_t size = size_min(room, (size_t)(body->size - body->fed));
-        if (body->fd < 0) {
+        if (body->spool == NULL) {
             port_body_write(port, (struct slice){body->memory + body->fed, size});
             body->fed += (int64_t)size;
             continue;
         }
-        ssize_t got = pread(body->fd, block, size_min(size, sizeof block), body->fed);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -EIO;
+        int64_t got = spool_read(body->spool, block, size_min(size, sizeof block), body->fed);
+        if (got == -EAGAIN)
+            return 0; /* exchange_stored() comes, and a turn after it */
+        if (got < 0)
+            return (int)got;
         port_body_write(port, (struct slice){block, (size_t)got});
         body->fed += got;
     }

@@ -3,9 +3,7 @@
 #include "serve/chain.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "serve/worker.h"
 
@@ -29,7 +27,7 @@ void piece_free(struct worker *worker, struct piece *piece)
     if (piece->kind == PIECE_FILE)
         static_release(piece->entry);
     else if (piece->kind == PIECE_SPOOL)
-        close(piece->fd);
+        spool_free(piece->spool);
     if (piece->kind != PIECE_BYTES || worker->pieces_free_count >= PIECES_FREE_MAX) {
         free(piece);
         return;
@@ -39,9 +37,9 @@ void piece_free(struct worker *worker, struct piece *piece)
     worker->pieces_free_count++;
 }
 
-void chain_init(struct chain *chain, struct worker *worker)
+void chain_init(struct chain *chain, struct worker *worker, chain_told_fn *told)
 {
-    *chain = (struct chain){.worker = worker, .last = &chain->first};
+    *chain = (struct chain){.worker = worker, .last = &chain->first, .told = told};
 }
 
 void chain_clear(struct chain *chain)
@@ -51,7 +49,7 @@ void chain_clear(struct chain *chain)
         chain->first = piece->next;
         piece_free(chain->worker, piece);
     }
-    chain_init(chain, chain->worker);
+    chain_init(chain, chain->worker, chain->told);
 }
 
 void chain_drop_first(struct chain *chain)
@@ -155,19 +153,36 @@ int chain_range(struct chain *chain, const struct file_range *range)
     return 0;
 }
 
-static struct piece *spool_new(struct chain *chain)
+void chain_sent(struct chain *chain, int64_t size)
 {
-    const char *directory = chain->worker->config->temp_dir;
-    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return NULL;
+    struct piece *piece = chain->first;
+    assert(piece->kind != PIECE_BYTES && size <= piece->left);
+    piece->offset += size;
+    piece->left -= size;
+    if (piece->kind == PIECE_SPOOL)
+        chain->spooled -= size;
+    if (piece->left == 0)
+        chain_drop_first(chain);
+}
+
+static void on_stored(struct spool *spool, int64_t stored)
+{
+    struct chain *chain = spool->owner;
+    chain->ahead -= stored;
+    chain->told(chain, spool->error != 0 ? spool->error : stored);
+}
+
+static struct piece *add_spool(struct chain *chain)
+{
     struct piece *piece = malloc(sizeof *piece);
-    if (piece == NULL) {
-        close(fd);
-        errno = ENOMEM;
+    if (piece == NULL)
+        return NULL;
+    *piece = (struct piece){.kind = PIECE_SPOOL};
+    piece->spool = spool_new(chain->worker, on_stored, chain);
+    if (piece->spool == NULL) {
+        free(piece);
         return NULL;
     }
-    *piece = (struct piece){.kind = PIECE_SPOOL, .fd = fd};
     chain_push(chain, piece);
     return piece;
 }
@@ -175,21 +190,24 @@ static struct piece *spool_new(struct chain *chain)
 int chain_spool(struct chain *chain, struct slice bytes)
 {
     struct piece *piece = tail(chain);
-    if (piece == NULL || piece->kind != PIECE_SPOOL) {
-        piece = spool_new(chain);
-        if (piece == NULL)
-            return -errno;
-    }
-    while (bytes.size > 0) {
-        ssize_t size = pwrite(piece->fd, bytes.data, bytes.size, piece->offset + piece->left);
-        if (size < 0 && errno == EINTR)
-            continue;
-        if (size < 0)
-            return -errno;
-        piece->left += size;
-        chain->spooled += size;
-        bytes.data += size;
-        bytes.size -= (size_t)size;
-    }
-    return 0;
+    if (piece == NULL || piece->kind != PIECE_SPOOL)
+        piece = add_spool(chain);
+    if (piece == NULL)
+        return -ENOMEM;
+    int64_t before = piece->spool->size;
+    int result = spool_append(piece->spool, bytes);
+    int64_t added = piece->spool->size - before;
+    piece->left += added;
+    chain->spooled += added;
+    chain->ahead += added;
+    return result;
+}
+
+bool chain_may_spool(const struct chain *chain)
+{
+    if (chain->ahead == 0)
+        return chain->spooled < ANSWER_SPOOL_MAX;
+    const struct piece *last = CONTAINER_OF(chain->last, struct piece, next);
+    bool full = last->kind == PIECE_SPOOL && spool_is_full(last->spool);
+    return !full && chain->spooled < ANSWER_SPOOL_MAX;
 }

@@ -19,7 +19,7 @@ static enum conn_wait wait_of(const struct conn *conn)
     if (conn->secure && !secure_is_ready(conn) && !conn->close)
         return CONN_HANDSHAKE; /* one deadline, however it trickles */
     if (conn->output != NULL && !output_idle(conn->output))
-        return CONN_WRITE;
+        return output_waits_for_disk(conn->output) ? CONN_ANSWER : CONN_WRITE;
     if (conn->linger)
         return CONN_LINGER;
     return conn->protocol->waits_for(conn);

@@ -51,7 +51,6 @@ static struct exchange *exchange_new(struct conn *conn, struct exchange **owner)
     exchange->conn = conn;
     exchange->held_last = &exchange->held;
     exchange->content_length = -1;
-    body_init(&exchange->body);
     exchange->owner = owner;
     *owner = exchange;
     exchange->times.began_ns = conn->begun_ns != 0 ? conn->begun_ns : worker->io.now_ns;
@@ -323,16 +322,26 @@ static void drop_body(struct exchange *exchange, struct slice bytes)
     answer_ourselves(exchange);
 }
 
-/* A connection with many exchanges has their bodies in memory up to a limit of its own. */
+/* A connection with many exchanges has their bodies in memory up to a limit of its own, but for
+ * small ones, which an application gets with the head. */
 static int keep_body(struct exchange *exchange, struct slice bytes)
 {
     struct conn *conn = exchange->conn;
     size_t before = body_memory(&exchange->body);
     bool full = conn->bodies_memory + bytes.size > BODIES_MEMORY_MAX;
-    int result = body_append(&exchange->body, bytes, full ? 0 : BODY_MEMORY_MAX,
-                             conn->worker->config->temp_dir);
+    int result = body_append(exchange, bytes, full ? PORT_INLINE_BODY_MAX : BODY_MEMORY_MAX);
     conn->bodies_memory += body_memory(&exchange->body) - before;
     return result;
+}
+
+static void fail_body(struct exchange *exchange, int error)
+{
+    if (error == -ENOSPC || error == -EDQUOT)
+        exchange_fail(exchange, 507, "there is no room for the request body");
+    else if (error == -ENOBUFS)
+        exchange_fail(exchange, 503, "too many request bodies wait for the disk");
+    else
+        exchange_fail(exchange, 503, "the request body could not be stored");
 }
 
 void exchange_body(struct exchange *exchange, struct slice bytes)
@@ -346,10 +355,8 @@ void exchange_body(struct exchange *exchange, struct slice bytes)
         return;
     }
     int result = keep_body(exchange, bytes);
-    if (result == -ENOSPC || result == -EDQUOT)
-        exchange_fail(exchange, 507, "there is no room for the request body");
-    else if (result < 0)
-        exchange_fail(exchange, 503, "the request body could not be stored");
+    if (result < 0)
+        fail_body(exchange, result);
 }
 
 /* Both sides are complete: count it and let the connection go on. */
@@ -368,19 +375,43 @@ static void exchange_finish(struct exchange *exchange)
     conn_dirty(conn);
 }
 
+/* The request is here, and its body where it can be read from. */
+static void submit(struct exchange *exchange)
+{
+    exchange->times.received_ns = exchange->conn->worker->io.now_ns;
+    apps_submit(exchange);
+}
+
+void exchange_stored(struct spool *spool, int64_t stored)
+{
+    struct exchange *exchange = spool->owner;
+    struct conn *conn = exchange->conn;
+    (void)stored;
+    if (exchange->state == EXCHANGE_HANDED)
+        return; /* it was to be read: the turn that follows does */
+    if (spool->error != 0)
+        fail_body(exchange, spool->error);
+    else if (exchange->received && !spool_is_behind(spool))
+        submit(exchange);
+    else
+        conn->protocol->stored(exchange);
+    conn_dirty(conn);
+}
+
 void exchange_received(struct exchange *exchange)
 {
     if (exchange == NULL)
         return;
     assert(exchange->state == EXCHANGE_RECEIVING);
     exchange->received = true;
-    exchange->times.received_ns = exchange->conn->worker->io.now_ns;
     if (UNLIKELY(exchange->trace != NULL))
         exchange->trace->request_size = exchange->body.size;
     if (exchange->for_app) {
-        apps_submit(exchange);
+        if (body_ahead(&exchange->body) == 0)
+            submit(exchange); /* else exchange_stored() does */
         return;
     }
+    exchange->times.received_ns = exchange->conn->worker->io.now_ns;
     exchange_parse(exchange);
     answer_ourselves(exchange);
 }

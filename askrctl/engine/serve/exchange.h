@@ -2,9 +2,10 @@
  * One request and its answer, between a protocol (protocol.h) and whatever answers: a file, an
  * application process, or ourselves with an error page. An HTTP/1.1 connection has one at a time.
  *
- * States: receiving (head parsed, body coming in) → queued (complete, no application free) → handed
- * (in a port) → answered. An exchange whose client has left is revoked from its port, or abandoned
- * there: the port's table then drops what the application still says. */
+ * States: receiving (head parsed, body coming in, and stored if it is large) → queued (complete, no
+ * application free) → handed (in a port) → answered. An exchange whose client has left is revoked
+ * from its port, or abandoned there: the port's table then drops what the application still says.
+ */
 #ifndef ASKR_EXCHANGE_H
 #define ASKR_EXCHANGE_H
 
@@ -13,6 +14,7 @@
 #include "base/http.h"
 #include "serve/accesslog.h"
 #include "serve/split.h"
+#include "serve/spool.h"
 
 enum {
     EXCHANGE_ARENA_SIZE = 2048,  /* a browser's request head and an answer's fields fit */
@@ -21,7 +23,6 @@ enum {
     ANSWER_HELD_MAX = 262144,    /* answer body held back to send it with its length */
     ANSWER_INTERIMS_MAX = 16,    /* 103s of one answer: they wait in memory for a slow client */
 };
-#define ANSWER_SPOOL_MAX (INT64_C(1) << 30) /* bytes of one answer on disk */
 
 struct compressor;
 struct conn;
@@ -47,7 +48,7 @@ enum exchange_state {
 
 struct body { /* of the request */
     char *memory;
-    int fd; /* -1, or the temporary file that holds all of it */
+    struct spool *spool; /* NULL, or the temporary file for all of it */
     int64_t size;
     int64_t fed; /* bytes the application has been given */
 };
@@ -115,6 +116,8 @@ int exchange_begin(struct conn *, struct exchange **owner, struct slice head);
 void exchange_refuse(struct conn *, struct exchange **owner, int status, const char *detail);
 /* Request body bytes. */
 void exchange_body(struct exchange *, struct slice bytes);
+/* More of a request body is stored, or can be read, or neither: spool_told_fn. */
+void exchange_stored(struct spool *, int64_t stored);
 /* The request is complete. */
 void exchange_received(struct exchange *);
 /* The client has left, or must be cut off. Frees the exchange. */
@@ -176,13 +179,23 @@ void respond_options(struct exchange *, const char *allow);
 void exchange_answered(struct exchange *);
 
 /* serve/body.c */
-void body_init(struct body *);
-/* Past `memory_max` bytes it goes to a file. 0 or -errno. */
-int body_append(struct body *, struct slice bytes, size_t memory_max, const char *temp_dir);
-/* Bytes of it in memory. */
+/* Past `memory_max` bytes, which is PORT_INLINE_BODY_MAX at least, it goes to a file, and
+ * exchange_stored() is told. 0 or -errno. */
+int body_append(struct exchange *, struct slice bytes, size_t memory_max);
+/* Bytes of it in memory to stay. */
 static inline size_t body_memory(const struct body *body)
 {
     return body->memory != NULL ? (size_t)body->size : 0;
+}
+/* Bytes on their way to a file. */
+static inline size_t body_ahead(const struct body *body)
+{
+    return body->spool != NULL ? (size_t)(body->spool->size - body->spool->stored) : 0;
+}
+/* Must the client wait until more of it is stored? */
+static inline bool body_is_full(const struct body *body)
+{
+    return body->spool != NULL && spool_is_full(body->spool);
 }
 void body_free(struct body *);
 /* Give the started application what there is room for. 0 or -errno when the spool cannot be read.

@@ -6,8 +6,23 @@
 #include <stdlib.h>
 
 #include "serve/conn.h"
+#include "serve/exchange.h"
 #include "serve/secure.h"
 #include "serve/worker.h"
+
+/* Part of an answer that waited in a temporary file can be sent; or the rest of it never can. */
+static void on_stored(struct chain *chain, int64_t stored)
+{
+    struct output *output = CONTAINER_OF(chain, struct output, chain);
+    struct conn *conn = output->conn;
+    if (stored >= 0) {
+        conn_dirty(conn);
+        return;
+    }
+    if (conn->exchange != NULL)
+        exchange_fail(conn->exchange, 503, NULL); /* logged as cut */
+    conn_close(conn);
+}
 
 struct output *output_new(struct conn *conn)
 {
@@ -19,8 +34,8 @@ struct output *output_new(struct conn *conn)
         return NULL;
     memset(output, 0, offsetof(struct output, iov));
     output->conn = conn;
-    chain_init(&output->chain, worker);
-    chain_init(&output->cipher, worker);
+    chain_init(&output->chain, worker, on_stored);
+    chain_init(&output->cipher, worker, NULL);
     return output;
 }
 
@@ -33,37 +48,24 @@ void output_free(struct output *output)
     worker->outputs_free = output;
 }
 
-/* Free the pieces that the finished send covered. */
-static void drop_sent(struct chain *chain)
-{
-    for (; chain->frozen > 0; chain->frozen--)
-        chain_drop_first(chain);
-}
-
 static void on_sent(struct io *io, struct io_op *op, struct io_event event)
 {
     (void)io;
     struct output *output = CONTAINER_OF(op, struct output, op);
     struct chain *chain = &output->chain;
-    struct piece *piece = chain->first;
+    int64_t result = event.result;
     assert(chain->frozen > 0);
-    int64_t expected = 0;
-    uint32_t index = 0;
-    for (struct piece *sent = piece; index < chain->frozen; sent = sent->next, index++)
-        expected += sent->kind == PIECE_BYTES ? sent->end - sent->begin : sent->left;
-    /* A file that shrank, or one past 2 GiB that went out in parts, comes up short. */
-    bool is_short = event.result >= 0 && event.result < expected && piece->kind != PIECE_BYTES;
-    if (is_short && event.result > 0) {
-        piece->offset += event.result;
-        piece->left -= event.result;
-        if (piece->kind == PIECE_SPOOL)
-            chain->spooled -= event.result;
+    if (chain->first->kind == PIECE_BYTES) {
+        for (; chain->frozen > 0; chain->frozen--)
+            chain_drop_first(chain);
+    } else {
         chain->frozen = 0;
-        conn_sent(output->conn, event.result);
-        return;
+        if (result > 0)
+            chain_sent(chain, result); /* maybe not all: one past 2 GiB goes out in parts */
+        else if (result == 0)
+            result = -EIO; /* the file shrank: the answer cannot be completed */
     }
-    drop_sent(chain);
-    conn_sent(output->conn, is_short ? -EIO : event.result);
+    conn_sent(output->conn, result);
 }
 
 void output_flush(struct output *output)
@@ -78,10 +80,13 @@ void output_flush(struct output *output)
     if (chain->frozen > 0 || piece == NULL)
         return;
     if (piece->kind != PIECE_BYTES) {
-        /* A result is an int32: larger files go out in several rounds. */
-        int64_t size = piece->left < INT32_MAX ? piece->left : INT32_MAX;
+        int64_t size = piece_ready(piece);
+        if (size == 0)
+            return; /* on_stored() comes */
+        if (size > INT32_MAX)
+            size = INT32_MAX;
         chain->frozen = 1;
-        struct io_range range = {.file = piece->fd, .offset = piece->offset, .size = size};
+        struct io_range range = {.file = piece_fd(piece), .offset = piece->offset, .size = size};
         io_sendfile(io, &output->op, output->conn->fd, range, on_sent);
         return;
     }

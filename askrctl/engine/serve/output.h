@@ -37,6 +37,12 @@ static inline bool output_idle(const struct output *output)
 {
     return chain_empty(&output->chain) && chain_empty(&output->cipher) && !output_sending(output);
 }
+/* Is all there is to send now in a temporary file, and not stored yet? */
+static inline bool output_waits_for_disk(const struct output *output)
+{
+    return !output_sending(output) && chain_empty(&output->cipher) &&
+           !chain_empty(&output->chain) && piece_ready(output->chain.first) == 0;
+}
 /* Start a send unless one is in flight or there is nothing to send. Its end calls conn_sent(). */
 void output_flush(struct output *);
 

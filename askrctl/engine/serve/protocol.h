@@ -49,6 +49,8 @@ struct protocol {
 
     /* Put the request, which was accepted once, into worker->request again. */
     void (*recall)(struct exchange *);
+    /* More of the request's body is stored: let more come. */
+    void (*stored)(struct exchange *);
     /* The client waits to be told to send its body: 100. */
     int (*go_on)(struct exchange *);
     int (*interim)(struct exchange *, const struct answer_head *);

@@ -42,20 +42,15 @@ static int encrypt_bytes(struct output *output, struct piece *piece)
 static int encrypt_file(struct output *output, struct piece *piece)
 {
     char *block = output->conn->worker->tls_plain;
-    size_t size = size_min((size_t)piece->left, RECORD_SIZE_MAX);
+    size_t size = size_min((size_t)piece_ready(piece), RECORD_SIZE_MAX);
     ssize_t got;
     do
-        got = pread(piece->fd, block, size, piece->offset);
+        got = pread(piece_fd(piece), block, size, piece->offset);
     while (got < 0 && errno == EINTR);
     if (got <= 0)
         return got < 0 ? -errno : -EIO; /* it shrank: the answer cannot be completed */
     int result = encrypt(output, (struct slice){block, (size_t)got});
-    piece->offset += got;
-    piece->left -= got;
-    if (piece->kind == PIECE_SPOOL)
-        output->chain.spooled -= got;
-    if (piece->left == 0)
-        chain_drop_first(&output->chain);
+    chain_sent(&output->chain, got);
     return result;
 }
 
@@ -91,6 +86,8 @@ void secure_flush(struct output *output)
     assert(output->chain.first == NULL || secure_is_ready(output->conn));
     while (output->chain.first != NULL && output->cipher.memory < SECURE_AHEAD_SIZE) {
         struct piece *piece = output->chain.first;
+        if (piece_ready(piece) == 0)
+            break; /* on its way to a temporary file: we are told */
         int result =
             piece->kind == PIECE_BYTES ? encrypt_bytes(output, piece) : encrypt_file(output, piece);
         if (result < 0) {

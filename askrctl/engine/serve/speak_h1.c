@@ -24,7 +24,7 @@ static bool may_receive(const struct conn *conn)
     if (conn->closing || conn->close || conn->linger)
         return false;
     if (conn->exchange != NULL)
-        return !conn->exchange->received;
+        return !conn->exchange->received && !body_is_full(&conn->exchange->body);
     return conn->output == NULL || conn->output->chain.memory < CONN_PIPELINE_OUTPUT;
 }
 
@@ -98,6 +98,15 @@ static void receive(struct conn *conn, struct slice *input)
     conn->worker->request_of = NULL;
 }
 
+/* The end of a body needs no more bytes when all of it had come before it could be stored. */
+static void on_stored(struct exchange *exchange)
+{
+    struct conn *conn = exchange->conn;
+    struct slice nothing = SLICE("");
+    if (conn->held_size == 0)
+        receive(conn, &nothing);
+}
+
 static bool busy(const struct conn *conn)
 {
     return conn->exchange != NULL;
@@ -106,7 +115,7 @@ static bool busy(const struct conn *conn)
 static enum conn_wait waits_for(const struct conn *conn)
 {
     if (conn->exchange != NULL)
-        return conn->exchange->received ? CONN_ANSWER : CONN_BODY;
+        return may_receive(conn) ? CONN_BODY : CONN_ANSWER;
     return conn->held_size > 0 || h1_mid_request(&conn->h1) ? CONN_HEAD : CONN_IDLE;
 }
 
@@ -274,6 +283,8 @@ static int append_body(struct exchange *exchange, struct slice bytes)
     struct output *output = conn_output(exchange->conn);
     if (output == NULL)
         return -ENOMEM;
+    if (exchange->spooling && output->chain.spooled == 0)
+        exchange->spooling = false; /* the client has caught up */
     if (!exchange->streaming && output->chain.memory > OUTPUT_MEMORY_MAX)
         exchange->spooling = true;
     return exchange->spooling ? chain_spool(&output->chain, bytes)
@@ -350,7 +361,7 @@ static bool has_room(const struct exchange *exchange)
     /* It may have gone to a file before it was flushed, and then goes on there. */
     if (exchange->streaming && output->chain.memory >= OUTPUT_MEMORY_MAX)
         return false;
-    return output->chain.spooled < ANSWER_SPOOL_MAX;
+    return chain_may_spool(&output->chain);
 }
 
 static void carry(struct conn *conn, struct exchange **owner, struct websocket *websocket)
@@ -368,6 +379,7 @@ const struct protocol protocol_h1 = {
     .timed_out = timed_out,
     .drain = drain,
     .abandon = abandon,
+    .stored = on_stored,
     .recall = recall,
     .go_on = go_on,
     .interim = interim,

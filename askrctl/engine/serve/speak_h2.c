@@ -56,7 +56,7 @@ static struct stream *stream_new(struct h2_conn *h2)
         return NULL;
     }
     *stream = (struct stream){.owner = h2, .next = h2->streams, .link = &h2->streams};
-    chain_init(&stream->body, worker);
+    chain_init(&stream->body, worker, stream_stored);
     if (stream->next != NULL)
         stream->next->link = &stream->next;
     h2->streams = stream;
@@ -69,6 +69,8 @@ void stream_free(struct stream *stream)
     struct worker *worker = h2->conn->worker;
     if (stream->exchange != NULL)
         exchange_abandon(stream->exchange);
+    if (stream->owed > 0)
+        h2_consume(h2->h2, &stream->h2, stream->owed);
     h2_websocket_free(stream);
     h2->waiting -= stream->body.memory;
     chain_clear(&stream->body);
@@ -161,7 +163,23 @@ static void finish(struct conn *conn)
     conn_dirty(conn);
 }
 
-/* Stored, or dropped: then the peer may send more. */
+/* What is kept or was dropped the peer may send anew. What was kept in memory, and is on its way to
+ * a file with the rest since, it may send already. */
+static void give_window_back(struct stream *stream)
+{
+    size_t ahead = stream->exchange != NULL ? body_ahead(&stream->exchange->body) : 0;
+    size_t keep = size_min(ahead, stream->owed);
+    size_t size = stream->owed - keep;
+    stream->owed = keep;
+    if (size > 0)
+        h2_consume(stream->owner->h2, &stream->h2, size);
+}
+
+static void on_stored(struct exchange *exchange)
+{
+    give_window_back(stream_of(exchange));
+}
+
 static void hear_body(struct stream *stream, struct slice bytes)
 {
     struct conn *conn = stream->owner->conn;
@@ -176,8 +194,9 @@ static void hear_body(struct stream *stream, struct slice bytes)
         exchange_fail(stream->exchange, 413, "the body is too large");
     else
         exchange_body(stream->exchange, bytes);
+    stream->owed += bytes.size;
     if (!conn->closing)
-        h2_consume(conn->h2->h2, &stream->h2, bytes.size);
+        give_window_back(stream);
 }
 
 static void hear(struct h2_conn *h2, enum h2_event event, const struct h2_news *news)
@@ -339,6 +358,7 @@ static const struct protocol protocol_h2 = {
     .drain = drain,
     .abandon = abandon,
     .fill = h2_fill,
+    .stored = on_stored,
     .recall = h2_recall,
     .go_on = h2_go_on,
     .interim = h2_interim,

@@ -25,6 +25,7 @@ struct stream {
     struct exchange *exchange;   /* until its answer is said */
     struct websocket *websocket; /* ... from then on, if that is what it was for */
     struct trailers *trailers;   /* of the answer, which waits to be sent; or NULL */
+    size_t owed;                 /* bytes of its window to be given back once they are stored */
     char *held;                  /* of its input, while it may not receive */
     size_t held_size;
     struct chain body; /* of the answer */
@@ -32,6 +33,7 @@ struct stream {
     int64_t body_size;    /* of the request, so far */
     uint64_t sent_before; /* when the peer's progress was last looked at */
     bool received;        /* the request is complete */
+    bool ends;            /* its answer was said, and is not all stored yet */
 };
 
 struct h2_conn {
@@ -62,6 +64,7 @@ int h2_file(struct exchange *, const struct file_range *);
 int h2_end_answer(struct exchange *);
 void h2_cut_answer(struct exchange *);
 bool h2_has_room(const struct exchange *);
+void stream_stored(struct chain *, int64_t stored); /* of an answer's body: chain_told_fn */
 
 /* speak_h2_ws.c */
 void h2_carry(struct conn *, struct exchange **owner, struct websocket *);

@@ -41,15 +41,34 @@ static int append(struct exchange *exchange, struct slice bytes)
 {
     struct stream *stream = stream_of(exchange);
     struct h2_conn *h2 = stream->owner;
+    if (exchange->spooling && stream->body.spooled == 0)
+        exchange->spooling = false; /* the client has caught up */
     if (!exchange->streaming && h2->waiting + bytes.size > OUTPUT_MEMORY_MAX)
         exchange->spooling = true;
+    if (exchange->spooling)
+        return chain_spool(&stream->body, bytes); /* stream_stored() comes */
     size_t before = stream->body.memory;
-    int result =
-        exchange->spooling ? chain_spool(&stream->body, bytes) : chain_append(&stream->body, bytes);
+    int result = chain_append(&stream->body, bytes);
     h2->waiting += stream->body.memory - before;
     if (result == 0)
         h2_write(h2->h2, &stream->h2, bytes.size);
     return result;
+}
+
+void stream_stored(struct chain *chain, int64_t stored)
+{
+    struct stream *stream = CONTAINER_OF(chain, struct stream, body);
+    struct h2 *h2 = stream->owner->h2;
+    conn_dirty(stream->owner->conn);
+    if (stored >= 0) {
+        h2_write(h2, &stream->h2, (size_t)stored);
+        if (stream->ends && chain->ahead == 0)
+            h2_end(h2, &stream->h2);
+    } else if (stream->exchange != NULL) {
+        exchange_fail(stream->exchange, 503, NULL);
+    } else {
+        h2_cut(h2, &stream->h2, H2_INTERNAL_ERROR);
+    }
 }
 
 /* Pieces go over as they are while there is room for them in memory. */
@@ -126,7 +145,9 @@ int h2_end_answer(struct exchange *exchange)
         stream->h2.trailers = stream->trailers->fields;
         stream->h2.trailer_count = stream->trailers->count;
     }
-    h2_end(stream->owner->h2, &stream->h2);
+    stream->ends = stream->body.ahead > 0;
+    if (!stream->ends)
+        h2_end(stream->owner->h2, &stream->h2);
     conn_dirty(exchange->conn);
     return 0;
 }
@@ -143,5 +164,5 @@ bool h2_has_room(const struct exchange *exchange)
     const struct stream *stream = stream_of(exchange);
     if (exchange->streaming && stream->body.memory >= STREAM_MEMORY_MAX)
         return false;
-    return stream->body.spooled < ANSWER_SPOOL_MAX;
+    return chain_may_spool(&stream->body);
 }

@@ -35,26 +35,21 @@ static int64_t move_some(struct chain *body, struct chain *output, size_t size)
 {
     struct piece *piece = body->first;
     int result;
+    size = size_min(size, (size_t)piece_ready(piece));
+    assert(size > 0); /* nghttp2 was told of no more than there is */
     if (piece->kind == PIECE_BYTES) {
-        size = size_min(size, piece->end - piece->begin);
         result = chain_append(output, (struct slice){piece->data + piece->begin, size});
         piece->begin += (uint32_t)size;
         body->memory -= size;
+        if (piece->begin == piece->end)
+            chain_drop_first(body);
     } else {
-        size = size_min(size, (size_t)piece->left);
         result = piece->content != NULL
                      ? chain_append(output, (struct slice){piece->content + piece->offset, size})
-                     : read_file(output, piece->fd, piece->offset, size);
-        piece->offset += (int64_t)size;
-        piece->left -= (int64_t)size;
-        if (piece->kind == PIECE_SPOOL)
-            body->spooled -= (int64_t)size;
+                     : read_file(output, piece_fd(piece), piece->offset, size);
+        chain_sent(body, (int64_t)size);
     }
-    if (result < 0)
-        return result;
-    if (piece->kind == PIECE_BYTES ? piece->begin == piece->end : piece->left == 0)
-        chain_drop_first(body);
-    return (int64_t)size;
+    return result < 0 ? result : (int64_t)size;
 }
 
 static int move_body(struct stream *stream, struct chain *output, size_t size)

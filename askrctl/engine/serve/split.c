@@ -253,17 +253,18 @@ static int64_t ns_of(struct timeval time)
     return (int64_t)time.tv_sec * NS_PER_S + (int64_t)time.tv_usec * NS_PER_US;
 }
 
-static void read_cpu(int64_t *user_ns, int64_t *system_ns)
+static void read_cpu(const struct worker *worker, int64_t *user_ns, int64_t *system_ns)
 {
     struct rusage usage;
     getrusage(RUSAGE_THREAD, &usage);
-    *user_ns = ns_of(usage.ru_utime);
-    *system_ns = ns_of(usage.ru_stime);
+    io_work_cpu(&worker->io, user_ns, system_ns);
+    *user_ns += ns_of(usage.ru_utime);
+    *system_ns += ns_of(usage.ru_stime);
 }
 
 void split_open(struct worker *worker)
 {
-    read_cpu(&worker->split.user_ns, &worker->split.system_ns);
+    read_cpu(worker, &worker->split.user_ns, &worker->split.system_ns);
 }
 
 void split_beat(struct worker *worker)
@@ -271,7 +272,7 @@ void split_beat(struct worker *worker)
     struct split_worker *own = &worker->split;
     struct askr_split *split = &worker->status->split;
     int64_t user_ns, system_ns;
-    read_cpu(&user_ns, &system_ns);
+    read_cpu(worker, &user_ns, &system_ns);
     int64_t user = user_ns - own->user_ns, system = system_ns - own->system_ns;
     add(&split->io_cpu_user_ns, user);
     add(&split->io_cpu_system_ns, system);

@@ -94,6 +94,7 @@ struct worker {
     struct output *outputs_free;
     struct piece *pieces_free;
     uint32_t pieces_free_count;
+    size_t spools_ahead; /* bytes of all spools that are in memory, on their way to the disk */
     struct stream *streams_free;
     uint32_t streams_free_count;
 
