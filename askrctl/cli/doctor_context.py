@@ -126,7 +126,9 @@ def _config(host: Host, words: Words) -> Config:
 def _listeners(config: Config, status: dict[str, Any] | None) -> tuple[Listener, ...]:
     from askrctl.server import sockets
 
-    texts = [_strip(text) for text in status["listeners"]] if status else config.server.listen
+    texts = config.server.listen
+    if status is not None:  # a server that is older names no addresses
+        texts = status.get("addresses") or tuple(map(_strip, status["listeners"]))
     found = []
     for text in texts:
         with suppress(AskrError):

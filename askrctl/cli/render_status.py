@@ -2,6 +2,7 @@
 """`askrctl status` as text: facts first, then a table that fits a narrow terminal."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import RenderableType
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from askrctl.config import MIB
+from askrctl.server.sockets import parse
 
 STATE_STYLES = {
     "ready": "green",
@@ -61,13 +63,20 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def _listens(status: dict[str, Any]) -> list[str]:
+    """Where clients reach it; a server that is older names no addresses."""
+    reaches = [parse(text).reach for text in status.get("addresses", [])]
+    pairs = zip_longest(status["listeners"], reaches, fillvalue="")
+    return [f"{url} and {reach}" if reach else url for url, reach in pairs]
+
+
 def _facts(status: dict[str, Any]) -> Table:
     backend = status["io_backend"]
     why = f"wanted {backend['requested']}: {backend['reason']}"
     table = Table.grid(padding=(0, 2))
     rows = [
         ("server", f"askrctl {status['version']}, pid {status['pid']}, user {status['user']}"),
-        ("listens", "  ".join(status["listeners"])),
+        ("listens", "\n".join(_listens(status))),
         *_served(status),
         ("backend", f"{backend['active']} ({why})"),
     ]

@@ -18,6 +18,13 @@ SYSTEMD_FIRST_FD = 3  # sd_listen_fds(3)
 UNIX_MODE = 0o660
 ROLES = ("tls", "redirect")
 PROXY = "proxy"  # the PROXY protocol comes first, whatever the role
+LOOPBACK = "127.0.0.1"  # of a port without an address: nobody is let in who was not asked for
+# A host that stands for many addresses: one of them, and which they are.
+_EVERYWHERE = {
+    "": ("localhost", "all addresses of this machine"),
+    "0.0.0.0": (LOOPBACK, "all IPv4 addresses of this machine"),
+    "::": ("::1", "all IPv6 addresses of this machine"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +49,10 @@ class Address:
 
     @property
     def url(self) -> str:
+        """One that a client on this machine can use."""
         if self.path:
             return str(self)
-        host = {"": "localhost", "0.0.0.0": "localhost", "::": "localhost"}.get(
-            self.host, self.host
-        )
+        host = _EVERYWHERE[self.host][0] if self.reach else self.host
         scheme = "https" if self.role == "tls" else "http"
         return (
             f"{scheme}://[{host}]:{self.port}/"
@@ -54,10 +60,15 @@ class Address:
             else f"{scheme}://{host}:{self.port}/"
         )
 
+    @property
+    def reach(self) -> str:
+        """On which addresses it can be reached besides that of its url; "" when on none."""
+        return "" if self.path or self.host not in _EVERYWHERE else _EVERYWHERE[self.host][1]
+
 
 def _bad(text: str, why: str) -> AskrError:
     return AskrError(
-        f"--listen {text}: {why}", "--listen 127.0.0.1:8000, :8000, [::1]:8000, unix:/path", code=2
+        f"--listen {text}: {why}", "--listen 8000, 0.0.0.0:8000, :8000, [::1]:8000, unix:/path", code=2
     )
 
 
@@ -99,7 +110,7 @@ def parse(text: str) -> Address:
         raise _bad(text, f"{words!r} is not tls or redirect, or proxy beside them")
     host, colon, port_text = place.rpartition(":")
     if not colon and place.isdigit():
-        host, port_text = "", place
+        host, port_text = LOOPBACK, place
     elif not colon:
         raise _bad(text, "there is no port in it")
     if not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65535:
@@ -209,6 +220,13 @@ def open_listener(address: Address) -> tuple[socket.socket, Address]:
     return listener, address
 
 
+def _is_dual(listener: socket.socket) -> bool:
+    """Does it take IPv4 clients besides those of IPv6?"""
+    if listener.family is not socket.AF_INET6:
+        return False
+    return listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
+
+
 def inherited() -> list[tuple[socket.socket, Address]]:
     """Listeners passed by systemd socket activation (sd_listen_fds(3)); none without it."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
@@ -225,7 +243,8 @@ def inherited() -> list[tuple[socket.socket, Address]]:
         if isinstance(name, str):
             address = Address(path=str(name), proxy=proxy)
         else:
-            address = Address(name[0], name[1], role=role, proxy=proxy)
+            host = "" if _is_dual(listener) and name[0] == "::" else name[0]
+            address = Address(host, name[1], role=role, proxy=proxy)
         found.append((listener, address))
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)

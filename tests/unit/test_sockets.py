@@ -11,7 +11,8 @@ from askrctl.server.sockets import Address, assign_roles, check_proxies, parse
     ("text", "address"),
     [
         (":80", Address("", 80)),
-        ("80", Address("", 80)),
+        ("80", Address("127.0.0.1", 80)),
+        ("443,tls", Address("127.0.0.1", 443, role="tls")),
         ("[::1]:443,tls", Address("::1", 443, role="tls")),
         (":80,proxy", Address("", 80, proxy=True)),
         (":443,tls,proxy", Address("", 443, role="tls", proxy=True)),
@@ -25,6 +26,23 @@ from askrctl.server.sockets import Address, assign_roles, check_proxies, parse
 )
 def test_an_address_is_what_it_says(text: str, address: Address) -> None:
     assert parse(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "reach"),
+    [
+        ("80", "http://127.0.0.1:80/", ""),
+        ("shop.example:80", "http://shop.example:80/", ""),
+        ("[::1]:80", "http://[::1]:80/", ""),
+        (":80", "http://localhost:80/", "all addresses of this machine"),
+        ("0.0.0.0:80", "http://127.0.0.1:80/", "all IPv4 addresses of this machine"),
+        ("[::]:443,tls", "https://[::1]:443/", "all IPv6 addresses of this machine"),
+        ("unix:/x", "unix:/x", ""),
+    ],
+)
+def test_what_is_open_to_others_says_so(text: str, url: str, reach: str) -> None:
+    address = parse(text)
+    assert (address.url, address.reach) == (url, reach)
 
 
 @pytest.mark.parametrize(
