@@ -9,8 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from askrctl.config import MIB
-from askrctl.server.sockets import parse
+from askrctl.config import MIB, parse_address
 
 STATE_STYLES = {
     "ready": "green",
@@ -65,7 +64,7 @@ def printable(text: str) -> str:
 
 def _listens(status: dict[str, Any]) -> list[str]:
     """Where clients reach it; a server that is older names no addresses."""
-    reaches = [parse(text).reach for text in status.get("addresses", [])]
+    reaches = [parse_address(text).reach for text in status.get("addresses", [])]
     pairs = zip_longest(status["listeners"], reaches, fillvalue="")
     return [f"{url} and {reach}" if reach else url for url, reach in pairs]
 

@@ -11,8 +11,8 @@ from askrctl.model import Backend
 if TYPE_CHECKING:  # the engine is loaded when somebody serves, not by every command
     from collections.abc import Sequence
 
+    from askrctl.config import Address
     from askrctl.server.plan import Plan
-    from askrctl.server.sockets import Address
     from askrctl.server.supervisor import Supervisor
     from askrctl.server.tls import Tls
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from askrctl.config.addresses import addresses
 from askrctl.config.otel import is_endpoint, whole_endpoint
 from askrctl.config.schema import (
     APPS_MAX,
@@ -204,7 +205,7 @@ _period = between(parse_seconds, 0.01, 86400.0)
 
 # Kinds of the keys; a key that is missing here is a string.
 KINDS: dict[str, Callable[[object], Any]] = {
-    "server.listen": parse_texts,
+    "server.listen": addresses,
     "server.workers": between(parse_number, 0, WORKERS_MAX),
     "server.io_backend": _backend,
     "server.server_header": _field_value,
@@ -270,7 +271,7 @@ KINDS: dict[str, Callable[[object], Any]] = {
     "server.unknown_host": _unknown_host,
     "sendfile.roots": _folders,
     "sendfile.internal": _internal,
-    "admin.listen": parse_texts,
+    "admin.listen": addresses,
     "admin.token": _token,
     "server.health_path": url_path,
     "server.check": url_path,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from askrctl import engine
-from askrctl.config import Config
+from askrctl.config import Address, Config, blamed
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
 from askrctl.server.accesslog import AccessLog
@@ -49,7 +49,7 @@ STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get 
 _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIRECT}
 
 
-def _flags_of(address: sockets.Address) -> int:
+def _flags_of(address: Address) -> int:
     return _FLAGS[address.role] | (engine.LISTENER_PROXY if address.proxy else 0)
 
 
@@ -63,7 +63,7 @@ class Supervisor:
         self,
         plan: Plan,
         replan: Replan,
-        listeners: list[tuple[Any, sockets.Address]],
+        listeners: list[tuple[Any, Address]],
         control: ControlServer,
         path: Path,
         on_ready: Callable[["Supervisor"], None],
@@ -130,7 +130,8 @@ class Supervisor:
         return self._exit_code
 
     def _begin(self, plan: Plan) -> None:
-        self._access_log.use(plan.config.log.access)
+        with blamed(plan.origins):
+            self._access_log.use(plan.config.log.access)
         self._rates.use(plan.config.limits)
         self._number += 1
         base = self._free_slots(len(plan.cpus))
