@@ -38,6 +38,8 @@ HEALTHY_S = 1.0  # a process that lived this long failed by accident, not by its
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 10.0
 READY_POLL_S = 0.02
+FIRST_WORKER = 0  # it has the first process of each site
+BOOT_PAUSE_S = 0.5  # in which the worker tells why a process did not boot; only then once more
 NOT_STARTED_S = 1.0  # until a process that could not even be started is tried again
 
 
@@ -51,6 +53,9 @@ class Proof:
     """What a generation has to show before it takes over."""
 
     all_processes: bool  # every one serves; else one of each worker, unless they are warmed up
+    # Another one serves until then: all processes that boot without a fault are waited for, so that
+    # there are as many after the change as before.
+    replaces: bool = False
     tolerated: frozenset[str] = frozenset()  # sites that do not serve now, and may go on so
     check: str = ""  # a path that each worker has to answer with less than 500
 
@@ -160,8 +165,7 @@ class Generation:
         log.info("event=worker_started worker=%d pid=%d", index, worker.pid)
         self._pools[index] = [Pool(worker, crew.plan, self._fork) for crew in self._crews]
         for crew, pool in zip(self._crews, self._pools[index], strict=True):
-            if crew.ready:
-                pool.start()
+            self._start_processes(crew, pool)
 
     def _not_started(self, what: str, error: Exception, again: Callable[[], None]) -> None:
         log.error('event=not_started what="%s" detail="%s"', what, str(error).replace('"', "'"))
@@ -219,7 +223,7 @@ class Generation:
             if page.pid != worker.pid or len(page.sites) < len(self.plan.each):
                 continue  # it has not begun yet
             for crew, pool in zip(self._crews, self._pools[index], strict=True):
-                if crew.ready:
+                if crew.ready and crew.served:
                     pool.look(page)
 
     def _feel(self, worker: WorkerProcess) -> None:
@@ -241,9 +245,38 @@ class Generation:
     # --- applications -----------------------------------------------------------------------------
 
     def zygote_ready(self, crew: Crew) -> None:
+        self._start_everywhere(crew)
+        if not crew.served:
+            self._look_at_first(crew)
+
+    def _start_everywhere(self, crew: Crew) -> None:
         which = self._crews.index(crew)
         for index in self.workers:
-            self._pools[index][which].start()
+            self._start_processes(crew, self._pools[index][which])
+
+    def _start_processes(self, crew: Crew, pool: Pool) -> None:
+        """One first: what keeps it from booting would keep them all, and each would say so."""
+        if not crew.ready:
+            return
+        if crew.served:
+            pool.start()
+        elif pool.worker.index == FIRST_WORKER:
+            pool.start_first()
+
+    def _look_at_first(self, crew: Crew) -> None:
+        """Until it serves."""
+        if self.gone or crew.served or not crew.ready:
+            return
+        if any(crew.serving(page) for page in self._pages()):
+            crew.first_serves()
+            self._start_everywhere(crew)
+        else:
+            self._around.loop.call_later(READY_POLL_S, lambda: self._look_at_first(crew))
+
+    def _pages(self) -> list[engine.WorkerStatus]:
+        """Of workers of this generation: a slot may still have that of the one before."""
+        pages = [engine.read_status(self._memory, slot) for slot in self.slots]
+        return [page for page in pages if page.generation == self.number]
 
     def zygote_failed(self, crew: Crew, sentence: str) -> None:
         if self.draining:
@@ -274,7 +307,7 @@ class Generation:
 
     def _fork(self, worker: WorkerProcess, place: Place) -> None:
         crew = self._crew_of(place)
-        if crew is None or crew.zygote is None or not crew.ready:
+        if self.draining or crew is None or crew.zygote is None or not crew.ready:
             return
         if place.pid or place.port is not None:
             return
@@ -325,6 +358,9 @@ class Generation:
         place.failures = 1 if lived > HEALTHY_S else place.failures + 1
         place.forget()
         wait = backoff_s(place.failures)
+        crew.process_died(describe_exit(wait_status))
+        if not crew.served:
+            wait = max(wait, BOOT_PAUSE_S)
         if not self.draining:
             log.warning(
                 "event=app_exited worker=%d pid=%d status=%r restart_s=%.1f",
@@ -334,7 +370,18 @@ class Generation:
                 wait,
             )
         place.restarting = True
-        self._around.loop.call_later(wait, lambda: self._fork(worker, place))
+        self._restart_later(worker, place, wait)
+
+    def _restart_later(self, worker: WorkerProcess, place: Place, wait_s: float) -> None:
+        """A worker that is not ready yet has not heard what the last process said."""
+
+        def restart() -> None:
+            if worker.ready or self.workers.get(worker.index) is not worker:
+                self._fork(worker, place)
+            else:
+                self._restart_later(worker, place, READY_POLL_S)
+
+        self._around.loop.call_later(wait_s, restart)
 
     def app_overdue(self, worker: WorkerProcess, place: Place) -> None:
         config = self.plan.config
@@ -391,7 +438,7 @@ class Generation:
         log.error('event=app_not_forked worker=%d detail="%s"', worker.index, os.strerror(errnum))
         wait = max(1.0, backoff_s(place.failures))
         place.restarting = True
-        self._around.loop.call_later(wait, lambda: self._fork(worker, place))
+        self._restart_later(worker, place, wait)
 
     # --- readiness --------------------------------------------------------------------------------
 
@@ -455,7 +502,7 @@ class Generation:
         if self.draining or self.ready or self.failed:
             return
         if over_before or not self._proving:
-            self._fail("it was not ready in time")
+            self._fail(self._not_in_time)
         else:  # it went on without them
             self._around.loop.call_later(self.plan.config.timeouts.boot, self.boot_time_over)
 
@@ -463,8 +510,7 @@ class Generation:
         """Sites that are waited for; a problem of one that must serve is a failure."""
         missing = []
         for crew in self._crews:
-            every = self._proof.all_processes or self.plan.config.warmup
-            count = crew.plan.app_count if every else 1
+            count = crew.plan.app_count if self._waits_for_all(crew) else 1
             problem = crew.problem(pages)
             if all(crew.serving(page) >= count for page in pages):
                 continue
@@ -476,6 +522,11 @@ class Generation:
             missing.append(crew)
         return missing
 
+    def _waits_for_all(self, crew: Crew) -> bool:
+        if self._proof.all_processes or self.plan.config.warmup:
+            return True
+        return self._proof.replaces and not crew.deaths and not self._late
+
     def _nobody_serves(self, pages: list[engine.WorkerStatus]) -> str:
         """Sites that need not serve do not all fail."""
         if len(self._crews) < len(self.plan.each) or not self._crews:
@@ -484,15 +535,18 @@ class Generation:
             return ""
         first = self._crews[0]
         return f'no site serves; "{first.plan.site_name}": ' + (
-            first.problem(pages) or "it was not ready in time"
+            first.problem(pages) or self._not_in_time
         )
+
+    @property
+    def _not_in_time(self) -> str:
+        return f"it was not ready within {self.plan.config.timeouts.boot:g} s (timeouts.boot)"
 
     def _check_ready(self) -> None:
         if self.draining or self.failed or self.ready or self._proving:
             return
-        pages = [engine.read_status(self._memory, slot) for slot in self.slots]
-        mine = [page for page in pages if page.generation == self.number]
-        serving = len(mine) == len(pages) and all(page.state == "ready" for page in mine)
+        mine = self._pages()
+        serving = len(mine) == len(self.slots) and all(page.state == "ready" for page in mine)
         missing = self._missing(mine) if serving else []
         if self.failed:
             return

@@ -158,7 +158,8 @@ class Supervisor:
         names = frozenset(site.site_name for site in plan.sites)
         # A site that is broken keeps nobody from deploying another; one that serves must go on.
         tolerated = names if self._current is None else names & self._current.not_serving
-        proof = Proof(all_processes=bool(waiting), tolerated=tolerated, check=check)
+        replaces = self._current is not None
+        proof = Proof(bool(waiting), replaces, tolerated, check)
         self._next = Generation(plan, around, self.memory, self._changed, proof)
         self.tickets.begin(self._number)
         self._loop.call_later(plan.config.timeouts.boot, self._give_up(self._next))
@@ -220,13 +221,18 @@ class Supervisor:
         self._old.append(coming)
         coming.kill()
         if self._current is None:
-            is_worker = coming.plan.mode == "worker"
-            hint = "askrctl serve PATH, without --worker-script" if is_worker else "askrctl doctor"
-            self.failure = AskrError(coming.failed, hint)
+            self.failure = AskrError(coming.failed, self._what_to_type(coming.plan))
             self._stopping = True
             return
         notify.ready()
         self._reload_if_asked()
+
+    def _what_to_type(self, plan: Plan) -> str:
+        """After a first generation that does not start."""
+        if plan.mode != "worker":
+            return "askrctl doctor"
+        classic = "the same without a worker script serves in classic mode"
+        return f"askrctl serve {self.path} again, when that is mended; {classic}"
 
     def _promote(self, coming: Generation) -> None:
         before, self._current, self._next = self._current, coming, None
