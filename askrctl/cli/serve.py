@@ -114,11 +114,13 @@ serve_command.__doc__ = f"{serve_command.__doc__}\n{EPILOG}"
 
 
 def _serve(path: Path, config: Path | None, flags: dict[str, Any], inspect: Path | None) -> int:
+    from askrctl import signals
     from askrctl.server import logs
     from askrctl.server.detect import logical
     from askrctl.server.launch import Request, launch, prepare
 
     logs.set_up("auto")
+    signals.hold_until_served()
     plan = prepare(request := Request(logical(path), config, flags, inspect, path != Path()))
     logs.set_up(plan.config.log.format)
     return launch(request, plan, _greet)

@@ -7,13 +7,14 @@ has proven that it serves; one that cannot is discarded, and the old one serves 
 
 import logging
 import mmap
+import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from askrctl import engine
+from askrctl import engine, signals
 from askrctl.config import Address, Config, blamed
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
@@ -116,6 +117,8 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, self.stop)
         self._loop.on_signal(signal.SIGHUP, self.reload)
         self._loop.on_signal(signal.SIGUSR1, self.reopen_log)
+        self._loop.on_signal(signal.SIGUSR2, _explain_signals)
+        signals.let_through()
         self.control.open(self._loop, self._commands.answer)
         if self.admin is not None:
             self.admin.open(self._loop, AdminApi(self))
@@ -315,7 +318,8 @@ class Supervisor:
             return
         notify.reloading()
         try:
-            plan = self._replan()
+            with signals.held():  # the probe of io_uring is a process as well
+                plan = self._replan()
             tell_of_restarts(self.plan.config, plan.config)
             self._replace_tls(plan)
             self._begin(plan)
@@ -554,6 +558,13 @@ class Supervisor:
 
         look()
         return ticket
+
+
+def _explain_signals() -> None:
+    """Of those that other servers know."""
+    pid = os.getpid()
+    fix = f"kill -HUP {pid} reloads, kill -USR1 {pid} opens the access log again"
+    log.warning('event=signal_passed_over signal=SIGUSR2 fix="%s"', fix)
 
 
 def _backend_line(choice: BackendChoice) -> tuple[int, str]:

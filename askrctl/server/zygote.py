@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
+from askrctl import signals
 from askrctl.model import AskrError
 from askrctl.server import wire
 from askrctl.server.loop import Loop
@@ -51,16 +52,17 @@ class ZygoteProcess:
     def _spawn(plan: Plan, fd: int) -> subprocess.Popen[bytes]:
         wanted = plan.credentials
         try:
-            return subprocess.Popen(
-                zygote_command(plan, fd),
-                stdin=subprocess.DEVNULL,
-                pass_fds=[fd],
-                cwd=plan.application.path,
-                env=zygote_environment(plan, os.environ),
-                user=wanted.uid if wanted else None,
-                group=wanted.gid if wanted else None,
-                extra_groups=wanted.groups if wanted else None,
-            )
+            with signals.held():
+                return subprocess.Popen(
+                    zygote_command(plan, fd),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[fd],
+                    cwd=plan.application.path,
+                    env=zygote_environment(plan, os.environ),
+                    user=wanted.uid if wanted else None,
+                    group=wanted.gid if wanted else None,
+                    extra_groups=wanted.groups if wanted else None,
+                )
         except OSError as error:
             who = f" as {wanted.name}" if wanted else ""
             raise AskrError(
