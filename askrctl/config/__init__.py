@@ -2,8 +2,8 @@
 """Configuration: what can be set (schema), to what (kinds, values), and from where (read)."""
 
 from askrctl.config.addresses import Address, parse_address, parse_options
-from askrctl.config.kinds import ACCESS_VARIABLES, url_path
 from askrctl.config.origin import Origin, blamed, origins, to_blame
+from askrctl.config.own_kinds import ACCESS_VARIABLES, url_path
 from askrctl.config.places import bench_record_path
 from askrctl.config.read import load, read_file, read_text, text_of, with_environment, with_flags
 from askrctl.config.rules import ANSWERS

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from askrctl.checks import ALL, tls
 from askrctl.checks.frame import Context, Server, run_one
-from askrctl.cli import completions, doctor_bundle, doctor_diff
+from askrctl.cli import command_tree, doctor_bundle, doctor_diff
 from askrctl.cli.doctor_context import Words, _listeners, build
 from askrctl.config import Config, ServerConfig
 from askrctl.model import AskrError, Status
@@ -465,7 +465,7 @@ def test_a_private_key_is_never_recorded(tmp_path: Path) -> None:
 
 def test_the_manual_page_names_every_option_of_doctor() -> None:
     page = (ROOT / "docs/man/askrctl-doctor.1").read_text().replace("\\-", "-")
-    [doctor] = [c for c in completions.commands() if c.words == ("doctor",)]
+    [doctor] = [c for c in command_tree.commands() if c.words == ("doctor",)]
     missing = [
         name
         for option in doctor.options
