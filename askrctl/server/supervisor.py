@@ -160,7 +160,9 @@ class Supervisor:
         check = next((item.check for item in waiting), "") or plan.config.server.check
         names = frozenset(site.site_name for site in plan.sites)
         # A site that is broken keeps nobody from deploying another; one that serves must go on.
-        tolerated = names if self._current is None else names & self._current.not_serving
+        tolerated = (
+            names if self._current is None else names & self._current.applications.not_serving
+        )
         replaces = self._current is not None
         proof = Proof(bool(waiting), replaces, tolerated, check)
         self._next = Generation(plan, around, self.memory, self._changed, proof)
@@ -437,7 +439,7 @@ class Supervisor:
         )
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
-        opcache = {} if shown is None else shown.opcache.want()
+        opcache = {} if shown is None else shown.applications.opcache.want()
         kept = self._kept.report(self.memory) if self._kept is not None else None
         around = Around(number, opcache, kept, sums or self.sums())
         return make_report(self, plan, pages, around)
