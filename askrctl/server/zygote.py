@@ -96,26 +96,27 @@ class ZygoteProcess:
             self._listener.zygote_failed(sentence)
 
     def _hear(self, message: wire.Message) -> None:
-        listener = self._listener
-        if message.kind == wire.Zygote.READY:
-            listener.zygote_ready()
-        elif message.kind == wire.Zygote.FAILED:
-            self._sentence = message.text
-        elif message.kind == wire.Zygote.FORKED and message.fds:
-            self._hear_forked(message)
+        if message.kind == wire.Zygote.FORKED and message.fds:
+            self._hear_forked(message)  # whose descriptor it is from now on
             return
-        elif message.kind == wire.Zygote.EXITED:
-            listener.app_exited(message.place, message.pid, message.value)
-        elif message.kind == wire.Zygote.REFUSED:
-            listener.app_refused(message.place, message.value)
-        elif message.kind == wire.Zygote.RELOAD:
-            listener.app_asked_reload()
-        elif message.kind == wire.Zygote.CACHED:
-            listener.caches_told(message.text)
-        elif message.kind == wire.Zygote.TRACED:
-            listener.app_traced(message.place, message.pid, message.text.splitlines())
         for fd in message.fds:
             os.close(fd)
+        listener = self._listener
+        match message.kind:
+            case wire.Zygote.READY:
+                listener.zygote_ready()
+            case wire.Zygote.FAILED:
+                self._sentence = message.text
+            case wire.Zygote.EXITED:
+                listener.app_exited(message.place, message.pid, message.value)
+            case wire.Zygote.REFUSED:
+                listener.app_refused(message.place, message.value)
+            case wire.Zygote.RELOAD:
+                listener.app_asked_reload()
+            case wire.Zygote.CACHED:
+                listener.caches_told(message.text)
+            case wire.Zygote.TRACED:
+                listener.app_traced(message.place, message.pid, message.text.splitlines())
 
     def _hear_forked(self, message: wire.Message) -> None:
         """Zygotes run as the application's user, and what they name here we may kill as root."""
