@@ -9,14 +9,16 @@ from typing import Literal
 class AskrError(Exception):
     """What went wrong, in one sentence, and what to type next.
 
-    `code` is the exit status: 1 the answer is no, 2 misuse, 3 could not find out.
+    `code` is the exit status: 1 the answer is no, 2 misuse, 3 could not find out. `key` is the
+    setting whose value is to blame, "section.key": config/origin.py adds where that comes from.
     """
 
-    def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
+    def __init__(self, message: str, hint: str = "", *, code: int = 1, key: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.code = code
+        self.key = key
 
 
 class Backend(StrEnum):

@@ -61,7 +61,7 @@ complete -c askrctl -n '__askrctl_at' -f -a tune -d 'Reversible changes to this 
 complete -c askrctl -n '__askrctl_at' -f -a bench -d 'Does a backend, a mode or another server win on *your* workload? Says so, or says no'
 complete -c askrctl -n '__askrctl_at' -l version -d 'Say which version this is'
 complete -c askrctl -n '__askrctl_at' -s h -l help -d 'Show this message and exit'
-complete -c askrctl -n '__askrctl_at serve' -l listen -r -d 'HOST:PORT, :PORT, [::1]:PORT or unix:/path,mode=660; may be given several times'
+complete -c askrctl -n '__askrctl_at serve' -l listen -r -d 'PORT (for this machine alone), HOST:PORT, [::1]:PORT, :PORT (all addresses) or unix:/path,mode=660; may be given several times'
 complete -c askrctl -n '__askrctl_at serve' -l workers -r -d 'I/O processes'
 complete -c askrctl -n '__askrctl_at serve' -l io-backend -x -a 'auto io_uring epoll' -d 'Default: auto, which is epoll until a bench here shows a win'
 complete -c askrctl -n '__askrctl_at serve' -l worker-script -r -d 'PHP script that boots once and then handles requests'

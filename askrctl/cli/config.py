@@ -70,7 +70,9 @@ def config_check(
         raise AskrError(error.message, error.hint, code=3) from None
     problem: AskrError | None = None
     try:
-        check_file(configuration.read_text(text, file))
+        config = configuration.read_text(text, file)
+        with configuration.blamed(configuration.origins(text, file, {}, {})):
+            check_file(config)
     except AskrError as error:
         problem = error
     if machine:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from askrctl.cli.words import count
 from askrctl.config import url_path
 from askrctl.model import AskrError
 from askrctl.server import control
@@ -115,7 +116,8 @@ def _wait(path: Path, ticket: int, what: str, timeout: float) -> dict[str, Any]:
 def _proof(state: dict[str, Any]) -> str:
     return (
         f"generation {state['generation']} serves {state['release']}: "
-        f"{state['workers']} workers, {state['processes']} processes, nothing else serves"
+        f"{count(state['workers'], 'worker')}, {count(state['processes'], 'process')}, "
+        "nothing else serves"
     )
 
 

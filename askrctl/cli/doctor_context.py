@@ -124,13 +124,13 @@ def _config(host: Host, words: Words) -> Config:
 
 
 def _listeners(config: Config, status: dict[str, Any] | None) -> tuple[Listener, ...]:
-    from askrctl.server import sockets
-
-    texts = [_strip(text) for text in status["listeners"]] if status else config.server.listen
+    texts = config.server.listen
+    if status is not None:  # a server that is older names no addresses
+        texts = status.get("addresses") or tuple(map(_strip, status["listeners"]))
     found = []
     for text in texts:
-        with suppress(AskrError):
-            address = sockets.parse(text)
+        with suppress(ValueError):
+            address = configuration.parse_address(text)
             host = address.host or ("" if address.path else "0.0.0.0")
             found.append(Listener(host, address.port, address.path))
     return tuple(found)

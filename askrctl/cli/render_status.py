@@ -2,13 +2,17 @@
 """`askrctl status` as text: facts first, then a table that fits a narrow terminal."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from askrctl.config import MIB
+from askrctl.cli.words import count
+from askrctl.config import MIB, parse_address
+
+Rows = Iterator[tuple[str, str]]
 
 STATE_STYLES = {
     "ready": "green",
@@ -61,56 +65,77 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def _listens(status: dict[str, Any]) -> list[str]:
+    """Where clients reach it; a server that is older names no addresses."""
+    reaches = [parse_address(text).reach for text in status.get("addresses", [])]
+    pairs = zip_longest(status["listeners"], reaches, fillvalue="")
+    return [f"{url} and {reach}" if reach else url for url, reach in pairs]
+
+
 def _facts(status: dict[str, Any]) -> Table:
-    backend = status["io_backend"]
-    why = f"wanted {backend['requested']}: {backend['reason']}"
-    table = Table.grid(padding=(0, 2))
     rows = [
         ("server", f"askrctl {status['version']}, pid {status['pid']}, user {status['user']}"),
-        ("listens", "  ".join(status["listeners"])),
+        ("listens", "\n".join(_listens(status))),
         *_served(status),
-        ("backend", f"{backend['active']} ({why})"),
+        *_backend(status["io_backend"]),
+        ("up", f"{duration(status['uptime_s'])}, generation {status['generation']}"),
+        *_work(status),
+        *_generations(status),
     ]
-    if backend["detail"] and backend["active"] != backend["requested"]:
-        rows.append(("", backend["detail"]))
-    if backend["fix"] and backend["active"] != backend["requested"]:
-        rows.append(("fix", backend["fix"]))
-    rows.append(("up", f"{duration(status['uptime_s'])}, generation {status['generation']}"))
-    if "answered" in status:  # a server that is older does not say it
-        rows.append(("answered", _answered(status["answered"])))
-    if status["opcache"]:
-        rows.append(("opcache", _opcache(status["opcache"])))
-    trace = status["trace"]
-    if trace["endpoint"]:
-        counts = ", ".join(f"{trace[name]} {name}" for name in ("exported", "failed", "dropped"))
-        lost = _sum(status, "spans_lost")
-        counts += f", {lost} lost on the way to the exporter" if lost else ""
-        rows.append(("traces", f"{trace['endpoint']}: {counts}"))
-        if trace["error"]:
-            rows.append(("", trace["error"]))
-    if dropped := _sum(status, "log_dropped"):
-        whole = dropped + _sum(status, "log_lines")
-        text = f"{dropped} of {whole} lines lost: its file is full, or too slow"
-        rows.append(("access log", text))
-    if status["draining_generations"]:
-        rows.append(("draining", f"{status['draining_generations']} older generation(s)"))
-    kept = status.get("kept")
-    if kept is not None:
-        rows.append(("kept", _kept(kept)))
+    table = Table.grid(padding=(0, 2))
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     return table
 
 
+def _backend(backend: dict[str, Any]) -> Rows:
+    yield "backend", f"{backend['active']} (wanted {backend['requested']}: {backend['reason']})"
+    if backend["active"] != backend["requested"]:
+        if backend["detail"]:
+            yield "", backend["detail"]
+        if backend["fix"]:
+            yield "fix", backend["fix"]
+
+
+def _work(status: dict[str, Any]) -> Rows:
+    """What was done, and what was lost of it."""
+    if "answered" in status:  # a server that is older does not say it
+        yield "answered", _answered(status["answered"])
+    if status["opcache"]:
+        yield "opcache", _opcache(status["opcache"])
+    if status["trace"]["endpoint"]:
+        yield from _traces(status["trace"], _sum(status, "spans_lost"))
+    if dropped := _sum(status, "log_dropped"):
+        whole = dropped + _sum(status, "log_lines")
+        yield "access log", f"{dropped} of {whole} lines lost: its file is full, or too slow"
+
+
+def _traces(trace: dict[str, Any], lost: int) -> Rows:
+    counts = ", ".join(f"{trace[name]} {name}" for name in ("exported", "failed", "dropped"))
+    counts += f", {lost} lost on the way to the exporter" if lost else ""
+    yield "traces", f"{trace['endpoint']}: {counts}"
+    if trace["error"]:
+        yield "", trace["error"]
+
+
+def _generations(status: dict[str, Any]) -> Rows:
+    """Those beside the one that serves."""
+    if status["draining_generations"]:
+        yield "draining", f"{status['draining_generations']} older generation(s)"
+    if status.get("kept") is not None:
+        yield "kept", _kept(status["kept"])
+
+
 def _served(status: dict[str, Any]) -> list[tuple[str, str]]:
     if status.get("sites"):
-        return [("serves", f"{len(status['sites'])} sites")]
+        return [("serves", count(len(status["sites"]), "site"))]
     what = f"{status['application']['kind']}, {status['mode']} mode"
     return [("serves", what), ("root", status["application"]["root"])]
 
 
 def _answered(known: dict[str, Any]) -> str:
-    text = f"{known['requests']} requests, {known['responses'].get('5xx', 0)} of them with 5xx"
+    failed = known["responses"].get("5xx", 0)
+    text = f"{count(known['requests'], 'request')}, {failed} of them with 5xx"
     if known["p50_s"] is None:
         return text
     return f"{text}; p50 {time_text(known['p50_s'])}, p99 {time_text(known['p99_s'])}"
@@ -133,7 +158,8 @@ def _kept(kept: dict[str, Any]) -> str:
     """The generation that a rollback would bring back, and what it costs."""
     return (
         f"generation {kept['generation']} of {kept['release']}, for {kept['seconds_left']:.0f} s,"
-        f" {kept['processes']} processes, {kept['memory_bytes'] / MIB:.0f} MiB: askrctl rollback"
+        f" {count(kept['processes'], 'process')}, {kept['memory_bytes'] / MIB:.0f} MiB:"
+        " askrctl rollback"
     )
 
 

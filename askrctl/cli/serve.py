@@ -9,6 +9,9 @@ import typer
 from askrctl.model import Backend
 
 if TYPE_CHECKING:  # the engine is loaded when somebody serves, not by every command
+    from collections.abc import Sequence
+
+    from askrctl.config import Address
     from askrctl.server.plan import Plan
     from askrctl.server.supervisor import Supervisor
     from askrctl.server.tls import Tls
@@ -32,7 +35,8 @@ EPILOG = """
 Listen = Annotated[
     list[str] | None,
     typer.Option(
-        help="HOST:PORT, :PORT, [::1]:PORT or unix:/path,mode=660; may be given several times. "
+        help="PORT (for this machine alone), HOST:PORT, [::1]:PORT, :PORT (all addresses) or "
+        "unix:/path,mode=660; may be given several times. "
         "With certificates every TCP listener speaks TLS, unless one is marked `:443,tls`: then "
         "those alone. `:80,redirect` sends to https, `:80,proxy` expects the PROXY protocol first."
     ),
@@ -110,11 +114,13 @@ serve_command.__doc__ = f"{serve_command.__doc__}\n{EPILOG}"
 
 
 def _serve(path: Path, config: Path | None, flags: dict[str, Any], inspect: Path | None) -> int:
+    from askrctl import signals
     from askrctl.server import logs
     from askrctl.server.detect import logical
     from askrctl.server.launch import Request, launch, prepare
 
     logs.set_up("auto")
+    signals.hold_until_served()
     plan = prepare(request := Request(logical(path), config, flags, inspect, path != Path()))
     logs.set_up(plan.config.log.format)
     return launch(request, plan, _greet)
@@ -123,11 +129,11 @@ def _serve(path: Path, config: Path | None, flags: dict[str, Any], inspect: Path
 def _greet(supervisor: "Supervisor") -> None:
     """What somebody who has just started a server wants to know."""
     plan = supervisor.plan
-    for line in _greeting(plan, [address.url for address in supervisor.addresses]):
+    for line in _greeting(plan, supervisor.addresses):
         print(line, flush=True)
 
 
-def _greeting(plan: "Plan", urls: list[str]) -> list[str]:
+def _greeting(plan: "Plan", addresses: "Sequence[Address]") -> list[str]:
     choice = plan.choice
     why = f" ({choice.reason}: {choice.detail})" if choice.detail else f" ({choice.reason})"
     if choice.requested == choice.active:
@@ -135,7 +141,7 @@ def _greeting(plan: "Plan", urls: list[str]) -> list[str]:
     processes = f" × {plan.app_count} PHP processes" if plan.app_count else ""
     lines = [
         "",
-        f"  {'  '.join(urls)}",
+        *(f"  {item.url}{f' and {item.reach}' if item.reach else ''}" for item in addresses),
         "",
         *_served(plan),
         f"  backend   {choice.active}{why}",
@@ -145,6 +151,7 @@ def _greeting(plan: "Plan", urls: list[str]) -> list[str]:
         lines.append(f"  tls       {_certificates(plan.tls)}")
     if choice.fix and choice.requested != choice.active:
         lines.append(f"  fix       {choice.fix}")
+    urls = [address.url for address in addresses]
     return [*lines, "", *(f"  next: {line}" for line in _next(plan, urls)), ""]
 
 

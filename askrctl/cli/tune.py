@@ -32,6 +32,7 @@ from askrctl.cli.tune_options import (
     ask,
     readable,
 )
+from askrctl.cli.words import count
 from askrctl.config import parse_seconds
 from askrctl.model import AskrError, Finding
 from askrctl.tune import keys, operate, planfile, units, verify
@@ -398,7 +399,7 @@ _NEXT = {
 def _summary(active: int, changed: int, drifted: int) -> list[str]:
     if not active:
         return ["nothing of tune is in force here", "next: askrctl tune plan"]
-    text = f"{tune_render.count(active, 'transaction')}, {tune_render.count(changed, 'key')}"
+    text = f"{count(active, 'transaction')}, {count(changed, 'key')}"
     following = "askrctl tune plan" if drifted else "askrctl tune history"
     return [f"{text}, {drifted} drifted", f"next: {following}"]
 

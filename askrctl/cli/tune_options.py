@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from askrctl.cli import tune_render
+from askrctl.cli.words import count
 from askrctl.model import AskrError
 from askrctl.tune import operate, units, wishes
 from askrctl.tune.items import Plan, Skipped
@@ -119,6 +120,6 @@ def ask(plan: Plan) -> None:
             "nobody is here to say yes; nothing was changed", "add --yes to the command", code=2
         )
     tune_render.show(tune_render.plan_text(plan, ""), stderr=True)
-    changes = tune_render.count(len(plan.items), "change")
+    changes = count(len(plan.items), "change")
     if not typer.confirm(f"apply {changes}?", err=True):
         raise AskrError("nothing was changed", "askrctl tune plan")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from askrctl.cli.words import count
 from askrctl.model import Finding, Status
 from askrctl.tune import persist
-from askrctl.tune.items import Item, Kind, Plan, one_line
+from askrctl.tune.items import Item, Kind, Plan, Skipped, one_line
 from askrctl.tune.journal import REVERTED, Journal
 from askrctl.tune.store import in_force, interrupted, items_of
 from askrctl.tune.transaction import Outcome, pending
@@ -44,10 +45,6 @@ def _under(text: str, style: str = "", left: int = 4) -> Indented:
     return Indented(Text(text, style=style), left)
 
 
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 # --- a plan ---------------------------------------------------------------------------------------
 
 
@@ -66,10 +63,7 @@ def plan_text(plan: Plan, command: str = "askrctl tune apply") -> Iterator[Part]
     if plan.skipped:
         yield Text("not", style="bold")
         for skip in plan.skipped:
-            yield Indented(Text.assemble(skip.key, "  ", (skip.check, "dim")), 2)
-            yield _under(skip.reason)
-            if skip.hint:
-                yield _under(skip.hint, "cyan", 6)
+            yield from _skip(skip)
     for note in plan.notes:
         yield Text(f"note: {note}", style="yellow")
     if not plan.items:
@@ -79,6 +73,13 @@ def plan_text(plan: Plan, command: str = "askrctl tune apply") -> Iterator[Part]
     yield Text(f"\n{total}; nothing is changed yet")
     if command:
         yield Text(f"next: {command}")
+
+
+def _skip(skip: Skipped) -> Iterator[Part]:
+    yield Indented(Text.assemble(skip.key, "  ", (skip.check, "dim")), 2)
+    yield _under(skip.reason)
+    if skip.hint:
+        yield _under(skip.hint, "cyan", 6)
 
 
 def _change(item: Item) -> Iterator[Part]:

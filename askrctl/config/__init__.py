@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Configuration: what can be set (schema), to what (kinds, values), and from where (read)."""
 
-from askrctl.config.kinds import ACCESS_VARIABLES, url_path
-from askrctl.config.origin import Origin, origins
+from askrctl.config.addresses import Address, parse_address, parse_options
+from askrctl.config.origin import Origin, blamed, origins, to_blame
+from askrctl.config.own_kinds import ACCESS_VARIABLES, url_path
 from askrctl.config.places import bench_record_path
 from askrctl.config.read import load, read_file, read_text, text_of, with_environment, with_flags
 from askrctl.config.rules import ANSWERS
@@ -63,6 +64,7 @@ __all__ = [
     "TRACE_ACCEPT",
     "WATCH_IGNORE",
     "WORKERS_MAX",
+    "Address",
     "AdminConfig",
     "Certificate",
     "CompressionConfig",
@@ -84,8 +86,11 @@ __all__ = [
     "Warmup",
     "WebsocketConfig",
     "bench_record_path",
+    "blamed",
     "load",
     "origins",
+    "parse_address",
+    "parse_options",
     "parse_rate",
     "parse_seconds",
     "parse_size",
@@ -93,6 +98,7 @@ __all__ = [
     "read_text",
     "split_pattern",
     "text_of",
+    "to_blame",
     "url_path",
     "with_environment",
     "with_flags",

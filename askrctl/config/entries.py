@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from askrctl.config.kinds import url_path
+from askrctl.config.own_kinds import url_path
 from askrctl.config.schema import RATE_KEYS, WARMUP_METHODS
 from askrctl.config.values import (
     between,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from askrctl.config import entries, rules
+from askrctl.config import entries, examples, rules
 from askrctl.config.schema import (
     HEADERS_MAX,
     RATE_FILL_MAX_S,
@@ -23,21 +23,21 @@ from askrctl.config.schema import (
     Warmup,
 )
 from askrctl.config.tables import shown
-from askrctl.config.values import parse_rate, suggest
+from askrctl.config.values import complaint, parse_rate, suggest
 from askrctl.config.where import Where
 
 Kinds = Mapping[str, Callable[[object], Any]]
 
 # Keys in askr.toml, with the field of the dataclass where it cannot have the same name.
 _FIELDS = {"from": "source"}
-_HEADER: Kinds = {
+HEADER_KEYS: Kinds = {
     "path": rules.patterns,
     "set": rules.edits,
     "add": rules.additions,
     "remove": rules.removals,
     "answers": rules.answers,
 }
-_REDIRECT: Kinds = {
+REDIRECT_KEYS: Kinds = {
     "from": rules.source,
     "to": rules.target,
     "status": rules.status,
@@ -60,9 +60,14 @@ def read_tables(kind: ListKind, tables: object, where: Where) -> tuple[Any, ...]
     if kind.single and isinstance(tables, dict):
         return (kind.read(tables, where),)
     if not isinstance(tables, list) or not all(isinstance(item, dict) for item in tables):
-        raise where.refuse(f"{where.name} must be a list of tables: [[{where.name}]]")
+        raise where.refuse(
+            f"{where.name} must be a list of tables: [[{where.name}]]", f"[[{where.name}]]"
+        )
     if kind.limit is not None and len(tables) > kind.limit:
-        raise where.refuse(f"more than {kind.limit} [[{where.name}]]")
+        raise where.refuse(
+            f"more than {kind.limit} [[{where.name}]]",
+            f"take {len(tables) - kind.limit} of them out",
+        )
     found = tuple(
         kind.read(table, where.inner(where.name, number)) for number, table in enumerate(tables, 1)
     )
@@ -82,9 +87,8 @@ def read_keys(table: Mapping[str, object], kinds: Kinds, where: Where) -> dict[s
         try:
             found[_FIELDS.get(key, key)] = kinds[key](value)
         except ValueError as error:
-            raise where.refuse(
-                f"{where.name}.{key} must be {error}, not {value!r:.80}", key=key
-            ) from None
+            name = f"{where.name}.{key}"
+            raise where.refuse(complaint(name, error, value), examples.of_file(name), key) from None
     return found
 
 
@@ -94,7 +98,7 @@ def _needs(table: Mapping[str, object], key: str, where: Where, hint: str) -> No
 
 
 def _header(table: Mapping[str, object], where: Where) -> HeaderRule:
-    rule = HeaderRule(**read_keys(table, _HEADER, where))
+    rule = HeaderRule(**read_keys(table, HEADER_KEYS, where))
     if not (rule.set or rule.add or rule.remove):
         raise where.refuse(
             f"this [[{where.name}]] changes nothing", 'set = { X-Frame-Options = "DENY" }'
@@ -103,11 +107,12 @@ def _header(table: Mapping[str, object], where: Where) -> HeaderRule:
 
 
 def _redirect(table: Mapping[str, object], where: Where) -> Redirect:
+    found = read_keys(table, REDIRECT_KEYS, where)
     for key in ("from", "to"):
         _needs(table, key, where, 'from = "/old/*" and to = "/new/*"')
-    redirect = Redirect(**read_keys(table, _REDIRECT, where))
+    redirect = Redirect(**found)
     if problem := rules.redirect_problem(redirect):
-        raise where.refuse(f"{where.name}.to {problem}", key="to")
+        raise where.refuse(f"{where.name}.to {problem}", examples.of_file("redirect.to"), "to")
     return redirect
 
 
@@ -124,7 +129,9 @@ def _rate(table: Mapping[str, object], where: Where) -> RateLimit:
     count, period_s = parse_rate(found.rate)
     burst = found.burst or count
     if burst * period_s > RATE_FILL_MAX_S * count:
-        raise where.refuse(f"the bucket of this [[{where.name}]] would take years to fill")
+        raise where.refuse(
+            f"the bucket of this [[{where.name}]] would take years to fill", "burst = 10", "burst"
+        )
     return replace(found, burst=burst, name=found.name or f"rate{where.number or 1}")
 
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Where each value of the configuration comes from: the same sources as read.py, in its order."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from askrctl.config.lines import lines_of
 from askrctl.config.otel import trace_defaults
-from askrctl.config.read import LISTS, flag_of, is_given, line_of, sections, variable_of
+from askrctl.config.read import LISTS, flag_of, is_given, sections, variable_of
 from askrctl.config.schema import Config
-from askrctl.config.tables import load_tables
+from askrctl.model import AskrError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class Origin:
 def origins(
     text: str, path: Path, environment: Mapping[str, str], flags: Mapping[str, object]
 ) -> dict[str, Origin]:
-    """By "section.key"; a list of tables goes by its section. `text` is the file's, and valid."""
+    """By "section.key"; "warmup" is a list of tables, "site.2.root" a key of its second one. `text`
+    is the file's, and valid."""
     config = Config()
     names = [(name, key.name) for name in sections() for key in fields(getattr(config, name))]
     found = {f"{section}.{key}": Origin() for section, key in names}
@@ -34,11 +38,9 @@ def origins(
     for item in fields(otel):
         if getattr(otel, item.name) != getattr(plain, item.name):
             found[f"trace.{item.name}"] = Origin("environment", "OTEL_*")
-    for section, table in load_tables(text, str(path), "").items():
-        keys: list[str | None] = [None] if section in LISTS else list(table)
-        for key in keys:
-            name = section if key is None else f"{section}.{key}"
-            found[name] = Origin("file", f"{path}{line_of(text, section, key)}")
+    for place, line in lines_of(text).items():
+        name = ".".join(str(word + 1) if isinstance(word, int) else word for word in place)
+        found[name] = Origin("file", f"{path}, line {line}")
     for section, key in names:
         variable = variable_of(section, key)
         if variable in environment:
@@ -47,3 +49,38 @@ def origins(
         if is_given(value):
             found[name] = Origin("flag", flag_of(name))
     return found
+
+
+@contextmanager
+def to_blame(key: str) -> Iterator[None]:
+    """What goes wrong is the fault of this setting, unless a narrower one is known."""
+    try:
+        yield
+    except AskrError as error:
+        error.key = error.key or key
+        raise
+
+
+@contextmanager
+def blamed(origins: Mapping[str, Origin]) -> Iterator[None]:
+    """An error that blames a setting says where its value comes from."""
+    try:
+        yield
+    except AskrError as error:
+        origin = _origin_of(error.key, origins)
+        place = origin.where
+        if origin.kind == "environment":
+            place = f"environment, {place}"
+        if origin.kind in ("file", "environment"):
+            place += ": " + re.sub(r"\.\d+", "", error.key)
+        if not place:
+            raise
+        message = f"{place}: {error.message}"
+        raise AskrError(message, error.hint, code=error.code) from None
+
+
+def _origin_of(key: str, origins: Mapping[str, Origin]) -> Origin:
+    """Of what it is in, when it is not there itself: a site without a user of its own."""
+    while key and key not in origins:
+        key = key.rpartition(".")[0]
+    return origins.get(key, Origin())

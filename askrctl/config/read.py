@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """OTEL_* of the environment < askr.toml < ASKR_* of the environment < flags.
 
-A key that is not known, or a value that is not of its kind, is an error that names the file and the
-key: a setting that is silently ignored is found in production, by its absence.
+A key that is not known, or a value that is not of its kind, is an error that names the line, the
+variable or the flag, and the key, and shows what would do: a setting that is silently ignored is
+found in production, by its absence.
 """
 
 import os
@@ -12,12 +13,12 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from askrctl.config import lists, sites
+from askrctl.config import examples, lists, sites
 from askrctl.config.kinds import KINDS
 from askrctl.config.otel import trace_defaults
 from askrctl.config.schema import Config
 from askrctl.config.tables import TEXT_SIZE_MAX, load_tables, shown
-from askrctl.config.values import parse_text, suggest
+from askrctl.config.values import complaint, parse_text, suggest
 from askrctl.config.where import Where
 from askrctl.model import AskrError
 
@@ -35,77 +36,54 @@ def keys_of(section: str) -> list[str]:
     return [item.name for item in fields(getattr(Config(), section))]
 
 
-def line_of(text: str, section: str, key: str | None) -> str:
-    """Where the key stands, as far as a line-wise look can tell."""
-    inside = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        header = re.match(r"\[\[?\s*([\w.\s-]*?)\s*\]", stripped)
-        if header is not None:
-            inside = header[1]
-            if key is None and inside == section:
-                return f", line {number}"
-        elif (
-            key is not None
-            and inside == section
-            and re.match(rf'"?{re.escape(key)}"?\s*=', stripped)
-        ):
-            return f", line {number}"
-    return ""
-
-
 def _with_key(config: Config, section: str, key: str, value: object) -> Config:
     part: Any = getattr(config, section)
     changed: Config = replace(config, **{section: replace(part, **{key: value})})
     return changed
 
 
-def _apply(config: Config, section: str, key: str, value: object, where: str) -> Config:
-    parse = KINDS.get(f"{section}.{key}", parse_text)
-    try:
-        parsed = parse(value)
-    except ValueError as error:
-        raise AskrError(
-            f"{where}: {section}.{key} must be {error}, not {value!r:.80}", code=2
-        ) from None
-    return _with_key(config, section, key, parsed)
+def _apply(config: Config, name: str, value: object) -> Config:
+    """ValueError: it is not of its kind."""
+    section, key = name.split(".")
+    return _with_key(config, section, key, KINDS.get(name, parse_text)(value))
 
 
-def _unknown_section(section: str, value: object, path: Path, text: str) -> AskrError:
+def _unknown_section(section: str, value: object, where: Where) -> AskrError:
     known = [*sections(), *LISTS]
-    where = f"{path}{line_of(text, section, None)}"
     if isinstance(value, (dict, list)):
-        return AskrError(
-            f"{where}: unknown section [{shown(section)}]", suggest(section, known), code=2
-        )
+        return where.refuse(f"unknown section [{shown(section)}]", suggest(section, known))
     owners = [name for name in sections() if section in keys_of(name)]
     hint = f"[{owners[0]}] goes above it" if owners else "known sections: " + ", ".join(known)
-    return AskrError(f"{path}: {shown(section)} stands outside of any section", hint, code=2)
+    return where.refuse(f"{shown(section)} stands outside of any section", hint)
 
 
-def _apply_table(config: Config, section: str, table: object, path: Path, text: str) -> Config:
+def _apply_table(config: Config, section: str, table: object, where: Where) -> Config:
     if section in LISTS:
-        found: Any = lists.read_tables(LISTS[section], table, Where(path, text, section))
+        found: Any = lists.read_tables(LISTS[section], table, where)
         changed: Config = replace(config, **{section: found})
         return changed
     if section not in sections():
-        raise _unknown_section(section, table, path, text)
+        raise _unknown_section(section, table, where)
     if not isinstance(table, dict):
-        raise AskrError(f"{path}: {section} must be a table: [{section}]", code=2)
+        raise where.refuse(f"{section} must be a table", f"[{section}]")
     keys = keys_of(section)
     for key, value in table.items():
-        where = f"{path}{line_of(text, section, key)}"
         if key not in keys:
-            raise AskrError(
-                f"{where}: unknown key {section}.{shown(key)}", suggest(key, keys), code=2
-            )
-        name = f"{section}.{key}"
-        if name in lists.NESTED:
-            found = lists.read_tables(lists.NESTED[name], value, Where(path, text, name))
-            config = _with_key(config, section, key, found)
-        else:
-            config = _apply(config, section, key, value, where)
+            raise where.refuse(f"unknown key {section}.{shown(key)}", suggest(key, keys), key)
+        config = _apply_from_file(config, section, key, value, where)
     return config
+
+
+def _apply_from_file(config: Config, section: str, key: str, value: object, where: Where) -> Config:
+    name = f"{section}.{key}"
+    if name in lists.NESTED:
+        found = lists.read_tables(lists.NESTED[name], value, where.inner(name))
+        return _with_key(config, section, key, found)
+    try:
+        return _apply(config, name, value)
+    except ValueError as error:
+        what = complaint(name, error, value)
+        raise where.refuse(what, examples.of_file(name), key) from None
 
 
 def read_text(text: str, path: Path, config: Config | None = None) -> Config:
@@ -113,8 +91,8 @@ def read_text(text: str, path: Path, config: Config | None = None) -> Config:
     tables = load_tables(text, str(path), "docs/configuration.md shows how it is written")
     config = config or Config()
     for section, table in tables.items():
-        config = _apply_table(config, section, table, path, text)
-    sites.check_all(config.header, config.redirect, config.site)
+        config = _apply_table(config, section, table, Where(path, text, section))
+    sites.check_all(config, Where(path, text, ""))
     return config
 
 
@@ -140,10 +118,16 @@ def with_environment(config: Config, environment: Mapping[str, str]) -> Config:
     """ASKR_SERVER_WORKERS=2 and the like. Lists are separated by spaces."""
     for section in sections():
         for key in fields(getattr(config, section)):
-            name = variable_of(section, key.name)
-            if name in environment:
-                value = _from_text(environment[name], getattr(getattr(config, section), key.name))
-                config = _apply(config, section, key.name, value, f"environment, {name}")
+            variable, name = variable_of(section, key.name), f"{section}.{key.name}"
+            if variable not in environment:
+                continue
+            value = _from_text(environment[variable], getattr(getattr(config, section), key.name))
+            try:
+                config = _apply(config, name, value)
+            except ValueError as error:
+                what = complaint(name, error, value)
+                hint = examples.of_environment(name, variable)
+                raise AskrError(f"environment, {variable}: {what}", hint, code=2) from None
     return config
 
 
@@ -168,9 +152,14 @@ def _from_text(text: str, like: object) -> object:
 def with_flags(config: Config, flags: Mapping[str, object]) -> Config:
     """`flags` maps "section.key" to a value; None and empty lists were not given."""
     for name, value in flags.items():
-        if is_given(value):
-            section, key = name.split(".")
-            config = _apply(config, section, key, value, flag_of(name))
+        if not is_given(value):
+            continue
+        try:
+            config = _apply(config, name, value)
+        except ValueError as error:
+            what = complaint(name, error, value)
+            hint = examples.of_flag(name, flag_of(name))
+            raise AskrError(f"{flag_of(name)}: {what}", hint, code=2) from None
     return config
 
 

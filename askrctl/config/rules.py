@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from askrctl.config.schema import EDITS_MAX, EDITS_SIZE_MAX, HeaderRule, Redirect
 from askrctl.config.values import one_of, parse_text, parse_texts
-from askrctl.model import AskrError
 
 ANSWERS = ("all", "ok", "files")  # enum askr_answers, in its order
 PATTERN_SIZE_MAX = 512
@@ -169,16 +168,13 @@ def removals(value: object) -> tuple[str, ...]:
     return names
 
 
-def check_headers(headers: Sequence[HeaderRule], what: str) -> None:
-    """An answer has room for so many more fields."""
+def headers_problem(headers: Sequence[HeaderRule]) -> str:
+    """An answer has room for so many more fields. What is too much, or ""."""
     pairs = [pair for rule in headers for pair in (*rule.set, *rule.add)]
     size = sum(len(name) + len(value.encode()) + 4 for name, value in pairs)
     if len(headers) > 32 or len(pairs) > EDITS_MAX or size > EDITS_SIZE_MAX:
-        raise AskrError(
-            f"{what}: at most 32 header rules, {EDITS_MAX} fields and {EDITS_SIZE_MAX} bytes",
-            "one rule can have several paths and fields",
-            code=2,
-        )
+        return f"at most 32 header rules, {EDITS_MAX} fields and {EDITS_SIZE_MAX} bytes"
+    return ""
 
 
 # --- redirects ------------------------------------------------------------------------------------
@@ -241,15 +237,12 @@ def follow(redirects: Sequence[Redirect], names: Sequence[str], path: str) -> st
     return None
 
 
-def check_loops(redirects: Sequence[Redirect], names: Sequence[str], what: str) -> None:
-    """Refuse rules that send a client round in circles, or on for ever."""
+def find_loop(redirects: Sequence[Redirect], names: Sequence[str]) -> Redirect | None:
+    """The first that sends a client round in circles, or on for ever."""
     for redirect in redirects:
         path: str | None = redirect.source.replace("*", "/x" if redirect.source == "*" else "x")
         for _ in range(len(redirects) + 1):
             path = follow(redirects, names, path) if path is not None else None
         if path is not None:
-            raise AskrError(
-                f'{what}: the redirect from "{redirect.source}" leads back to itself',
-                f'change to = "{redirect.to}", or name the hosts it is for',
-                code=2,
-            )
+            return redirect
+    return None

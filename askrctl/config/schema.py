@@ -41,6 +41,7 @@ WATCH_IGNORE = (
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
+    # "8000" is for this machine alone, ":8000" on all addresses: docs/configuration.md.
     listen: tuple[str, ...] = ("127.0.0.1:8000",)
     workers: int = 0  # 0: one for each core that its affinity and its cgroups allow
     user: str = ""  # "": the owner of the served path

@@ -22,6 +22,17 @@ _SIZE_UNITS = {"": 1, "k": KIB, "m": MIB, "g": 1024 * MIB}
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+class UnfitError(ValueError):
+    """What is wrong with a value, where "must be …" would not say it."""
+
+
+def complaint(name: str, error: ValueError, value: object) -> str:
+    """The sentence about a key and the value it was given."""
+    if isinstance(error, UnfitError):
+        return f"{name}: {error}"
+    return f"{name} must be {error}, not {value!r:.80}"
+
+
 def parse_size(value: object) -> int:
     """Bytes: 65536, "64K", "16M", "1GiB"."""
     if isinstance(value, int) and not isinstance(value, bool):

@@ -180,27 +180,31 @@ def _mounts(host: Host) -> dict[str, tuple[str, list[str]]]:
 
 def container_evidence(host: Host) -> list[Evidence]:
     """Every sign there is; no single one is to be believed."""
-    found = []
-    namespace = host.link("/proc/self/ns/pid")
-    if namespace and namespace != INITIAL_PID_NAMESPACE:
-        found.append(Evidence("a process namespace of its own", True))
-    uid_map = host.get("/proc/self/uid_map").split()
-    if uid_map and uid_map != ["0", "0", "4294967295"]:
-        found.append(Evidence("a user namespace of its own", True))
     mounts = _mounts(host)
-    if mounts.get("/", ("", []))[0] in ("overlay", "fuse-overlayfs", "aufs"):
-        found.append(Evidence("the root file system is an overlay", True))
-    for path in ("/sys", "/proc/sys"):
-        if "ro" in mounts.get(path, ("", []))[1]:
-            found.append(Evidence(f"{path} is mounted read-only", True))
-    if _HINTS.search(host.get("/proc/self/cgroup")):
-        found.append(Evidence("a container runtime's cgroup path", True))
-    if "container=" in host.get("/proc/1/environ").replace("\0", "\n"):
-        found.append(Evidence("container= in the environment of process 1", True))
-    for marker in ("/.dockerenv", "/run/.containerenv", "/run/systemd/container"):
-        if host.exists(marker):
-            found.append(Evidence(f"the file {marker}", False))
-    return found
+    root, sys, proc = (mounts.get(path, ("", [])) for path in ("/", "/sys", "/proc/sys"))
+    environment = host.get("/proc/1/environ").replace("\0", "\n")
+    signs = {
+        "a process namespace of its own": _has_own_pids(host),
+        "a user namespace of its own": _has_own_users(host),
+        "the root file system is an overlay": root[0] in ("overlay", "fuse-overlayfs", "aufs"),
+        "/sys is mounted read-only": "ro" in sys[1],
+        "/proc/sys is mounted read-only": "ro" in proc[1],
+        "a container runtime's cgroup path": bool(_HINTS.search(host.get("/proc/self/cgroup"))),
+        "container= in the environment of process 1": "container=" in environment,
+    }
+    markers = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
+    return [
+        *(Evidence(sign, True) for sign, is_there in signs.items() if is_there),
+        *(Evidence(f"the file {path}", False) for path in markers if host.exists(path)),
+    ]
+
+
+def _has_own_pids(host: Host) -> bool:
+    return host.link("/proc/self/ns/pid") not in ("", INITIAL_PID_NAMESPACE)
+
+
+def _has_own_users(host: Host) -> bool:
+    return host.get("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])
 
 
 def is_container(host: Host) -> bool:

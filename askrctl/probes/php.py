@@ -50,7 +50,7 @@ def find_libphp(wanted: str = "") -> Path:
     """The configured library, or the newest that is installed."""
     if wanted:
         if not Path(wanted).exists():
-            raise AskrError(f"{wanted} does not exist ([php] library)", _packages())
+            raise AskrError(f"{wanted} does not exist", _packages(), key="php.library")
         return Path(wanted)
     for pattern in LIBRARY_PATTERNS:
         found = [path for folder in LIBRARY_FOLDERS for path in Path(folder).glob(pattern)]

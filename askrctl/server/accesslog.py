@@ -55,6 +55,7 @@ class AccessLog:
             raise AskrError(
                 f"the access log {self.path} cannot be opened: {error.strerror}",
                 f"ls -ld {os.path.dirname(self.path) or '.'}",
+                key="log.access",
             ) from None
         self.close()
         self.fd = new

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from askrctl.config import Address, parse_address
 from askrctl.model import AskrError
 from askrctl.server import sockets
 from askrctl.server.acceptor import Acceptor
@@ -89,21 +90,22 @@ class _Client:
     waits: bool = False  # in the loop
 
 
-def open_listeners(
-    texts: tuple[str, ...], token: str
-) -> list[tuple[socket.socket, sockets.Address]]:
+def open_listeners(texts: tuple[str, ...], token: str) -> list[tuple[socket.socket, Address]]:
     """Refuses one that anybody could use."""
     found = []
     for text in texts:
-        address = sockets.parse(text)
+        address = parse_address(text)
         if address.proxy:
-            raise AskrError(f"admin.listen {text}: no proxy can speak for operators", code=2)
+            hint = f"--admin {address}"
+            what = f"no proxy can speak for operators: {text}"
+            raise AskrError(what, hint, code=2, key="admin.listen")
         if not address.path and not token:
             raise AskrError(
-                f"admin.listen {text}: a TCP address needs admin.token",
+                f"a TCP address needs admin.token: {text}",
                 "ASKR_ADMIN_TOKEN=$(openssl rand -hex 32) askrctl serve, "
                 "or --admin unix:/run/askr/admin.sock",
                 code=2,
+                key="admin.listen",
             )
         found.append(sockets.open_listener(address))
     return found
@@ -114,7 +116,7 @@ class AdminServer:
 
     def __init__(
         self,
-        listeners: list[tuple[socket.socket, sockets.Address]],
+        listeners: list[tuple[socket.socket, Address]],
         token: str,
         users: frozenset[int],
     ) -> None:

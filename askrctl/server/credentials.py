@@ -26,14 +26,16 @@ def _find_user(name: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
     except KeyError:
-        raise AskrError(f"there is no user {name!r}", f"useradd --system {name}", code=2) from None
+        hint = f"useradd --system {name}"
+        raise AskrError(f"there is no user {name!r}", hint, code=2, key="server.user") from None
 
 
 def _find_group(name: str) -> int:
     try:
         return grp.getgrgid(int(name)).gr_gid if name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:
-        raise AskrError(f"there is no group {name!r}", f"groupadd {name}", code=2) from None
+        hint = f"groupadd {name}"
+        raise AskrError(f"there is no group {name!r}", hint, code=2, key="server.group") from None
 
 
 def _owner(path: Path) -> Credentials:
@@ -56,7 +58,8 @@ def choose(config: ServerConfig, path: Path) -> Credentials | None:
     """Whom to become; None: stay who we are."""
     if os.geteuid() != 0:
         if config.user and _find_user(config.user).pw_uid != os.geteuid():
-            raise AskrError(f"only root can serve as {config.user!r}", "sudo askrctl serve", code=2)
+            what = f"only root can serve as {config.user!r}"
+            raise AskrError(what, "sudo askrctl serve", code=2, key="server.user")
         return None
     if config.user:
         entry = _find_user(config.user)

@@ -18,6 +18,7 @@ log = logging.getLogger("askrctl")
 
 HEALTHY_S = 1.0  # a zygote that lived this long failed by accident, not by its nature
 SERVING = ("idle", "busy")
+BOOT_DEATHS_MAX = 3  # of the first process, without a word; then it is no accident
 
 
 class CrewListener(Protocol):
@@ -40,7 +41,9 @@ class Crew:
         self.plan = plan
         self.zygote: ZygoteProcess | None = None
         self.ready = False
-        self.failures = 0  # in a row, each soon after the start
+        self.served = False  # one of its processes has; until then no other is started
+        self.deaths = 0  # of processes that were not told to go
+        self.failures = 0  # of the zygote in a row, each soon after the start
         self.failed = ""  # why its zygote could not start, or did not stay
         self._loop = loop
         self._listener = listener
@@ -88,6 +91,17 @@ class Crew:
     def caches_told(self, text: str) -> None:
         self._listener.caches_told(text)
 
+    # --- its first process ------------------------------------------------------------------------
+
+    def first_serves(self) -> None:
+        self.served, self.failed = True, ""
+
+    def process_died(self, how: str) -> None:
+        """One that could say why it does not boot has told its worker; a crash says nothing."""
+        self.deaths += 1
+        if not self.served and self.deaths >= BOOT_DEATHS_MAX:
+            self.failed = f"PHP processes end with {how} before they serve"
+
     # --- does it serve? ---------------------------------------------------------------------------
 
     def _apps(self, page: engine.WorkerStatus) -> list[engine.AppStatus]:
@@ -104,4 +118,4 @@ class Crew:
             return ""
         index = self.plan.site_index
         errors = [page.sites[index].boot_error for page in pages if len(page.sites) > index]
-        return self.failed or next(filter(None, errors), "")
+        return next(filter(None, errors), "") or self.failed

@@ -13,7 +13,6 @@ import json
 import logging
 import mmap
 import os
-import signal
 import socket
 import struct
 import sys
@@ -24,6 +23,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from askrctl import signals
 from askrctl.model import Credentials
 from askrctl.server import spans
 from askrctl.server.credentials import become, keep_from_others
@@ -186,9 +186,7 @@ def main() -> int:
     """The exit status."""
     settings = json.load(sys.stdin)
     keep_from_others()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the workers have
+    signals.pass_over()  # it ends when the workers have
     page = mmap.mmap(settings["page_fd"], mmap.PAGESIZE)
     if settings["credentials"] is not None:
         become(Credentials(**settings["credentials"]))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A generation: a zygote for each site, N workers, their application processes. Started, proven
-ready, watched, drained. Whatever dies is started again, with growing pauses, and never given up.
+"""A generation: N workers and their applications. Started, proven ready, watched, drained. A worker
+that dies is started again, with growing pauses, and never given up.
 
 Happy path: start() → workers and zygote say READY → applications are forked and attached → ready.
 Failure modes: no application can boot (failed: the supervisor decides), a worker dies or stops
@@ -8,42 +8,27 @@ Failure modes: no application can boot (failed: the supervisor decides), a worke
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from askrctl import engine
-from askrctl.config import PLACES_MAX
-from askrctl.model import AskrError, Backend
+from askrctl.model import Backend
+from askrctl.server.applications import HEALTHY_S, Applications, backoff_s
 from askrctl.server.backend import after_failure
 from askrctl.server.check import Check
 from askrctl.server.crew import Crew
-from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
-from askrctl.server.pool import Pool
-from askrctl.server.ports import Port
 from askrctl.server.pulse import Pulse
-from askrctl.server.slowlog import SlowEntry
 from askrctl.server.tracing import Exporter
 from askrctl.server.warmup import WarmUp
-from askrctl.server.watchdog import Watchdog
 from askrctl.server.workers import Place, Surroundings, WorkerProcess
-from askrctl.server.zygote import describe_exit
 
 log = logging.getLogger("askrctl")
 
 STARTING_MAX_S = 15.0  # for a worker's first beat: imports on a loaded machine
-HEALTHY_S = 1.0  # a process that lived this long failed by accident, not by its nature
-BACKOFF_FIRST_S = 0.1
-BACKOFF_MAX_S = 10.0
 READY_POLL_S = 0.02
 NOT_STARTED_S = 1.0  # until a process that could not even be started is tried again
-
-
-def backoff_s(failures: int) -> float:
-    """At once after the first failure, then longer and longer."""
-    return 0.0 if failures <= 1 else min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (failures - 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +36,9 @@ class Proof:
     """What a generation has to show before it takes over."""
 
     all_processes: bool  # every one serves; else one of each worker, unless they are warmed up
+    # Another one serves until then: all processes that boot without a fault are waited for, so that
+    # there are as many after the change as before.
+    replaces: bool = False
     tolerated: frozenset[str] = frozenset()  # sites that do not serve now, and may go on so
     check: str = ""  # a path that each worker has to answer with less than 500
 
@@ -76,23 +64,18 @@ class Generation:
         self._memory = memory
         self._on_change = on_change
         self._proof = proof
-        self._crews = [Crew(site, around.loop, self) for site in plan.each if site.php is not None]
         self._late = False  # the time to boot is over
         self._proving = False  # it is checked or warmed up
         self._idents = 0
         self._failures: dict[int, int] = {}  # of workers, by index
-        slow_s = plan.config.php.slow
         self._listening = False
         self._check: Check | None = None
-        self._pools: dict[int, list[Pool]] = {}  # by index of worker: one for each crew
-        self.opcache = Opcache(self._ask_caches)
-        self._watchdog = Watchdog(around.loop, around.slowlog, slow_s, self._ask_trace)
+        self.applications = Applications(self, around, memory)
 
     # --- life -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        for crew in self._crews:
-            crew.start()
+        self.applications.start()
         for index in range(len(self.plan.cpus)):
             self._start_worker(index)
         self._around.loop.call_later(READY_POLL_S, self._check_ready)
@@ -132,8 +115,12 @@ class Generation:
 
     def close(self) -> None:
         """After the last worker: end the zygotes."""
-        for crew in self._crews:
-            crew.close()
+        self.applications.close()
+
+    def pages(self) -> list[engine.WorkerStatus]:
+        """Of workers of this generation: a slot may still have that of the one before."""
+        pages = [engine.read_status(self._memory, slot) for slot in self.slots]
+        return [page for page in pages if page.generation == self.number]
 
     @property
     def exporter(self) -> Exporter | None:
@@ -154,16 +141,13 @@ class Generation:
         try:
             worker = WorkerProcess(self.plan, index, self._idents, self._around, self)
         except OSError as error:  # no process, memory or descriptor is left
-            self._not_started(f"worker {index}", error, lambda: self._start_worker(index))
+            self.not_started(f"worker {index}", error, lambda: self._start_worker(index))
             return
         self.workers[index] = worker
         log.info("event=worker_started worker=%d pid=%d", index, worker.pid)
-        self._pools[index] = [Pool(worker, crew.plan, self._fork) for crew in self._crews]
-        for crew, pool in zip(self._crews, self._pools[index], strict=True):
-            if crew.ready:
-                pool.start()
+        self.applications.worker_started(worker)
 
-    def _not_started(self, what: str, error: Exception, again: Callable[[], None]) -> None:
+    def not_started(self, what: str, error: Exception, again: Callable[[], None]) -> None:
         log.error('event=not_started what="%s" detail="%s"', what, str(error).replace('"', "'"))
         self._around.loop.call_later(NOT_STARTED_S, again)
 
@@ -192,9 +176,12 @@ class Generation:
             wait,
         )
         if not self.ready and failures > 3:
-            self._fail(f"worker {worker.index} cannot start: exit status {code}")
+            self.fail(f"worker {worker.index} cannot start: exit status {code}")
             return
         self._around.loop.call_later(wait, lambda: self._start_worker(worker.index))
+
+    def app_overdue(self, worker: WorkerProcess, place: Place) -> None:
+        self.applications.overdue(worker, place)
 
     def worker_backend_failed(self, errnum: int) -> None:
         """A worker's ring did not open. All or nothing: a mixed fleet would hide it."""
@@ -210,17 +197,7 @@ class Generation:
         """Replace workers that are stopped or loop. The caller knows it was not stopped itself."""
         for worker in list(self.workers.values()):
             self._feel(worker)
-        self._watchdog.look(self.workers.values(), self._memory)
-        if self.draining or not any(crew.ready for crew in self._crews):
-            return
-        self.opcache.look()
-        for index, worker in self.workers.items():
-            page = engine.read_status(self._memory, worker.slot)
-            if page.pid != worker.pid or len(page.sites) < len(self.plan.each):
-                continue  # it has not begun yet
-            for crew, pool in zip(self._crews, self._pools[index], strict=True):
-                if crew.ready:
-                    pool.look(page)
+        self.applications.look()
 
     def _feel(self, worker: WorkerProcess) -> None:
         """Kill a worker that is stuck: worker_exited() replaces it."""
@@ -238,164 +215,9 @@ class Generation:
             log.warning('event=worker_waits for=%s %s detail="%s"', pulse.value, who, detail)
         worker.waits = pulse.waits
 
-    # --- applications -----------------------------------------------------------------------------
-
-    def zygote_ready(self, crew: Crew) -> None:
-        which = self._crews.index(crew)
-        for index in self.workers:
-            self._pools[index][which].start()
-
-    def zygote_failed(self, crew: Crew, sentence: str) -> None:
-        if self.draining:
-            return
-        name = crew.plan.site_name
-        if not self.ready and name not in self._proof.tolerated:
-            self._fail(f'site "{name}": {sentence}' if name else sentence)
-            return
-        site = f" site={name}" if name else ""
-        log.error('event=zygote_died%s detail="%s"', site, sentence)
-        for worker in self.workers.values():
-            for place in worker.places:
-                if place.site == crew.plan.site_index:
-                    place.forget()
-        wait = backoff_s(crew.failures)
-        self._around.loop.call_later(wait, lambda: self._start_zygote_again(crew))
-
-    def _start_zygote_again(self, crew: Crew) -> None:
-        if self.gone or self.draining or self.failed or crew.zygote is not None:
-            return
-        try:
-            crew.start()
-        except (AskrError, OSError) as error:
-            self._not_started("zygote", error, lambda: self._start_zygote_again(crew))
-
-    def _crew_of(self, place: Place) -> Crew | None:
-        return next((crew for crew in self._crews if crew.plan.site_index == place.site), None)
-
-    def _fork(self, worker: WorkerProcess, place: Place) -> None:
-        crew = self._crew_of(place)
-        if crew is None or crew.zygote is None or not crew.ready:
-            return
-        if place.pid or place.port is not None:
-            return
-        if self.workers.get(worker.index) is not worker:
-            return
-        place.restarting = False
-        place.port = Port.make()
-        fds = (place.port.memory, place.port.bell, worker.bell)
-        ident = worker.ident * PLACES_MAX + place.index
-        crew.zygote.fork(ident, self.plan.cpus[worker.index], fds)
-
-    def _find(self, crew: Crew, ident: int) -> tuple[WorkerProcess, Place] | None:
-        """Of this crew's places: a zygote has no say in those of another site."""
-        for worker in self.workers.values():
-            if worker.ident == ident // PLACES_MAX and ident % PLACES_MAX < len(worker.places):
-                place = worker.places[ident % PLACES_MAX]
-                return (worker, place) if place.site == crew.plan.site_index else None
-        return None
-
-    def _pool_of(self, worker: WorkerProcess, crew: Crew) -> Pool:
-        return self._pools[worker.index][self._crews.index(crew)]
-
-    def app_forked(self, crew: Crew, ident: int, pid: int, pidfd: int) -> None:
-        found = self._find(crew, ident)
-        if found is None or found[1].port is None:  # its worker has died meanwhile
-            stray = Place(0, pid, pidfd)
-            stray.kill()
-            stray.forget()
-            return
-        worker, place = found
-        place.pid, place.pidfd, place.born = pid, pidfd, time.monotonic()
-        self._pool_of(worker, crew).born(place)
-        worker.attach(place)
-        worker.recycle_next()
-
-    def app_exited(self, crew: Crew, ident: int, pid: int, wait_status: int) -> None:
-        found = self._find(crew, ident)
-        if found is None or found[1].pid != pid:
-            return
-        worker, place = found
-        if place.leaving:
-            place.failures = 0
-            place.forget()
-            if worker.is_recycled(pid):
-                self._fork(worker, place)
-            return
-        lived = time.monotonic() - place.born
-        place.failures = 1 if lived > HEALTHY_S else place.failures + 1
-        place.forget()
-        wait = backoff_s(place.failures)
-        if not self.draining:
-            log.warning(
-                "event=app_exited worker=%d pid=%d status=%r restart_s=%.1f",
-                worker.index,
-                pid,
-                describe_exit(wait_status),
-                wait,
-            )
-        place.restarting = True
-        self._around.loop.call_later(wait, lambda: self._fork(worker, place))
-
-    def app_overdue(self, worker: WorkerProcess, place: Place) -> None:
-        config = self.plan.config
-        self._watchdog.overdue(worker, place, config.timeouts.request + config.php.kill_grace)
-
-    def _place_of(self, pid: object) -> tuple[WorkerProcess, Place] | None:
-        every = ((worker, place) for worker in self.workers.values() for place in worker.places)
-        return next((item for item in every if item[1].pid == pid != 0), None)
-
-    def recycle_app(self, pid: int) -> bool:
-        """Replace one application process. False: not now, or it is none of ours."""
-        found = self._place_of(pid)
-        crew = self._crew_of(found[1]) if found is not None else None
-        if found is None or crew is None or self.draining or not crew.ready:
-            return False
-        return self._pool_of(found[0], crew).replace(found[1])
-
-    def examine(self, pid: object, told: Callable[[SlowEntry], None]) -> bool:
-        """Find out what an application process does. False: it is none of ours."""
-        found = self._place_of(pid)
-        return found is not None and self._watchdog.examine(*found, self._memory, told)
-
-    def _ask_caches(self) -> bool:
-        """Of one OPcache; with several sites there is no one that could be told."""
-        zygote = self._crews[0].zygote if len(self._crews) == 1 else None
-        return zygote is not None and zygote.ask_caches()
-
-    def _ask_trace(self, ident: int) -> bool:
-        index = ident % PLACES_MAX
-        crews = (crew for crew in self._crews if crew.plan.first_place <= index)
-        return any(
-            crew.trace(ident)
-            for crew in crews
-            if index < crew.plan.first_place + crew.plan.place_count
-        )
-
-    def app_traced(self, ident: int, pid: int, lines: list[str]) -> None:
-        self._watchdog.traced(ident, pid, lines)
-
-    def caches_told(self, text: str) -> None:
-        self.opcache.told(text)
-
-    def app_asked_reload(self) -> None:
-        if self.ready and not self.draining:
-            self._around.ask_reload()
-
-    def app_refused(self, crew: Crew, ident: int, errnum: int) -> None:
-        found = self._find(crew, ident)
-        if found is None:
-            return
-        worker, place = found
-        place.failures += 1
-        place.forget()
-        log.error('event=app_not_forked worker=%d detail="%s"', worker.index, os.strerror(errnum))
-        wait = max(1.0, backoff_s(place.failures))
-        place.restarting = True
-        self._around.loop.call_later(wait, lambda: self._fork(worker, place))
-
     # --- readiness --------------------------------------------------------------------------------
 
-    def _fail(self, sentence: str) -> None:
+    def fail(self, sentence: str) -> None:
         self.failed = sentence
         self._on_change()
 
@@ -425,26 +247,10 @@ class Generation:
         if self.draining or self.failed or self.ready:
             return
         if problem:
-            self._fail(problem)
+            self.fail(problem)
             return
         self.ready = True
         self._on_change()
-
-    @property
-    def zygotes(self) -> list[tuple[int, Plan]]:
-        """The pid of each, and what it was started for."""
-        found = [(crew.zygote, crew.plan) for crew in self._crews]
-        return [(zygote.process.pid, plan) for zygote, plan in found if zygote is not None]
-
-    @property
-    def not_serving(self) -> frozenset[str]:
-        """Sites that have processes, none of which serves."""
-        pages = [engine.read_status(self._memory, slot) for slot in self.slots]
-        return frozenset(
-            crew.plan.site_name
-            for crew in self._crews
-            if not any(crew.serving(page) for page in pages)
-        )
 
     def boot_time_over(self) -> None:
         """Whoever may be missing is not waited for any longer."""
@@ -455,49 +261,60 @@ class Generation:
         if self.draining or self.ready or self.failed:
             return
         if over_before or not self._proving:
-            self._fail("it was not ready in time")
+            self.fail(self._not_in_time)
         else:  # it went on without them
             self._around.loop.call_later(self.plan.config.timeouts.boot, self.boot_time_over)
 
     def _missing(self, pages: list[engine.WorkerStatus]) -> list[Crew]:
         """Sites that are waited for; a problem of one that must serve is a failure."""
         missing = []
-        for crew in self._crews:
-            every = self._proof.all_processes or self.plan.config.warmup
-            count = crew.plan.app_count if every else 1
+        for crew in self.applications.crews:
+            count = crew.plan.app_count if self._waits_for_all(crew) else 1
             problem = crew.problem(pages)
-            if all(crew.serving(page) >= count for page in pages):
+            if crew.served and all(crew.serving(page) >= count for page in pages):
                 continue
-            if crew.plan.site_name in self._proof.tolerated and (problem or self._late):
+            if self.tolerates(crew.plan.site_name) and (problem or self._late):
                 continue
             if problem:
                 name = crew.plan.site_name
-                self._fail(f'site "{name}": {problem}' if name else problem)
+                self.fail(f'site "{name}": {problem}' if name else problem)
             missing.append(crew)
         return missing
 
+    def tolerates(self, site: str) -> bool:
+        """It may go on not serving."""
+        return site in self._proof.tolerated
+
+    def _waits_for_all(self, crew: Crew) -> bool:
+        if self._proof.all_processes or self.plan.config.warmup:
+            return True
+        return self._proof.replaces and not crew.deaths and not self._late
+
     def _nobody_serves(self, pages: list[engine.WorkerStatus]) -> str:
         """Sites that need not serve do not all fail."""
-        if len(self._crews) < len(self.plan.each) or not self._crews:
+        if len(self.applications.crews) < len(self.plan.each) or not self.applications.crews:
             return ""
-        if any(crew.serving(page) for crew in self._crews for page in pages):
+        if any(crew.serving(page) for crew in self.applications.crews for page in pages):
             return ""
-        first = self._crews[0]
+        first = self.applications.crews[0]
         return f'no site serves; "{first.plan.site_name}": ' + (
-            first.problem(pages) or "it was not ready in time"
+            first.problem(pages) or self._not_in_time
         )
+
+    @property
+    def _not_in_time(self) -> str:
+        return f"it was not ready within {self.plan.config.timeouts.boot:g} s (timeouts.boot)"
 
     def _check_ready(self) -> None:
         if self.draining or self.failed or self.ready or self._proving:
             return
-        pages = [engine.read_status(self._memory, slot) for slot in self.slots]
-        mine = [page for page in pages if page.generation == self.number]
-        serving = len(mine) == len(pages) and all(page.state == "ready" for page in mine)
+        mine = self.pages()
+        serving = len(mine) == len(self.slots) and all(page.state == "ready" for page in mine)
         missing = self._missing(mine) if serving else []
         if self.failed:
             return
         if serving and not missing and (problem := self._nobody_serves(mine)):
-            self._fail(problem)
+            self.fail(problem)
         elif serving and not missing and self._proof.check:
             self._begin_check()
         elif serving and not missing:

@@ -37,7 +37,7 @@ class Kept:
         pages = self._pages(memory)
         pids = [page.pid for page in pages]
         pids += [app.pid for page in pages for app in page.apps if app.state in ("idle", "busy")]
-        pids += [pid for pid, _ in self.generation.zygotes]
+        pids += [pid for pid, _ in self.generation.applications.zygotes]
         sizes = self._memory.of(pids)
         left = self.seconds - (time.monotonic() - self._began)
         return KeptReport(

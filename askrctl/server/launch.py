@@ -16,7 +16,7 @@ from pathlib import Path
 
 from askrctl import config as configuration
 from askrctl import engine, gate
-from askrctl.config import Config, Origin
+from askrctl.config import Address, Config, Origin, parse_address, to_blame
 from askrctl.model import AskrError, Backend, BackendChoice, Credentials
 from askrctl.probes import php as php_probe
 from askrctl.probes import uring
@@ -67,14 +67,13 @@ def check(config: Config) -> certificates.Tls | None:
     tls = certificates.load(config.tls)
     if tls is not None:
         tls_store.check(tls)
-    wanted = [sockets.parse(text) for text in config.server.listen]
+    wanted = [parse_address(text) for text in config.server.listen]
     sockets.assign_roles(wanted, tls is not None)
     sockets.check_proxies(wanted, config.server.trusted_proxies)
-    for text in config.admin.listen:
-        sockets.parse(text)
     if not Path(config.server.temp_dir).is_dir():
-        what = f"the folder {config.server.temp_dir} is not there ([server] temp_dir)"
-        raise AskrError(what, f"mkdir -p {config.server.temp_dir}", code=2)
+        what = f"the folder {config.server.temp_dir} is not there"
+        hint = f"mkdir -p {config.server.temp_dir}"
+        raise AskrError(what, hint, code=2, key="server.temp_dir")
     return tls
 
 
@@ -84,7 +83,8 @@ def check_file(config: Config) -> None:
     credentials.check(config.server)
     folder = Path(config.log.access).parent
     if config.log.access not in ("", "-") and not folder.is_dir():
-        raise AskrError(f"the folder {folder} is not there ([log] access)", f"mkdir -p {folder}")
+        what = f"the folder {folder} is not there"
+        raise AskrError(what, f"mkdir -p {folder}", key="log.access")
     if config.php.library:
         php_probe.find_libphp(config.php.library)
     if not config.php.php_ini or Path(config.php.php_ini).is_absolute():
@@ -101,6 +101,12 @@ def origins(path: Path | None, flags: Mapping[str, object]) -> dict[str, Origin]
 def prepare(request: Request) -> Plan:
     """Work out a plan, or refuse with the reason."""
     config = configuration.load(request.config_path, request.flags)
+    found = origins(request.config_path, request.flags)
+    with configuration.blamed(found):
+        return replace(_plan(request, config), origins=found)
+
+
+def _plan(request: Request, config: Config) -> Plan:
     tls = check(config)
     if config.site:
         if request.path_given:
@@ -108,9 +114,9 @@ def prepare(request: Request) -> Plan:
                 "[[site]] says what is served, and so does PATH",
                 "askrctl serve --config askr.toml, without PATH",
                 code=2,
+                key="site",
             )
-        plan = plan_sites(config, tls, Finders(_find_php, _choose_backend))
-        return replace(plan, origins=origins(request.config_path, request.flags))
+        return plan_sites(config, tls, Finders(_find_php, _choose_backend))
     # Resolved for each generation anew: one serves one release from beginning to end, and a deploy
     # that turns a symlink takes effect with the reload, for all files at once.
     application = detect(request.path.resolve())
@@ -126,12 +132,11 @@ def prepare(request: Request) -> Plan:
         php=_find_php(config, application),
         worker_script=script,
         tls=tls,
-        origins=origins(request.config_path, request.flags),
         inspect=request.inspect,
     )
 
 
-def _open_listeners(plan: Plan, opened: ExitStack) -> list[tuple[socket.socket, sockets.Address]]:
+def _open_listeners(plan: Plan, opened: ExitStack) -> list[tuple[socket.socket, Address]]:
     found = sockets.inherited()
     has_tls = plan.tls is not None
     if found:
@@ -139,18 +144,20 @@ def _open_listeners(plan: Plan, opened: ExitStack) -> list[tuple[socket.socket, 
         sockets.check_proxies(named, plan.config.server.trusted_proxies)
         roles = sockets.assign_roles(named, has_tls)
         return [(listener, role) for (listener, _), role in zip(found, roles, strict=True)]
-    wanted = [sockets.parse(text) for text in plan.config.server.listen]
+    wanted = [parse_address(text) for text in plan.config.server.listen]
     listeners = []
-    for address in sockets.assign_roles(wanted, has_tls):
-        listeners.append(sockets.open_listener(address))
-        opened.callback(sockets.remove, address)
+    with to_blame("server.listen"):
+        for address in sockets.assign_roles(wanted, has_tls):
+            listeners.append(sockets.open_listener(address))
+            opened.callback(sockets.remove, address)
     return listeners
 
 
 def _open_admin(plan: Plan) -> AdminServer:
     settings = plan.config.admin
     uid = plan.credentials.uid if plan.credentials is not None else None
-    listeners = open_listeners(settings.listen, settings.token)
+    with to_blame("admin.listen"):
+        listeners = open_listeners(settings.listen, settings.token)
     return AdminServer(listeners, settings.token, users_of(uid))
 
 
@@ -174,8 +181,9 @@ def launch(request: Request, plan: Plan, on_ready: Callable[[Supervisor], None])
     """Serve until told to stop; the exit status."""
     if plan.tls is not None or plan.config.admin.token or plan.config.trace.headers:
         credentials.keep_from_others()
-    control = ControlServer(choose_path(plan.config.server.control))
-    with ExitStack() as opened:  # what is refused leaves no socket behind
+    with configuration.blamed(plan.origins), ExitStack() as opened:  # nothing is left behind
+        with to_blame("server.control"):
+            control = ControlServer(choose_path(plan.config.server.control))
         opened.callback(control.close)
         listeners = _open_listeners(plan, opened)
         admin = _open_admin(plan)

@@ -93,7 +93,7 @@ class Orders:
     def _act(self, command: str, worker: object, pid: object) -> dict[str, Any]:
         server = self._supervisor
         if isinstance(pid, int) and command == "recycle":
-            done = any(item.recycle_app(pid) for _, item in server.generations())
+            done = any(item.applications.recycle_app(pid) for _, item in server.generations())
             return {"ok": True} if done else {"error": f"process {pid} cannot be replaced now"}
         if not isinstance(worker, int):
             return {"error": "which worker?"}
@@ -111,7 +111,7 @@ class Orders:
             for worker in generation.workers.values():
                 if worker.pid == pid:
                     told(_of_worker(generation.number, worker.index, worker.pid))
-            if wanted.entry is not None or generation.examine(pid, told):
+            if wanted.entry is not None or generation.applications.examine(pid, told):
                 self._backtraces.append(wanted)
                 return {"ok": True, "ticket": wanted.ticket}
         return {"error": f"process {pid} cannot be looked at now"}

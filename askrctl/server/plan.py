@@ -143,18 +143,21 @@ def find_worker_script(config: Config, application: Application) -> Path | None:
         if candidate.is_file():
             return candidate.resolve()  # the release's, as the document root is
     hint = "askrctl serve PATH --worker-script public/worker.php"
-    raise AskrError(f"the worker script {given} does not exist", hint, code=2)
+    what = f"the worker script {given} does not exist"
+    raise AskrError(what, hint, code=2, key="php.worker_script")
 
 
 def check_php(config: Config, folder: Path) -> None:
     """What would be passed over in silence: PHP starts without a php.ini that is not there."""
     least, most = config.php.processes, config.php.processes_max
     if 0 < most < least:
-        what = f"[php] processes_max ({most}) is less than processes ({least})"
-        raise AskrError(what, f"processes_max = {least}, or 0: never more than that", code=2)
+        what = f"processes_max ({most}) is less than processes ({least})"
+        hint = f"processes_max = {least}, or 0: never more than that"
+        raise AskrError(what, hint, code=2, key="php.processes_max")
     file = folder / config.php.php_ini
     if not file.exists():
-        raise AskrError(f"{file} does not exist ([php] php_ini)", f"ls -l {file.parent}", code=2)
+        hint = f"ls -l {file.parent}"
+        raise AskrError(f"{file} does not exist", hint, code=2, key="php.php_ini")
 
 
 def zygote_command(plan: Plan, control_fd: int) -> list[str]:

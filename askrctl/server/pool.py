@@ -32,7 +32,7 @@ class Pool:
 
     def __init__(self, worker: WorkerProcess, plan: Plan, fork: Fork) -> None:
         self.size = plan.app_count  # how many there should be
-        self._worker = worker
+        self.worker = worker
         self._site = plan.site_index
         self._label = f" site={plan.site_name}" if plan.site is not None else ""
         self._places = [place for place in worker.places if place.site == plan.site_index]
@@ -61,12 +61,16 @@ class Pool:
 
     # --- what happens to it -----------------------------------------------------------------------
 
+    def start_first(self) -> None:
+        """One, to see whether it boots."""
+        self._fork(self.worker, self._places[0])
+
     def start(self) -> None:
-        """The first processes; all at once."""
+        """Those that are not there yet; all at once."""
         for place in self._places:
             place.restarting = False
         for place in self._places[: self.size]:
-            self._fork(self._worker, place)
+            self._fork(self.worker, place)
 
     def born(self, place: Place) -> None:
         """Its process has just been forked."""
@@ -133,26 +137,26 @@ class Pool:
     def _replace(self, place: Place, why: str) -> None:
         log.info(
             'event=app_recycled worker=%d%s pid=%d reason="%s"',
-            self._worker.index,
+            self.worker.index,
             self._label,
             place.pid,
             why,
         )
         vacant = self._vacant()
         if vacant is None:  # 64 processes: there is no room for a replacement beside it
-            self._worker.retire(place)
+            self.worker.retire(place)
             return
         vacant.replaces, vacant.replaces_pid = place.index, place.pid
-        self._fork(self._worker, vacant)
+        self._fork(self.worker, vacant)
 
     def _settle(self, coming: Place, app: AppStatus | None) -> None:
         """The old one goes once the new one serves. If it has died meanwhile it was started again,
         and there is one too many, which _resize() finds."""
         if not _serves(coming, app):
             return
-        old = self._worker.places[coming.replaces]
+        old = self.worker.places[coming.replaces]
         if old.pid == coming.replaces_pid:
-            self._worker.retire(old)
+            self.worker.retire(old)
         coming.replaces_pid = 0
 
     # --- growing and shrinking --------------------------------------------------------------------
@@ -177,7 +181,7 @@ class Pool:
         self.size = size
         log.info(
             'event=pool_resized worker=%d%s processes=%d reason="%s"',
-            self._worker.index,
+            self.worker.index,
             self._label,
             size,
             why,
@@ -190,7 +194,7 @@ class Pool:
     def _add(self) -> bool:
         vacant = self._vacant()
         if vacant is not None:
-            self._fork(self._worker, vacant)
+            self._fork(self.worker, vacant)
         return vacant is not None
 
     def _remove(self, staying: list[Place], states: dict[int, AppStatus]) -> bool:
@@ -198,7 +202,7 @@ class Pool:
         serving = [place for place in staying if _serves(place, states.get(place.index))]
         if not serving:
             return False
-        self._worker.retire(min(serving, key=lambda place: place.active))
+        self.worker.retire(min(serving, key=lambda place: place.active))
         return True
 
 

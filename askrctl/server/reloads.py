@@ -101,7 +101,7 @@ def shortfall(
             return f"worker {index} is not {state}"
         if page.serving_apps < plan.app_count:
             return f"{page.serving_apps} of {plan.app_count} processes of worker {index} serve"
-    zygotes = dict(generation.zygotes)
+    zygotes = dict(generation.applications.zygotes)
     strays = [app.pid for page in pages for app in page.apps if _is_stray(app, zygotes)]
     if strays:
         return f"process {strays[0]} is not of generation {generation.number}"

@@ -158,6 +158,7 @@ class Report:
     mode: str
     application: dict[str, str]
     listeners: tuple[str, ...]
+    addresses: tuple[str, ...]  # the same as --listen names them: those of ":80" are many
     control: str
     admin: tuple[str, ...]
     user: str
@@ -324,6 +325,7 @@ def make_report(
             "release": str(plan.application.path),
         },
         listeners=tuple(address.url for address in supervisor.addresses),
+        addresses=tuple(str(address) for address in supervisor.addresses),
         control=str(supervisor.control.path),
         admin=()
         if supervisor.admin is None

@@ -32,16 +32,17 @@ def sendfile_settings(config: SendfileConfig, application: Path) -> dict[str, An
     found: dict[tuple[str, bool], str] = {}
     mapping = []
     for text in config.roots:
-        folder = _folder(application, text)
+        folder = _folder(application, text, "sendfile.roots")
         for name in (str(folder), os.path.realpath(folder)):
             found.setdefault((name, False), str(folder))
     for prefix, text in config.internal:
-        folder = _folder(application, text)
+        folder = _folder(application, text, "sendfile.internal")
         found[(prefix.rstrip("/"), True)] = str(folder)
         mapping.append(f"{folder}/={prefix}")
     longest_first = sorted(found.items(), key=lambda item: len(item[0][0]), reverse=True)
     if len(found) > ROOTS_MAX:
-        raise AskrError(f"more than {ROOTS_MAX} folders of sendfile", "name their parent", code=2)
+        what = f"more than {ROOTS_MAX} folders"
+        raise AskrError(what, "name their parent", code=2, key="sendfile.roots")
     kind = "X-Sendfile" if config.roots else "X-Accel-Redirect"
     return {
         "sendfile": [
@@ -54,12 +55,12 @@ def sendfile_settings(config: SendfileConfig, application: Path) -> dict[str, An
     }
 
 
-def _folder(application: Path, text: str) -> Path:
+def _folder(application: Path, text: str, key: str) -> Path:
     folder = Path(os.path.normpath(application / text))
     if not folder.is_dir():
-        raise AskrError(f"sendfile: the folder {folder} is not there", f"mkdir -p {folder}", code=2)
+        raise AskrError(f"the folder {folder} is not there", f"mkdir -p {folder}", code=2, key=key)
     if os.path.realpath(folder) == "/":
-        raise AskrError("sendfile: / would let every file be sent", "name a folder", code=2)
+        raise AskrError("/ would let every file be sent", "name a folder", code=2, key=key)
     return folder
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from askrctl.config import PLACES_MAX, SITES_MAX, Config, Site
+from askrctl.config import PLACES_MAX, SITES_MAX, Config, Site, to_blame
 from askrctl.config.rules import host_matches
 from askrctl.model import AskrError, BackendChoice, Credentials
 from askrctl.server import credentials
@@ -52,11 +52,15 @@ def config_of(config: Config, site: Site) -> Config:
 def plan_sites(config: Config, tls: Tls | None, find: Finders) -> Plan:
     """The plan of a server with [[site]]: its own is that of the default site, or the first."""
     if len(config.site) > SITES_MAX:
-        raise AskrError(f"more than {SITES_MAX} [[site]]", "start a second server", code=2)
+        what = f"more than {SITES_MAX} [[site]]"
+        raise AskrError(what, "start a second server", code=2, key="site")
     if config.server.watch != "off":
-        raise AskrError("--watch follows one application, not several sites", "", code=2)
+        what = "one application can be watched, not several sites"
+        raise AskrError(what, 'watch = "off"', code=2, key="server.watch")
     first = next((site for site in config.site if site.default), config.site[0])
-    applications = {site.name: _application(site) for site in config.site}
+    applications = {
+        site.name: _application(site, number) for number, site in enumerate(config.site, 1)
+    }
     who = credentials.choose(config.server, applications[first.name].path)
     base = Plan(
         config=config,
@@ -72,7 +76,7 @@ def plan_sites(config: Config, tls: Tls | None, find: Finders) -> Plan:
     plans: list[Plan] = []
     place = 0
     for index, site in enumerate(config.site):
-        with _named(site):
+        with _named(site, index + 1):
             plan = _plan(base, site, applications[site.name], find.php)
             plan = replace(plan, site_index=index, first_place=place)
         plans.append(plan)
@@ -82,6 +86,7 @@ def plan_sites(config: Config, tls: Tls | None, find: Finders) -> Plan:
             f"the sites want {place} places for processes of each worker, {PLACES_MAX} are there",
             "fewer processes: [site.php] processes = 2, or fewer sites",
             code=2,
+            key="site",
         )
     php = next((plan.php for plan in plans if plan.php is not None), None)
     _warn_of_shared_user(base, plans)
@@ -90,9 +95,9 @@ def plan_sites(config: Config, tls: Tls | None, find: Finders) -> Plan:
 
 def check_sites(config: Config) -> None:
     """Without starting anything: folders, worker scripts and users are there."""
-    for site in config.site:
-        application = _application(site)
-        with _named(site):
+    for number, site in enumerate(config.site, 1):
+        application = _application(site, number)
+        with _named(site, number):
             own = config_of(config, site)
             credentials.check(own.server)
             find_worker_script(own, application)
@@ -101,17 +106,26 @@ def check_sites(config: Config) -> None:
 
 
 @contextlib.contextmanager
-def _named(site: Site) -> Iterator[None]:
-    """What is wrong is wrong with this site."""
+def _named(site: Site, number: int) -> Iterator[None]:
+    """What is wrong is wrong with this site, and with what it says itself where it says it."""
+    own = {f"{name}.{key}" for name in ("php", "static", "sendfile") for key in _said(site, name)}
+    own |= {f"server.{name}" for name in ("user", "group") if getattr(site, name)}
     try:
         yield
     except AskrError as error:
         message = f'site "{site.name}": {error.message}'
-        raise AskrError(message, error.hint, code=error.code) from None
+        key = error.key
+        if key in own or key == "root":
+            key = f"site.{number}.{key.removeprefix('server.')}"
+        raise AskrError(message, error.hint, code=error.code, key=key) from None
 
 
-def _application(site: Site) -> Application:
-    with _named(site):
+def _said(site: Site, section: str) -> list[str]:
+    return [key for key, _ in getattr(site, section)]
+
+
+def _application(site: Site, number: int) -> Application:
+    with _named(site, number), to_blame("root"):
         return detect(Path(site.root).resolve())
 
 
@@ -134,13 +148,14 @@ def _check_warmups(config: Config) -> None:
     if any(site.default for site in config.site):
         return
     hosts = [host for site in config.site for host in site.hosts]
-    for request in config.warmup:
+    for number, request in enumerate(config.warmup, 1):
         name = re.sub(r":\d+$", "", request.host.lower())
         if not host_matches(hosts, name):
             raise AskrError(
                 f"the [[warmup]] of {request.path} asks {request.host}, which no site has",
                 f'host = "{hosts[0]}"',
                 code=2,
+                key=f"warmup.{number}.host",
             )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Listeners: parsed, opened once by the supervisor, inherited by every worker.
+"""Listeners: opened once by the supervisor, inherited by every worker.
 
 A worker can then die and be replaced without a refused connection.
 """
@@ -8,107 +8,14 @@ import os
 import socket
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from askrctl.config import Address, parse_options
 from askrctl.model import AskrError
 
 BACKLOG = 4096  # the kernel cuts it to net.core.somaxconn
 SYSTEMD_FIRST_FD = 3  # sd_listen_fds(3)
-UNIX_MODE = 0o660
-ROLES = ("tls", "redirect")
-PROXY = "proxy"  # the PROXY protocol comes first, whatever the role
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen: TCP with host and port, or a unix socket with its path and mode.
-
-    `role` is what was asked for: "tls", "redirect" (to https), or "" for what the rule says.
-    With `proxy` connections begin with the PROXY protocol.
-    """
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-    mode: int = UNIX_MODE
-    role: str = ""
-    proxy: bool = False
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        if self.path:
-            return str(self)
-        host = {"": "localhost", "0.0.0.0": "localhost", "::": "localhost"}.get(
-            self.host, self.host
-        )
-        scheme = "https" if self.role == "tls" else "http"
-        return (
-            f"{scheme}://[{host}]:{self.port}/"
-            if ":" in host
-            else f"{scheme}://{host}:{self.port}/"
-        )
-
-
-def _bad(text: str, why: str) -> AskrError:
-    return AskrError(
-        f"--listen {text}: {why}", "--listen 127.0.0.1:8000, :8000, [::1]:8000, unix:/path", code=2
-    )
-
-
-def _parse_unix(text: str) -> Address:
-    path, *options = text.removeprefix("unix:").split(",")
-    if not path.startswith("/"):
-        raise _bad(text, "the path of a unix socket must be absolute")
-    if len(os.fsencode(path)) > 107:  # sockaddr_un, unix(7)
-        raise _bad(text, "the path of a unix socket can have 107 bytes")
-    mode, proxy = UNIX_MODE, False
-    for option in options:
-        if option == PROXY:
-            proxy = True
-            continue
-        try:
-            mode = int(option.removeprefix("mode="), 8)
-        except ValueError:
-            raise _bad(text, f"{option!r} is not mode=660 or proxy") from None
-    return Address(path=path, mode=mode, proxy=proxy)
-
-
-def _parse_options(text: str) -> tuple[str, bool] | None:
-    """Role and whether the PROXY protocol comes first, of what follows an address; None: neither
-    one role nor `proxy`."""
-    words = text.split(",") if text else []
-    roles = [word for word in words if word != PROXY]
-    if len(roles) > 1 or any(role not in ROLES for role in roles):
-        return None
-    return "".join(roles), PROXY in words
-
-
-def parse(text: str) -> Address:
-    """An address as operators write it."""
-    if text.startswith("unix:"):
-        return _parse_unix(text)
-    place, _, words = text.partition(",")
-    options = _parse_options(words)
-    if options is None:
-        raise _bad(text, f"{words!r} is not tls or redirect, or proxy beside them")
-    host, colon, port_text = place.rpartition(":")
-    if not colon and place.isdigit():
-        host, port_text = "", place
-    elif not colon:
-        raise _bad(text, "there is no port in it")
-    if not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65535:
-        raise _bad(text, f"{port_text!r} is not a port from 0 to 65535")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise _bad(text, "write an IPv6 address in brackets")
-    return Address(host, int(port_text), role=options[0], proxy=options[1])
 
 
 def assign_roles(addresses: list[Address], has_tls: bool) -> list[Address]:
@@ -117,7 +24,8 @@ def assign_roles(addresses: list[Address], has_tls: bool) -> list[Address]:
     if marked and not has_tls:
         which = next(str(address) for address in addresses if address.role == "tls")
         hint = "--tls-cert FILE --tls-key FILE, or --tls-self-signed for development"
-        raise AskrError(f"--listen {which},tls needs a certificate", hint, code=2)
+        what = f"the listener {which},tls needs a certificate"
+        raise AskrError(what, hint, code=2, key="server.listen")
     if has_tls and not marked:
         addresses = [
             address if address.path or address.role else replace(address, role="tls")
@@ -125,10 +33,12 @@ def assign_roles(addresses: list[Address], has_tls: bool) -> list[Address]:
         ]
     speaks_tls = any(address.role == "tls" for address in addresses)
     if has_tls and not speaks_tls:
-        raise AskrError("there is a certificate and no listener for it", "--listen :443", code=2)
+        what = "there is a certificate and no listener for it"
+        raise AskrError(what, "--listen :443", code=2, key="server.listen")
     if not speaks_tls and any(address.role == "redirect" for address in addresses):
         hint = "--listen :443,tls --tls-cert FILE --tls-key FILE"
-        raise AskrError("a redirecting listener needs one that speaks TLS", hint, code=2)
+        what = "a redirecting listener needs one that speaks TLS"
+        raise AskrError(what, hint, code=2, key="server.listen")
     return addresses
 
 
@@ -137,7 +47,8 @@ def check_proxies(addresses: list[Address], trusted: tuple[str, ...]) -> None:
     for address in addresses:
         if address.proxy and not trusted:
             hint = '[server] trusted_proxies = ["10.0.0.0/8"] in askr.toml: the networks of proxies'
-            raise AskrError(f"--listen {address},proxy needs somebody to trust", hint, code=2)
+            what = f"the listener {address},proxy needs somebody to trust"
+            raise AskrError(what, hint, code=2, key="server.listen")
 
 
 def _answers(path: str) -> bool:
@@ -172,7 +83,8 @@ def _tcp_family(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (socket.gaierror, UnicodeError):  # UnicodeError: no name can be so
-        raise _bad(str(address), f"{address.host!r} is not an address of this machine") from None
+        what = f"{address.host!r} is not an address of this machine"
+        raise AskrError(what, "ip -brief address, for those that are", code=2) from None
     return found[0][0], (str(found[0][4][0]), address.port), False
 
 
@@ -209,6 +121,13 @@ def open_listener(address: Address) -> tuple[socket.socket, Address]:
     return listener, address
 
 
+def _is_dual(listener: socket.socket) -> bool:
+    """Does it take IPv4 clients besides those of IPv6?"""
+    if listener.family is not socket.AF_INET6:
+        return False
+    return listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
+
+
 def inherited() -> list[tuple[socket.socket, Address]]:
     """Listeners passed by systemd socket activation (sd_listen_fds(3)); none without it."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
@@ -221,11 +140,12 @@ def inherited() -> list[tuple[socket.socket, Address]]:
         os.set_inheritable(fd, False)
         name = listener.getsockname()
         label = names[fd - SYSTEMD_FIRST_FD] if fd - SYSTEMD_FIRST_FD < len(names) else ""
-        role, proxy = _parse_options(label) or ("", False)  # FileDescriptorName= of the socket unit
+        role, proxy = parse_options(label) or ("", False)  # FileDescriptorName= of the socket unit
         if isinstance(name, str):
             address = Address(path=str(name), proxy=proxy)
         else:
-            address = Address(name[0], name[1], role=role, proxy=proxy)
+            host = "" if _is_dual(listener) and name[0] == "::" else name[0]
+            address = Address(host, name[1], role=role, proxy=proxy)
         found.append((listener, address))
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)

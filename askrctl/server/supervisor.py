@@ -7,14 +7,15 @@ has proven that it serves; one that cannot is discarded, and the old one serves 
 
 import logging
 import mmap
+import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from askrctl import engine
-from askrctl.config import Config
+from askrctl import engine, signals
+from askrctl.config import Address, Config, blamed
 from askrctl.model import AskrError, BackendChoice
 from askrctl.server import notify, sockets
 from askrctl.server.accesslog import AccessLog
@@ -49,7 +50,7 @@ STALL_S = 0.5  # a later tick means that we were stopped ourselves: workers get 
 _FLAGS = {"": 0, "tls": engine.LISTENER_TLS, "redirect": engine.LISTENER_REDIRECT}
 
 
-def _flags_of(address: sockets.Address) -> int:
+def _flags_of(address: Address) -> int:
     return _FLAGS[address.role] | (engine.LISTENER_PROXY if address.proxy else 0)
 
 
@@ -63,7 +64,7 @@ class Supervisor:
         self,
         plan: Plan,
         replan: Replan,
-        listeners: list[tuple[Any, sockets.Address]],
+        listeners: list[tuple[Any, Address]],
         control: ControlServer,
         path: Path,
         on_ready: Callable[["Supervisor"], None],
@@ -116,6 +117,8 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, self.stop)
         self._loop.on_signal(signal.SIGHUP, self.reload)
         self._loop.on_signal(signal.SIGUSR1, self.reopen_log)
+        self._loop.on_signal(signal.SIGUSR2, _explain_signals)
+        signals.let_through()
         self.control.open(self._loop, self._commands.answer)
         if self.admin is not None:
             self.admin.open(self._loop, AdminApi(self))
@@ -130,7 +133,8 @@ class Supervisor:
         return self._exit_code
 
     def _begin(self, plan: Plan) -> None:
-        self._access_log.use(plan.config.log.access)
+        with blamed(plan.origins):
+            self._access_log.use(plan.config.log.access)
         self._rates.use(plan.config.limits)
         self._number += 1
         base = self._free_slots(len(plan.cpus))
@@ -156,8 +160,11 @@ class Supervisor:
         check = next((item.check for item in waiting), "") or plan.config.server.check
         names = frozenset(site.site_name for site in plan.sites)
         # A site that is broken keeps nobody from deploying another; one that serves must go on.
-        tolerated = names if self._current is None else names & self._current.not_serving
-        proof = Proof(all_processes=bool(waiting), tolerated=tolerated, check=check)
+        tolerated = (
+            names if self._current is None else names & self._current.applications.not_serving
+        )
+        replaces = self._current is not None
+        proof = Proof(bool(waiting), replaces, tolerated, check)
         self._next = Generation(plan, around, self.memory, self._changed, proof)
         self.tickets.begin(self._number)
         self._loop.call_later(plan.config.timeouts.boot, self._give_up(self._next))
@@ -219,13 +226,18 @@ class Supervisor:
         self._old.append(coming)
         coming.kill()
         if self._current is None:
-            is_worker = coming.plan.mode == "worker"
-            hint = "askrctl serve PATH, without --worker-script" if is_worker else "askrctl doctor"
-            self.failure = AskrError(coming.failed, hint)
+            self.failure = AskrError(coming.failed, self._what_to_type(coming.plan))
             self._stopping = True
             return
         notify.ready()
         self._reload_if_asked()
+
+    def _what_to_type(self, plan: Plan) -> str:
+        """After a first generation that does not start."""
+        if plan.mode != "worker":
+            return "askrctl doctor"
+        classic = "the same without a worker script serves in classic mode"
+        return f"askrctl serve {self.path} again, when that is mended; {classic}"
 
     def _promote(self, coming: Generation) -> None:
         before, self._current, self._next = self._current, coming, None
@@ -308,7 +320,8 @@ class Supervisor:
             return
         notify.reloading()
         try:
-            plan = self._replan()
+            with signals.held():  # the probe of io_uring is a process as well
+                plan = self._replan()
             tell_of_restarts(self.plan.config, plan.config)
             self._replace_tls(plan)
             self._begin(plan)
@@ -426,7 +439,7 @@ class Supervisor:
         )
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
-        opcache = {} if shown is None else shown.opcache.want()
+        opcache = {} if shown is None else shown.applications.opcache.want()
         kept = self._kept.report(self.memory) if self._kept is not None else None
         around = Around(number, opcache, kept, sums or self.sums())
         return make_report(self, plan, pages, around)
@@ -547,6 +560,13 @@ class Supervisor:
 
         look()
         return ticket
+
+
+def _explain_signals() -> None:
+    """Of those that other servers know."""
+    pid = os.getpid()
+    fix = f"kill -HUP {pid} reloads, kill -USR1 {pid} opens the access log again"
+    log.warning('event=signal_passed_over signal=SIGUSR2 fix="%s"', fix)
 
 
 def _backend_line(choice: BackendChoice) -> tuple[int, str]:

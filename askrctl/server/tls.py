@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from askrctl import engine
-from askrctl.config import Certificate, TlsConfig
+from askrctl.config import Certificate, TlsConfig, to_blame
 from askrctl.model import AskrError
 
 if TYPE_CHECKING:
@@ -80,7 +80,10 @@ def load(config: TlsConfig) -> Tls | None:
         return None
     if not engine.tls_built():
         raise AskrError("this askrctl was built without TLS", INSTALL_HINT, code=2)
-    identities = [_read_identity(item) for item in _certificates(config)]
+    identities = []
+    for item in _certificates(config):
+        with to_blame(_named_in(config, item)):
+            identities.append(_read_identity(item))
     if config.self_signed:
         identities.append(self_signed())
     files = [Path(name) for item in _certificates(config) for name in _files_of(item)]
@@ -93,9 +96,17 @@ def load(config: TlsConfig) -> Tls | None:
 
 def _certificates(config: TlsConfig) -> tuple[Certificate, ...]:
     if config.key and not config.cert:
-        raise AskrError("there is a --tls-key without a --tls-cert", "--tls-cert FILE", code=2)
+        what = "there is a key without a certificate"
+        raise AskrError(what, "--tls-cert FILE", code=2, key="tls.key")
     first = (Certificate(config.cert, config.key),) if config.cert else ()
     return first + config.certificate
+
+
+def _named_in(config: TlsConfig, item: Certificate) -> str:
+    """The setting that names a certificate."""
+    if item not in config.certificate:
+        return "tls.cert"
+    return f"tls.certificate.{config.certificate.index(item) + 1}.cert"
 
 
 def _files_of(item: Certificate) -> list[str]:
@@ -220,12 +231,14 @@ def _only_certificates(chain: "list[x509.Certificate]") -> bytes:
 def _read_client_ca(config: TlsConfig) -> bytes:
     if not config.client_ca:
         raise AskrError(
-            f'tls.client_auth is "{config.client_auth}" and no authority is named',
+            f'it is "{config.client_auth}" and no authority is named',
             'client_ca = "FILE" below [tls] in askr.toml',
             code=2,
+            key="tls.client_auth",
         )
-    data = _read(config.client_ca, "file of client authorities")
-    return _only_certificates(_parse_certificates(data, config.client_ca))
+    with to_blame("tls.client_ca"):
+        data = _read(config.client_ca, "file of client authorities")
+        return _only_certificates(_parse_certificates(data, config.client_ca))
 
 
 @functools.cache

@@ -69,7 +69,8 @@ def check(tls: Tls) -> None:
     sentence = engine.check_tls(encode(tls, []))
     if sentence:
         names = ", ".join(item.source for item in tls.identities)
-        raise AskrError(f"{sentence} ({names})", "openssl x509 -noout -text -in FILE", code=2)
+        hint = "openssl x509 -noout -text -in FILE"
+        raise AskrError(f"{sentence} ({names})", hint, code=2, key="tls.cert")
 
 
 class TlsKeeper:

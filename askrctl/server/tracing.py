@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from askrctl import signals
 from askrctl.config import TraceConfig
 from askrctl.model import Credentials
 from askrctl.server import otlp
@@ -85,12 +86,13 @@ class Exporter:
         fds = {"fd": self._receiver.fileno(), "page_fd": self._page_fd}
         self._born = time.monotonic()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "askrctl.server.exporter"],
-                stdin=subprocess.PIPE,
-                env=without_secrets(os.environ),
-                pass_fds=list(fds.values()),
-            )
+            with signals.held():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "askrctl.server.exporter"],
+                    stdin=subprocess.PIPE,
+                    env=without_secrets(os.environ),
+                    pass_fds=list(fds.values()),
+                )
         except OSError as error:  # no process, memory or descriptor is left
             log.error('event=exporter_not_started detail="%s"', error.strerror)
             self._start_later()

@@ -9,10 +9,9 @@ import contextlib
 import ctypes
 import json
 import os
-import signal
 import sys
 
-from askrctl import engine
+from askrctl import engine, signals
 from askrctl.model import AskrError, Credentials
 from askrctl.server.credentials import become, keep_from_others
 
@@ -24,8 +23,7 @@ def main(text: str) -> int:
     settings = json.loads(text)
     # Ctrl-C reaches the whole group, and systemd's SIGTERM the whole cgroup unless KillMode=mixed;
     # when to stop is the supervisor's to say.
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signals.pass_over()
     if settings["cpu"] is not None:
         with contextlib.suppress(OSError):  # a core that has gone offline is no reason to fail
             os.sched_setaffinity(0, {settings["cpu"]})

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from askrctl import engine
+from askrctl import engine, signals
 from askrctl.server import sendfile, wire
 from askrctl.server.accesslog import AccessLog
 from askrctl.server.ledger import Ledger
@@ -176,18 +176,19 @@ class WorkerProcess:
         )
         maybe = (around.access_log.fd, around.rate_fd, trace_fd or -1, tls_fd)
         # -P: a folder of the application's must not shadow a module (python(1)).
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],
-            stdin=subprocess.DEVNULL,
-            env=without_secrets(os.environ),
-            pass_fds=[
-                control_fd,
-                self.bell,
-                around.status_fd,
-                *around.listeners,
-                *(fd for fd in maybe if fd >= 0),
-            ],
-        )
+        with signals.held():
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "askrctl.server.worker", json.dumps(settings)],
+                stdin=subprocess.DEVNULL,
+                env=without_secrets(os.environ),
+                pass_fds=[
+                    control_fd,
+                    self.bell,
+                    around.status_fd,
+                    *around.listeners,
+                    *(fd for fd in maybe if fd >= 0),
+                ],
+            )
 
     def attach(self, place: Place) -> None:
         """Hand the forked process's port over; our copies of its fds are closed."""

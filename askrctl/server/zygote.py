@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
+from askrctl import signals
 from askrctl.model import AskrError
 from askrctl.server import wire
 from askrctl.server.loop import Loop
@@ -51,16 +52,17 @@ class ZygoteProcess:
     def _spawn(plan: Plan, fd: int) -> subprocess.Popen[bytes]:
         wanted = plan.credentials
         try:
-            return subprocess.Popen(
-                zygote_command(plan, fd),
-                stdin=subprocess.DEVNULL,
-                pass_fds=[fd],
-                cwd=plan.application.path,
-                env=zygote_environment(plan, os.environ),
-                user=wanted.uid if wanted else None,
-                group=wanted.gid if wanted else None,
-                extra_groups=wanted.groups if wanted else None,
-            )
+            with signals.held():
+                return subprocess.Popen(
+                    zygote_command(plan, fd),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[fd],
+                    cwd=plan.application.path,
+                    env=zygote_environment(plan, os.environ),
+                    user=wanted.uid if wanted else None,
+                    group=wanted.gid if wanted else None,
+                    extra_groups=wanted.groups if wanted else None,
+                )
         except OSError as error:
             who = f" as {wanted.name}" if wanted else ""
             raise AskrError(
@@ -94,26 +96,27 @@ class ZygoteProcess:
             self._listener.zygote_failed(sentence)
 
     def _hear(self, message: wire.Message) -> None:
-        listener = self._listener
-        if message.kind == wire.Zygote.READY:
-            listener.zygote_ready()
-        elif message.kind == wire.Zygote.FAILED:
-            self._sentence = message.text
-        elif message.kind == wire.Zygote.FORKED and message.fds:
-            self._hear_forked(message)
+        if message.kind == wire.Zygote.FORKED and message.fds:
+            self._hear_forked(message)  # whose descriptor it is from now on
             return
-        elif message.kind == wire.Zygote.EXITED:
-            listener.app_exited(message.place, message.pid, message.value)
-        elif message.kind == wire.Zygote.REFUSED:
-            listener.app_refused(message.place, message.value)
-        elif message.kind == wire.Zygote.RELOAD:
-            listener.app_asked_reload()
-        elif message.kind == wire.Zygote.CACHED:
-            listener.caches_told(message.text)
-        elif message.kind == wire.Zygote.TRACED:
-            listener.app_traced(message.place, message.pid, message.text.splitlines())
         for fd in message.fds:
             os.close(fd)
+        listener = self._listener
+        match message.kind:
+            case wire.Zygote.READY:
+                listener.zygote_ready()
+            case wire.Zygote.FAILED:
+                self._sentence = message.text
+            case wire.Zygote.EXITED:
+                listener.app_exited(message.place, message.pid, message.value)
+            case wire.Zygote.REFUSED:
+                listener.app_refused(message.place, message.value)
+            case wire.Zygote.RELOAD:
+                listener.app_asked_reload()
+            case wire.Zygote.CACHED:
+                listener.caches_told(message.text)
+            case wire.Zygote.TRACED:
+                listener.app_traced(message.place, message.pid, message.text.splitlines())
 
     def _hear_forked(self, message: wire.Message) -> None:
         """Zygotes run as the application's user, and what they name here we may kill as root."""

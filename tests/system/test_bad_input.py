@@ -99,6 +99,8 @@ def test_every_misuse_ends_with_what_to_type(folder: Path) -> None:
     config = folder.parent / "askr.toml"
     config.write_text("server = 3\n")
     said = refused(MISUSE, folder, f"--config={config}")
+    assert said.endswith("askr.toml, line 1: server must be a table\nhint: [server]\n")
+    said = refused(MISUSE, folder, "--port=80")
     assert said.endswith("hint: askrctl serve --help\n")
 
 

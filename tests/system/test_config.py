@@ -97,18 +97,26 @@ def test_a_file_is_checked_without_a_server(tmp_path: Path) -> None:
         ("[server]\nlisten = ':80,proxy'\n", "proxies"),
         ("[[warmup]]\n", "this [[warmup]] has no path"),
         ("[server]\nuser = 'nobody-knows'\n", "there is no user 'nobody-knows'"),
-        ("[server]\ntemp_dir = '/nonexistent'\n", "/nonexistent is not there ([server] temp_dir)"),
+        (
+            "[server]\ntemp_dir = '/nonexistent'\n",
+            "server.temp_dir: the folder /nonexistent is not there",
+        ),
         (
             "[php]\nprocesses = 8\nprocesses_max = 4\n",
             "processes_max (4) is less than processes (8)",
         ),
         ("[php]\nphp_ini = '/nonexistent.ini'\n", "/nonexistent.ini does not exist"),
-        ("[log]\naccess = '/nonexistent/a.log'\n", "/nonexistent is not there ([log] access)"),
+        (
+            "[log]\naccess = '/nonexistent/a.log'\n",
+            "log.access: the folder /nonexistent is not there",
+        ),
         (f"[[site]]\nhosts = ['a.test']\nroot = '{tmp_path}/no'\n", 'site "a.test": '),
     ):
         file.write_text(text)
         done = run("config", "check", file, "--json")
         assert done.returncode == 1, text
         assert said in done.stderr
+        assert f"askrctl: {file}, line " in done.stderr
+        assert "\nhint: " in done.stderr
         assert json.loads(done.stdout)["valid"] is False
     assert run("config", "check", tmp_path / "none.toml").returncode == 3

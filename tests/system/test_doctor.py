@@ -18,6 +18,12 @@ CALLS = ("io_uring_setup", "io_uring_enter", "io_uring_register")
 NOBODY = 65534
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A server that runs on this machine for somebody else is not what these tests are about."""
+    monkeypatch.setenv("ASKR_CONTROL", str(tmp_path / "no-server.sock"))
+
+
 def doctor(*arguments: str, wrapper: list[str] | None = None, **options: Any) -> dict[str, Any]:
     command = [*(wrapper or []), COMMAND, "doctor", "--json", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
@@ -65,7 +71,11 @@ def as_nobody(require: Callable[[bool, str], None], *arguments: str) -> dict[str
                 user=NOBODY,
                 group=NOBODY,
                 extra_groups=[],
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": packages},
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": packages,
+                    "ASKR_CONTROL": os.environ["ASKR_CONTROL"],
+                },
             )
         except OSError:
             continue

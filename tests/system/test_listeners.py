@@ -51,6 +51,14 @@ def test_several_listeners_and_ipv6(serve: Serve, folder: Path) -> None:
         assert ask((host.strip("[]"), int(port)), "GET", "/hello.txt").body == b"hello"
 
 
+def test_a_bare_port_is_for_this_machine_alone(serve: Serve, folder: Path) -> None:
+    server = serve(folder, listen=["0"])
+    [address] = server.status()["addresses"]
+    assert address == f"127.0.0.1:{server.port}"
+    assert f"  http://{address}/\n" in server.output
+    assert server.get("/hello.txt").body == b"hello"
+
+
 def test_a_socket_of_the_service_manager_is_taken_over(serve: Serve, folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as given:
         serve(

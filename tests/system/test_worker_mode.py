@@ -80,6 +80,43 @@ def test_a_script_that_is_stuck_after_an_answer_keeps_nobody_waiting(
     assert "GET /" in run("slowlog", "--control", server.control).stdout
 
 
+MISSING = "<?php\nthrow new Exception('the database is missing');\n"
+CRASHES = "<?php\nposix_kill(posix_getpid(), SIGSEGV);\n"
+
+
+def test_a_first_boot_that_fails_is_told_once_and_ends_the_server(serve: Serve, app: Path) -> None:
+    script = app / "public/worker.php"
+    script.write_text(MISSING)
+    server = serve(app, "--worker-script", script, "--workers", "2", wait=False)
+    assert server.wait_end(60) == 1
+    assert server.log.count("PHP Fatal error") == 1
+    assert server.log.count("event=app_exited") == 1
+    said, hint = server.log.splitlines()[-2:]
+    why = f"Uncaught Exception: the database is missing in {script}:2"
+    assert said == f"askrctl: worker script {script}: {why}"
+    assert hint.startswith(f"hint: askrctl serve {app} again, when that is mended")
+
+
+def test_a_first_boot_that_crashes_is_not_tried_for_ever(serve: Serve, app: Path) -> None:
+    script = app / "public/worker.php"
+    script.write_text(CRASHES)
+    config = {"timeouts": {"boot": 600}}
+    server = serve(app, "--worker-script", script, wait=False, config=config)
+    assert server.wait_end(60) == 1
+    assert server.log.count("event=app_exited") == 3
+    assert "askrctl: PHP processes end with signal 11 before they serve\nhint: " in server.log
+
+
+def test_a_reload_waits_for_as_many_processes_as_served_before(serve: Serve, app: Path) -> None:
+    script = app / "public/worker.php"
+    script.write_text(script.read_text().replace("$count = 0;", "usleep(50000);\n$count = 0;"))
+    server = serve(app, "--worker-script", script)
+    before = set(server.wait_applications(4))
+    server.signal(signal.SIGHUP)
+    wait_until("the new generation", lambda: server.status()["generation"] == 2)
+    assert len(set(server.applications()) - before) == 4
+
+
 def test_a_boot_that_fails_later_is_503_with_the_reason_and_heals(serve: Serve, app: Path) -> None:
     # By what the script finds, not by its text: a process that is replaced within a generation
     # runs the generation's code, from OPcache.

@@ -123,7 +123,7 @@ def test_every_value_has_the_origin_that_counted_in_the_end() -> None:
     assert found["limits.queue"] == Origin("environment", "ASKR_LIMITS_QUEUE")
     assert found["php.ini"] == Origin("file", "askr.toml, line 9")
     assert found["warmup"] == Origin("file", "askr.toml, line 10")
-    assert found["log.access"] == Origin("file", "askr.toml"), "a dotted key is not looked for"
+    assert found["log.access"] == Origin("file", "askr.toml, line 2")
     assert found["admin.listen"] == Origin("flag", "--admin")
     assert found["tls.cert"] == Origin("flag", "--tls-cert")
     assert found["tls.key"] == found["php.processes"] == Origin("default")

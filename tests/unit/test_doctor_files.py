@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from askrctl.checks import ALL, tls
 from askrctl.checks.frame import Context, Server, run_one
-from askrctl.cli import completions, doctor_bundle, doctor_diff
-from askrctl.cli.doctor_context import Words, build
+from askrctl.cli import command_tree, doctor_bundle, doctor_diff
+from askrctl.cli.doctor_context import Words, _listeners, build
 from askrctl.config import Config, ServerConfig
 from askrctl.model import AskrError, Status
 from askrctl.probes import certificate, machine, process, sysctl_files
@@ -36,6 +36,15 @@ def make_tree(root: Path, files: dict[str, str], probe: dict[str, Any] | None = 
         place.write_text(text)
     (root / ".probe.json").write_text(json.dumps(probe or {}))
     return open_host(root)
+
+
+def test_a_server_on_all_addresses_is_not_taken_for_one_of_this_machine_alone() -> None:
+    everywhere = {"listeners": ["http://localhost:80/"], "addresses": [":80"]}
+    assert not any(item.is_local for item in _listeners(Config(), everywhere))
+    alone = {"listeners": ["http://127.0.0.1:80/"], "addresses": ["127.0.0.1:80"]}
+    assert all(item.is_local for item in _listeners(Config(), alone))
+    older = {"listeners": ["http://127.0.0.1:80/"]}
+    assert all(item.is_local for item in _listeners(Config(), older))
 
 
 # --- bundles --------------------------------------------------------------------------------------
@@ -456,7 +465,7 @@ def test_a_private_key_is_never_recorded(tmp_path: Path) -> None:
 
 def test_the_manual_page_names_every_option_of_doctor() -> None:
     page = (ROOT / "docs/man/askrctl-doctor.1").read_text().replace("\\-", "-")
-    [doctor] = [c for c in completions.commands() if c.words == ("doctor",)]
+    [doctor] = [c for c in command_tree.commands() if c.words == ("doctor",)]
     missing = [
         name
         for option in doctor.options

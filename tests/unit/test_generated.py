@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from askrctl.checks import ALL, pages, sources
-from askrctl.cli import completions
+from askrctl.cli import command_tree, completions
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,6 +92,6 @@ def test_fish_tells_config_check_from_check() -> None:
 @pytest.mark.parametrize("shell", completions.SHELLS)
 def test_every_command_is_in_every_script(shell: str) -> None:
     script = completions.script(shell)
-    for command in completions.commands():
+    for command in command_tree.commands():
         assert not command.words or command.words[-1] in script
         assert all(name.lstrip("-") in script for o in command.options for name in o.names)

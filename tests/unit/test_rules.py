@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from askrctl.config import Config, read_text
-from askrctl.config.rules import check_loops, match, redirect_problem
+from askrctl.config.rules import find_loop, match, redirect_problem
 from askrctl.config.schema import HeaderRule, Redirect
 from askrctl.model import AskrError
 
@@ -130,8 +130,7 @@ def test_a_star_cannot_become_part_of_a_host() -> None:
     ],
 )
 def test_a_redirect_that_never_ends_is_refused(pairs: list[tuple[str, str]]) -> None:
-    with pytest.raises(AskrError, match="leads back to itself"):
-        check_loops([Redirect(a, b) for a, b in pairs], ["example.org"], "[[redirect]]")
+    assert find_loop([Redirect(a, b) for a, b in pairs], ["example.org"]) is not None
 
 
 @pytest.mark.parametrize(
@@ -145,4 +144,4 @@ def test_a_redirect_that_never_ends_is_refused(pairs: list[tuple[str, str]]) -> 
     ],
 )
 def test_a_redirect_that_ends_is_not(pairs: list[tuple[str, str]]) -> None:
-    check_loops([Redirect(a, b) for a, b in pairs], ["example.org"], "[[redirect]]")
+    assert find_loop([Redirect(a, b) for a, b in pairs], ["example.org"]) is None

@@ -390,6 +390,13 @@ def status_text(status: dict[str, Any], width: int) -> str:
     return out.getvalue()
 
 
+def test_what_is_open_on_all_addresses_says_so() -> None:
+    urls = {"listeners": ["http://localhost:80/", "unix:/x"], "addresses": [":80", "unix:/x"]}
+    lines = [line.rstrip() for line in status_text({**STATUS, **urls}, 80).splitlines()]
+    assert "listens   http://localhost:80/ and all addresses of this machine" in lines
+    assert "          unix:/x" in lines
+
+
 @pytest.mark.parametrize("width", [24, 40, 50, 60, 80])
 def test_a_line_of_the_status_table_is_one_worker_at_every_width(width: int) -> None:
     table = status_text(STATUS, width).split("\n\n")[-1].rstrip().splitlines()

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "app/port_app_end.h"
+#include "app/zygote.h"
 
 enum { LOG_LINE_MAX = 2048 }; /* PHP cuts its own at 1024; below PIPE_BUF, so one write is atomic */
 
@@ -90,7 +91,7 @@ static void app_log(enum askr_level level, const char *line)
 static void app_reload(struct askr_port *port)
 {
     if (port != NULL && getppid() == port->zygote_pid) /* NULL: the zygote itself, starting */
-        kill(port->zygote_pid, SIGUSR1);
+        kill(port->zygote_pid, ZYGOTE_SIGRELOAD);
 }
 
 const struct askr_host port_host = {

@@ -9,9 +9,13 @@
 #ifndef ASKR_ZYGOTE_H
 #define ASKR_ZYGOTE_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #define ZYGOTE_NO_CPU UINT32_MAX
+/* From an application process to its zygote: ask for a reload. Not one of those that people send;
+ * clear of deadline.c's. */
+#define ZYGOTE_SIGRELOAD (SIGRTMIN + 4)
 
 enum zygote_kind {
     /* supervisor → zygote */

@@ -31,20 +31,27 @@ struct zygote {
     } children[ZYGOTE_CHILDREN_MAX];
 };
 
+/* Those that the loop reads from its signalfd. */
+static sigset_t heard_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, ZYGOTE_SIGRELOAD);
+    return set;
+}
+
 void zygote_set_signals(void)
 {
     for (int number = 1; number < NSIG; number++)
         signal(number, SIG_DFL); /* whoever started us may have ignored some */
-    /* Ctrl-C and a closed terminal reach the whole group, and systemd's SIGTERM the whole cgroup;
-     * what they mean is the supervisor's decision. A peer that went away shows as EPIPE. */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-    sigset_t ours;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGCHLD);
-    sigaddset(&ours, SIGUSR1);
+    /* Ctrl-C and a closed terminal reach the whole group, and what systemd sends the whole cgroup;
+     * what they mean is the supervisor's decision. Ignored, they do not end the sleep or the system
+     * call of a script either. A peer that went away shows as EPIPE. */
+    static const int ignored[] = {SIGINT, SIGHUP, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGWINCH};
+    for (size_t i = 0; i < COUNT_OF(ignored); i++)
+        signal(ignored[i], SIG_IGN);
+    sigset_t ours = heard_signals();
     sigprocmask(SIG_SETMASK, &ours, NULL);
 }
 
@@ -235,7 +242,7 @@ static void handle_signals(struct zygote *zygote)
 {
     struct signalfd_siginfo info;
     while (read(zygote->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGUSR1)
+        if (info.ssi_signo == (uint32_t)ZYGOTE_SIGRELOAD)
             tell(zygote, (struct zygote_message){.kind = ZYGOTE_RELOAD}, -1);
     }
     /* One SIGCHLD may stand for several deaths. */
@@ -277,10 +284,7 @@ int zygote_run(int control_fd, const struct askr_module *module)
     zygote->module = module;
     zygote->control_fd = control_fd;
     zygote->pid = getpid();
-    sigset_t ours;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGCHLD);
-    sigaddset(&ours, SIGUSR1);
+    sigset_t ours = heard_signals();
     zygote->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
     int result = zygote->signal_fd >= 0 ? 0 : -errno;
     if (result == 0) {

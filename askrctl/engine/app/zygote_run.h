@@ -24,8 +24,9 @@ struct zygote_child {
 };
 
 /* Signals as the zygote and its children need them, before the module can install its own. SIGCHLD
- * and SIGUSR1, by which applications ask for a reload, are blocked, for a signalfd. Children keep
- * the rest but for SIGTERM, which they outlive in a way that their commands do not inherit. */
+ * and ZYGOTE_SIGRELOAD are blocked, for a signalfd. Those that somebody may send to every process
+ * of the service are ignored, by children too, until a script installs a handler; but for SIGTERM,
+ * which children outlive in a way that their commands do not inherit. */
 void zygote_set_signals(void);
 
 /* Sends `sentence` with ZYGOTE_FAILED, or on stderr when there is no control_fd (-1). */

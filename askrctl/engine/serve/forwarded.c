@@ -63,7 +63,7 @@ static uint8_t scheme_of(struct slice text)
 
 static uint16_t port_in(struct slice host)
 {
-    if (host.size == 0)
+    if (host.data == NULL)
         return 0; /* not told: there is no text at all */
     const char *colon = memrchr(host.data, ':', host.size);
     const char *bracket = memrchr(host.data, ']', host.size);

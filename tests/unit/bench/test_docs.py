@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 from askrctl.bench.verdict import THRESHOLD
-from askrctl.cli import bench, completions
+from askrctl.cli import bench, command_tree
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_manual_page_names_every_command_and_option() -> None:
     page = (ROOT / "docs/man/askrctl-bench.1").read_text().replace("\\-", "-")
-    found = [one for one in completions.commands() if one.words[:1] == ("bench",)]
+    found = [one for one in command_tree.commands() if one.words[:1] == ("bench",)]
     assert {one.words[1:] for one in found} >= {("run",), ("matrix",), ("load",)}
     missing = [
         " ".join(command.words)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Signals that a service manager or a terminal sends to every process of the server.
+
+What they mean is the supervisor's to decide; everybody else passes over them, from the first
+instruction on: a process is started with them blocked, and lets them through when it ignores them.
+SIG_IGN and not a handler, which would end the sleep of a PHP script.
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TO_ALL = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH),
+)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Around the start of a process, which inherits it; what comes meanwhile is heard later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def pass_over() -> None:
+    """In the process that was started so."""
+    for number in TO_ALL:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)
+
+
+def hold_until_served() -> None:
+    """At the start of a server: nothing can be reloaded or opened again yet."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
+
+
+def let_through() -> None:
+    """When there are handlers for them."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)
