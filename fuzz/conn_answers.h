@@ -8,6 +8,7 @@
 
 #include <strings.h>
 
+#include "conn_h2.h"
 #include "conn_world.h"
 
 enum { ASKED_MAX = 4096 };
@@ -143,6 +144,9 @@ static void note_field(struct answer *answer, struct slice line)
         assert(answer->close || slice_equals(value, SLICE("keep-alive")) ||
                slice_equals(value, SLICE("keep-alive, upgrade")) ||
                slice_equals(value, SLICE("upgrade")));
+    } else if (is_named(line, "Location", &value)) {
+        assert(value.size > 1 && value.data[0] == '/'); /* it names no other host */
+        assert(value.data[1] != '/' && value.data[1] != '\\');
     } else if (is_named(line, "X-Echo", &value)) {
         answer->echo = slice_equals(value, SLICE("1"));
     }
@@ -295,6 +299,10 @@ static void check_answers(const struct world *world, const struct client *client
     bool whole = true;
     if (!client->used)
         return;
+    if (speaks_h2(client)) {
+        h2_check(client);
+        return;
+    }
     read_questions(world, client, &questions);
     while (left.size > 0 && whole && !(finals > 0 && answer.close && !answer.interim)) {
         assert(finals <= questions.begun);

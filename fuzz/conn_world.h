@@ -35,7 +35,8 @@ enum {
 struct client {
     int fd; /* -1: closed, and the number belongs to another by now */
     bool used;
-    bool left; /* it reset the connection, or ended its side: it is owed nothing more */
+    bool left;        /* it reset the connection, or ended its side: it is owed nothing more */
+    uint32_t streams; /* of HTTP/2, that it has begun */
     char *said, *got;
     size_t said_size, got_size, got_capacity;
 };
@@ -52,6 +53,7 @@ struct application {
 
 struct world {
     const uint8_t *at, *end; /* the program */
+    uint32_t operation;      /* the byte that is being carried out */
     struct worker *worker;
     struct askr_worker_config config;
     struct askr_site_config site;
@@ -331,6 +333,39 @@ static void start_tracing(struct world *world)
     world->config.trace_bound = UINT64_MAX;
 }
 
+/* Who stands in front is believed; and what an operator may have written for "/old/", "/limited"
+ * and answers of all kinds. Redirects lead nowhere but beneath "/new/". */
+static void add_rules(struct world *world)
+{
+    static const struct askr_pattern everything[] = {{"/", ""}};
+    static const struct askr_header_edit edits[] = {{ASKR_EDIT_SET, "X-Rule", "1"},
+                                                    {ASKR_EDIT_REMOVE, "X-Any", NULL}};
+    static const struct askr_header_rule headers[] = {{everything, 1, edits, 2, ASKR_ANSWERS_ALL}};
+    static const char *const hosts[] = {"h", ".test"};
+    static const struct askr_redirect redirects[] = {
+        {{"/old/", ""}, {"/new/", ""}, hosts, 2, 301},
+        {{"/older", ""}, {"/new", ""}, NULL, 0, 308},
+    };
+    static const struct askr_rate rates[] = {
+        {"key", "/limited", ASKR_RATE_HEADER, "X-Key", 2, 60, 2},
+        {"cookie", "/limited/too", ASKR_RATE_COOKIE, "session", 1, 3600, 1},
+    };
+    static struct askr_sendfile_root sendfile[] = {{"/files", conn_root, 1}};
+    world->site.headers = headers;
+    world->site.header_count = COUNT_OF(headers);
+    world->site.redirects = redirects;
+    world->site.redirect_count = COUNT_OF(redirects);
+    world->site.sendfile = sendfile;
+    world->site.sendfile_count = COUNT_OF(sendfile);
+    world->config.trusted_proxies = "127.0.0.0/8";
+    world->config.forwarded =
+        (world->end - world->at) % 5 == 0 ? ASKR_FORWARDED_STANDARD : ASKR_FORWARDED_X;
+    memcpy(world->config.rates, rates, sizeof rates);
+    world->config.rate_count = COUNT_OF(rates);
+    world->config.rate_fd = memfd_create("rates", MFD_CLOEXEC);
+    must(ftruncate(world->config.rate_fd, (off_t)askr_rate_size(16)) == 0, "rates");
+}
+
 static void world_open(struct world *world)
 {
     askr_error error;
@@ -363,6 +398,7 @@ static void world_open(struct world *world)
         .fields_max = 20,
         .body_size_max = BODY_MAX,
         .queue_max = 3,
+        .streams_max = 10,
         .connections_max = 100,
         .head_timeout_ns = 2 * NS_PER_S,
         .body_timeout_ns = 2 * NS_PER_S,
@@ -383,6 +419,7 @@ static void world_open(struct world *world)
         .websocket_bits = 9,
     };
     must(ftruncate(world->config.status_fd, (off_t)askr_status_stride()) == 0, "status");
+    add_rules(world);
     world->exporter_fd = -1;
     if ((world->end - world->at) % 3 == 0)
         start_tracing(world);
@@ -433,6 +470,7 @@ static void world_close(struct world *world)
         app_gone(world);
     free(world->worker);
     close(world->config.status_fd);
+    close(world->config.rate_fd);
     close(world->worker_bell_fd);
     if (world->recorder_fd >= 0)
         close(world->recorder_fd);

@@ -5,7 +5,7 @@
  * left.
  *
  * The input is a program: a byte says who does what, the bytes behind it how. conn_world.h is what
- * it acts on, conn_answers.h what is expected. */
+ * it acts on, conn_answers.h what is expected, conn_h2.h both for clients that speak HTTP/2. */
 #include "conn_answers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
@@ -37,6 +37,8 @@ static void connect_anew(struct world *world, struct client *client)
     check_answers(world, client, false);
     client_forget(client);
     client_connect(world, client);
+    if (world->operation / 64 == 3)
+        h2_begin(world, client);
 }
 
 static void say_bytes_of_input(struct world *world, struct client *client)
@@ -86,7 +88,12 @@ static void say_phrase(struct world *world, struct client *client)
         SLICE("\x8a\x80\0\0\0\0"),
         SLICE("\x88\x82\0\0\0\0\x03\xe8"),
     };
-    const struct slice phrase = phrases[next_number(world, 1) % COUNT_OF(phrases)];
+    uint32_t which = next_number(world, 1);
+    if (speaks_h2(client)) {
+        h2_say(world, client, which, world->operation / 64 + which / 32 * 4);
+        return;
+    }
+    const struct slice phrase = phrases[which % COUNT_OF(phrases)];
     client_say(world, client, phrase.data, phrase.size);
 }
 
@@ -147,8 +154,9 @@ static void say_wild_head(struct world *world, struct application *app)
     struct slice name = names[which % COUNT_OF(names)], value = next_bytes(world, 40);
     if (which >= 128)
         name = next_bytes(world, 20);
-    if (name.size == 6 && strncasecmp(name.data, "X-Echo", 6) == 0)
-        return;
+    if ((name.size == 6 && strncasecmp(name.data, "X-Echo", 6) == 0) ||
+        (name.size == 8 && strncasecmp(name.data, "Location", 8) == 0))
+        return; /* the client would hold it against us */
     struct askr_field fields[] = {{{name.data, (uint32_t)name.size}, //
                                    {value.data, (uint32_t)value.size}}};
     if (status >= 600)
@@ -259,12 +267,26 @@ static void (*const operations[])(struct world *, struct client *) = {
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
+/* Clients of HTTP/2 go: one that gives no window would hold the application for ever, since no time
+ * passes any more. */
+static void leave_h2(struct world *world)
+{
+    for (int i = 0; i < CLIENTS; i++) {
+        struct client *client = &world->clients[i];
+        if (!client_is_open(world, client) || !speaks_h2(client) || client->left)
+            continue;
+        client->left = true;
+        sim_reset(&world->worker->io, client->fd);
+    }
+}
+
 /* Let everybody do what they still can, without any time passing. */
 static void settle(struct world *world)
 {
     struct application *app = &world->app;
     sim_slice(&world->worker->io, 0);
     sim_hold_works(&world->worker->io, false);
+    leave_h2(world);
     for (int i = 0; i < CLIENTS; i++)
         if (client_is_open(world, &world->clients[i]))
             sim_room(&world->worker->io, world->clients[i].fd, SIM_ROOM);
@@ -291,8 +313,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world = (struct world){.at = data, .end = data + size};
     world_open(&world);
     while (world.at < world.end) {
-        uint32_t number = next_number(&world, 1);
-        operations[number % 16](&world, &world.clients[number / 16 % CLIENTS]);
+        world.operation = next_number(&world, 1);
+        operations[world.operation % 16](&world, &world.clients[world.operation / 16 % CLIENTS]);
     }
     settle(&world);
     for (int i = 0; i < CLIENTS; i++)

@@ -4,7 +4,8 @@
 Never the public listener. Who may ask: over a unix socket, root, the server's user and whom it runs
 as, by the peer's credentials; over TCP, whoever has the token. Health is answered to everybody, and
 so is the dashboard's page, which holds no data. Nothing here blocks: a client that does not read is
-left behind, and one that says nothing is closed.
+left behind, one that says nothing is closed, and when all places are taken, the one that has had
+its place for the longest time goes for each that comes.
 """
 
 import hmac
@@ -136,8 +137,9 @@ class AdminServer:
     def _welcome(self, stream: socket.socket) -> None:
         assert self._loop is not None
         if len(self._clients) >= CLIENTS_MAX:
-            stream.close()
-            return
+            # Who asks is answered at once: those that are still here say nothing, or do not read.
+            # Were newcomers refused instead, a few of them would shut everybody out.
+            self._forget(*next(iter(self._clients.items())))
         stream.setblocking(False)
         fd = stream.fileno()
         client = _Client(stream, self._is_trusted(stream))
@@ -168,6 +170,7 @@ class AdminServer:
         self._loop.remove(fd)
         del self._clients[fd]
         client.stream.close()
+        client.received, client.left = bytearray(), b""  # its call_later() holds it for a while
 
     def _read(self, fd: int, client: _Client) -> None:
         try:

@@ -75,9 +75,10 @@ def _value(name: str, value: str, rules: Rules) -> str:
 
 
 def _target(target: str, rules: Rules) -> str:
-    path, mark, query = target.partition("?")
-    query, hash_mark, fragment = query.partition("#")
-    return path + mark + _pairs(query, rules) + hash_mark + fragment
+    """A fragment is looked into as well: OAuth's implicit flow has its tokens there."""
+    rest, hash_mark, fragment = target.partition("#")
+    path, mark, query = rest.partition("?")
+    return path + mark + _pairs(query, rules) + hash_mark + _pairs(fragment, rules)
 
 
 def _pairs(query: str, rules: Rules) -> str:

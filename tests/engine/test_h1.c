@@ -37,17 +37,19 @@ static void test_targets(void)
          "GET /\xc3\xa9 @h 1.1 keep\nHost: h\nend\n");
     SAYS("two slashes begin a path, not a host", "GET //x/y HTTP/1.1\r\n" HOST "\r\n",
          "GET //x/y @h 1.1 keep\nHost: h\nend\n");
-    SAYS("an absolute target overrules Host",
-         "GET http://a.example:8080/x?y HTTP/1.1\r\nHost: b\r\n\r\n",
-         "GET /x?y @a.example:8080 1.1 keep\nHost: b\nend\n");
+    SAYS("an absolute target overrules Host, also in its field",
+         "GET http://a.example:8080/x?y HTTP/1.1\r\nX: 1\r\nHost: b\r\nY: 2\r\n\r\n",
+         "GET /x?y @a.example:8080 1.1 keep\nX: 1\nHost: a.example:8080\nY: 2\nend\n");
+    SAYS("an absolute target overrules an empty Host", "GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n",
+         "GET / @a 1.1 keep\nHost: a\nend\n");
     SAYS("a scheme has no case", "GET HTTPS://a/ HTTP/1.1\r\n" HOST "\r\n",
-         "GET / @a 1.1 keep\nHost: h\nend\n");
+         "GET / @a 1.1 keep\nHost: a\nend\n");
     SAYS("an absolute target without a path means /", "GET http://a HTTP/1.1\r\n" HOST "\r\n",
-         "GET / @a 1.1 keep\nHost: h\nend\n");
+         "GET / @a 1.1 keep\nHost: a\nend\n");
     SAYS("OPTIONS * asks about the server", "OPTIONS * HTTP/1.1\r\n" HOST "\r\n",
          "OPTIONS * @h 1.1 keep\nHost: h\nend\n");
     SAYS("OPTIONS of a URL without a path means *", "OPTIONS http://a HTTP/1.1\r\n" HOST "\r\n",
-         "OPTIONS * @a 1.1 keep\nHost: h\nend\n");
+         "OPTIONS * @a 1.1 keep\nHost: a\nend\n");
 }
 
 static void test_path_and_query(void)

@@ -41,6 +41,7 @@ static void a_host_is_matched_in_any_case_and_whole(void)
         {"xexample.org", false},  {"shop.test", false},  {"a.shop.test", true},
         {"a.b.shop.TEST", true},  {"ashop.test", false}, {".shop.test", true},
         {"example.org.x", false}, {"", false},           {"[::1]", true},
+        {"example.org.", true},   {".", false},          {"a.shop.test.", true},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         OK(rules_host_is_one_of(slice_of(cases[i].host), names, COUNT_OF(names)) == cases[i].found,

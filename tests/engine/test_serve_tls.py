@@ -4,12 +4,14 @@
 Its clients are good, slow, broken, gone, or many at once.
 """
 
+import ctypes
 import os
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from askrctl.config import TlsConfig
 from askrctl.server.tls import Tls, self_signed
 from askrctl.server.tls_store import encode
 
-from .serve_client import Client, Server, serving, until
+from .serve_client import DEADLINE_S, Client, Server, serving, until
 
 BACKENDS = ["epoll", "io_uring"]
 LARGE = bytes(range(256)) * 40960
@@ -302,3 +304,54 @@ def test_a_resumed_session_works_as_well(server: Server) -> None:
     server.clients.append(again)
     assert Client(again).get("/hello.txt").body == b"hello"
     assert again.session_reused
+
+
+class KeyClient:
+    """OpenSSL itself, because Python's `ssl` knows no KeyUpdate."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.library = ctypes.CDLL("libssl.so.3")
+        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+            getattr(self.library, name).restype = ctypes.c_void_p
+        method = ctypes.c_void_p(self.library.TLS_client_method())
+        self.context = ctypes.c_void_p(self.library.SSL_CTX_new(method))
+        self.ssl = ctypes.c_void_p(self.library.SSL_new(self.context))
+        sock.setblocking(True)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.library.SSL_set_fd(self.ssl, sock.fileno())
+        assert self.library.SSL_connect(self.ssl) == 1
+
+    def update(self, asks: bool) -> bool:
+        """False: the connection has ended."""
+        self.library.SSL_key_update(self.ssl, int(asks))
+        return bool(self.library.SSL_do_handshake(self.ssl) == 1)
+
+    def write(self, data: bytes) -> bool:
+        return bool(self.library.SSL_write(self.ssl, data, len(data)) == len(data))
+
+    def read(self) -> bytes:
+        buffer = ctypes.create_string_buffer(65536)
+        size = self.library.SSL_read(self.ssl, buffer, len(buffer))
+        return buffer.raw[: max(size, 0)]
+
+    def close(self) -> None:
+        self.library.SSL_free(self.ssl)
+        self.library.SSL_CTX_free(self.context)
+
+
+def test_a_peer_that_does_little_but_change_its_keys_is_ended(server: Server) -> None:
+    with closing(KeyClient(plain(server))) as client:
+        client.write(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n")
+        done, end = 0, time.monotonic() + DEADLINE_S
+        while client.update(asks=False) and (done % 100 or client.write(b"x")):
+            done += 1
+            assert time.monotonic() < end, "nobody has had enough"
+    assert secure(server).get("/hello.txt").status == 200
+
+
+def test_a_peer_may_change_its_keys_now_and_then(server: Server) -> None:
+    with closing(KeyClient(plain(server))) as client:
+        for _ in range(100):
+            assert client.update(asks=True)
+            assert client.write(b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.read().endswith(b"hello")

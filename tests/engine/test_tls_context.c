@@ -184,15 +184,25 @@ static void test_resumption(int version, const char *name)
     SSL_CTX_free(client);
 }
 
-static struct tls_context *asking(enum tls_client_auth mode, const struct identity *trusted)
+/* The authority stands so many times in its file. */
+static struct tls_context *asking_again(enum tls_client_auth mode, const struct identity *trusted,
+                                        int times)
 {
     struct tls_options options = plain_options;
     options.client_auth = mode;
     struct store store = store_new(&options);
+    BIO *bio = BIO_new(BIO_s_mem());
     store_identity(&store, &other);
-    store_certificate(&store, TLS_RECORD_CLIENT_CA, trusted);
+    for (int i = 0; i < times; i++)
+        PEM_write_bio_X509(bio, trusted->certificate);
+    store_printed(&store, TLS_RECORD_CLIENT_CA, bio);
     store_ticket_key(&store, 'a');
     return load(&store, SLICE(""));
+}
+
+static struct tls_context *asking(enum tls_client_auth mode, const struct identity *trusted)
+{
+    return asking_again(mode, trusted, 1);
 }
 
 static struct slice fact(const struct http_field *facts, size_t count, const char *name)
@@ -264,16 +274,17 @@ static void test_client_certificates(void)
     identity_free(&stranger);
 }
 
-static void test_resumption_keeps_to_its_authority(void)
+static void test_resumption_keeps_to_its_authority(int times)
 {
     struct identity person = identity_new("EC", "Ada", NULL, &authority);
     SSL_CTX *client = client_new(TLS1_3_VERSION);
     rig_must(SSL_CTX_use_cert_and_key(client, person.certificate, person.key, NULL, 1) == 1);
     SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(client, keep_session);
-    struct tls_context *here = asking(TLS_CLIENT_REQUIRED, &authority),
-                       *there = asking(TLS_CLIENT_REQUIRED, &wild);
+    struct tls_context *here = asking_again(TLS_CLIENT_REQUIRED, &authority, times),
+                       *there = asking_again(TLS_CLIENT_REQUIRED, &wild, times);
     rig_must(!visit(here, client, false));
+    SSL_SESSION *another = SSL_SESSION_dup(session_of_client); /* one that was used is spent */
     rig_open(&rig, here, client);
     SSL_set_session(rig.client, session_of_client);
     OK(both_agree() && SSL_session_reused(rig.client) &&
@@ -282,11 +293,13 @@ static void test_resumption_keeps_to_its_authority(void)
        "a resumed session still knows its client");
     rig_close(&rig);
     rig_open(&rig, there, client);
-    SSL_set_session(rig.client, session_of_client);
-    OK(!both_agree(), "and does not pass where another authority is asked for");
+    SSL_set_session(rig.client, another);
+    OK(!both_agree(), "and does not pass where another authority is asked for, named %d times",
+       times);
     rig_close(&rig);
     tls_context_release(here);
     tls_context_release(there);
+    SSL_SESSION_free(another);
     SSL_SESSION_free(session_of_client);
     session_of_client = NULL;
     SSL_CTX_free(client);
@@ -341,7 +354,8 @@ int main(void)
     test_resumption(TLS1_3_VERSION, "TLS 1.3");
     test_resumption(TLS1_2_VERSION, "TLS 1.2");
     test_client_certificates();
-    test_resumption_keeps_to_its_authority();
+    test_resumption_keeps_to_its_authority(1);
+    test_resumption_keeps_to_its_authority(2);
     test_stores_that_are_refused();
     struct identity *all[] = {&authority, &first_ecdsa, &first_rsa, &other, &wild};
     for (size_t i = 0; i < COUNT_OF(all); i++)

@@ -95,6 +95,25 @@ def test_what_cannot_be_read_is_logged_as_well(serve: Serve, folder: Path, tmp_p
     assert '"-" 400 ' in line
 
 
+@pytest.mark.parametrize("form", ["json", "combined"])
+def test_a_line_has_all_its_parts_however_much_was_asked(
+    serve: Serve, folder: Path, tmp_path: Path, form: str
+) -> None:
+    server = serve(folder, config=config(tmp_path / "access.log", form))
+    long = "\xff" * 3000  # of each byte a line has four to six
+    assert server.ask("GET", f"/{long}", [("Referer", long), ("User-Agent", long)]).status == 404
+    [line] = logged(tmp_path / "access.log", 1)
+    if form == "json":
+        entry = json.loads(line)
+        assert (entry["status"], entry["outcome"]) == (404, "done")
+        cut = [entry[name] for name in ("target", "referer", "user_agent")]
+    else:
+        found = re.fullmatch(r'.* "GET (.*) HTTP/1.1" 404 \d+ "(.*)" "(.*)"', line)
+        assert found is not None
+        cut = [text.replace("\\xFF", "\xff") for text in found.groups()]
+    assert all(set(text.removeprefix("/")) == {"\xff"} for text in cut), "no escape is cut in two"
+
+
 def test_a_client_that_leaves_is_499(serve: Serve, tmp_path: Path) -> None:
     app = copy_app("cost", tmp_path)
     server = serve(app, config=config(tmp_path / "access.log", "json"))
@@ -133,7 +152,8 @@ def test_an_id_is_taken_from_a_trusted_proxy_only(
             **({"trusted_proxies": trusted} if trusted else {}),
         ),
     )
-    answer = server.ask("GET", "/", [("X-Request-Id", given)])
+    others = [("X-Request-Id", "the-second"), ("x-request-id", "and-the-third")]
+    answer = server.ask("GET", "/", [("X-Request-Id", given), *others])
     [line] = logged(tmp_path / "access.log", 1)
     assert (line == given) is kept
     assert kept or re.fullmatch(r"[0-9a-f]{32}", line)

@@ -17,6 +17,8 @@ from system.client import Connection, Response, ask, build
 from system.conftest import Serve, copy_app
 from system.harness import Server, wait_until
 
+from askrctl.server.admin import CLIENTS_MAX
+
 TOKEN = "a-token-of-this-test-only"
 AUTHORIZED = [("Authorization", f"Bearer {TOKEN}")]
 SECRET_PATHS = ("/metrics", "/api/status", "/api/metrics", "/api/config", "/api/openapi.json")
@@ -351,3 +353,11 @@ def test_a_scraper_that_hangs_holds_up_nobody(server: Server) -> None:
     assert server.get("/?burn_ms=1").status == 200
     for stream in hung:
         stream.close()
+
+
+def test_who_says_nothing_takes_nobodys_place(server: Server) -> None:
+    with ExitStack() as clients:
+        for _ in range(2 * CLIENTS_MAX):
+            silent = clients.enter_context(Connection(admin_address(server)))
+            silent.send(b"GET /metrics HTTP/1.1\r\n")
+        assert admin(server, "/metrics").status == 200

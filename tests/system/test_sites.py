@@ -123,6 +123,15 @@ def test_the_host_says_whose_files_and_processes_are_asked(
     assert (answer["site"], answer["host"]) == (site, host)
 
 
+def test_who_is_asked_by_a_url_reads_its_host_and_not_another(server: Server) -> None:
+    with server.connect() as connection:
+        connection.send(build("GET", "http://one.test/", [("Host", "evil.test")]))
+        answer = json.loads(connection.receive().body)
+        assert (answer["site"], answer["host"]) == ("one", "one.test")
+        connection.send(build("GET", "http://evil.test/", [("Host", "one.test")]))
+        assert connection.receive().status == 421
+
+
 @pytest.mark.parametrize("host", ["other.test", "notone.test", "xtwo.test", "127.0.0.1", "test"])
 def test_an_unknown_host_is_misdirected(client: httpx.Client, host: str) -> None:
     answer = client.get("/name.txt", headers={"Host": host})

@@ -175,12 +175,16 @@ def read_with_ours(binary: Path, data: list[bytes]) -> Iterator[Reading]:
             trace.append(line)
 
 
-def origin_form(method: str, url: str) -> str:
-    """What we make of an absolute target, which llhttp hands out as it is."""
-    absolute = re.fullmatch(r"https?://[^/?]*(.*)", url, re.IGNORECASE)
+def in_origin_form(message: Message, url: str) -> None:
+    """What we make of an absolute target, which llhttp hands out as it is: the path, and Host."""
+    message.target = url
+    absolute = re.fullmatch(r"https?://([^/?]*)(.*)", url, re.IGNORECASE)
     if absolute is None:
-        return url
-    return absolute[1] or ("*" if method == "OPTIONS" else "/")
+        return
+    message.target = absolute[2] or ("*" if message.method == "OPTIONS" else "/")
+    message.fields = [
+        (name, absolute[1] if name.lower() == "host" else value) for name, value in message.fields
+    ]
 
 
 class Listener:
@@ -209,7 +213,7 @@ class Listener:
         self.in_trailers = True
         self.message.method = self.parser.get_method().decode()
         self.message.version = self.parser.get_http_version()
-        self.message.target = origin_form(self.message.method, self.url.decode("latin-1"))
+        in_origin_form(self.message, self.url.decode("latin-1"))
 
     def on_body(self, body: bytes) -> None:
         self.message.body += body.decode("latin-1")

@@ -10,7 +10,8 @@ enum known { OTHER, HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE
 
 struct found {
     unsigned host_count, length_count, coding_count;
-    struct slice host, length, coding; /* the last of each */
+    struct slice *host;          /* in its field */
+    struct slice length, coding; /* the last of each */
     bool close, keep_alive, upgrade_option, upgrade, expect_continue, expect_other;
 };
 
@@ -54,11 +55,11 @@ static void read_connection(struct slice list, struct found *found)
     }
 }
 
-static void collect(const struct http_field *field, struct found *found)
+static void collect(struct http_field *field, struct found *found)
 {
     switch (recognise(field->name)) {
     case HOST:
-        found->host = field->value;
+        found->host = &field->value;
         found->host_count++;
         break;
     case CONTENT_LENGTH:
@@ -86,7 +87,9 @@ static void collect(const struct http_field *field, struct found *found)
     }
 }
 
-/* Exactly one in 1.1, even next to an absolute target that overrules it (RFC 9112 section 3.2). */
+/* Exactly one in 1.1, even next to an absolute target that overrules it (RFC 9112 section 3.2).
+ * Then it is made to say the same (section 3.2.2): an application that is asked by the one host
+ * must not read another in the field. */
 static bool judge_host(struct h1 *h1, const struct found *found, struct http_request *request)
 {
     if (found->host_count > 1)
@@ -95,10 +98,12 @@ static bool judge_host(struct h1 *h1, const struct found *found, struct http_req
         return h1_refuse(h1, 400, "no Host");
     if (found->host_count == 0)
         return true;
-    if (found->host.size > 0 && !h1_valid_authority(found->host))
+    if (found->host->size > 0 && !h1_valid_authority(*found->host))
         return h1_refuse(h1, 400, "Host is not a host");
     if (request->authority.size == 0)
-        request->authority = found->host;
+        request->authority = *found->host;
+    else
+        *found->host = request->authority;
     return true;
 }
 

@@ -70,20 +70,20 @@ static bool ask_for_certificate(SSL_CTX *host, const struct tls_context *context
 }
 
 /* A session is resumed without its certificate being verified again, so it may only be where the
- * same authorities are trusted in the same way: the identity says which. */
+ * same authorities are trusted in the same way: the identity says which. It is a digest over the
+ * digests of all of them, in their order: what does not hang together could cancel out. */
 static bool set_session_identity(SSL_CTX *host, const struct tls_context *context)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE], identity[SSL_MAX_SID_CTX_LENGTH] = {0};
-    unsigned int size = 0;
-    static_assert(sizeof identity == 32, "one SHA-256");
+    unsigned char both[2][SSL_MAX_SID_CTX_LENGTH] = {0}; /* of those before, and of this one */
+    static_assert(sizeof both[0] == 32, "one SHA-256");
+    both[0][0] = (unsigned char)context->options.client_auth;
     for (int i = 0; i < sk_X509_num(context->authorities); i++) {
-        if (X509_digest(sk_X509_value(context->authorities, i), EVP_sha256(), digest, &size) != 1)
+        const X509 *authority = sk_X509_value(context->authorities, i);
+        if (X509_digest(authority, EVP_sha256(), both[1], NULL) != 1 ||
+            EVP_Digest(both, sizeof both, both[0], NULL, EVP_sha256(), NULL) != 1)
             return false;
-        for (unsigned int at = 0; at < sizeof identity; at++)
-            identity[at] ^= digest[at];
     }
-    identity[0] ^= (unsigned char)context->options.client_auth;
-    return SSL_CTX_set_session_id_context(host, identity, sizeof identity) == 1;
+    return SSL_CTX_set_session_id_context(host, both[0], sizeof both[0]) == 1;
 }
 
 static bool set_algorithms(SSL_CTX *host, const struct tls_context *context)

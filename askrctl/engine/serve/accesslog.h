@@ -12,7 +12,7 @@
 
 enum {
     ACCESSLOG_RING_SIZE = 1 << 19, /* 512 KiB: some 2,500 lines ahead of the disk; a power of two */
-    ACCESSLOG_LINE_MAX = 8192,     /* longer ones are cut */
+    ACCESSLOG_LINE_MAX = 8192,     /* of longer ones what the peer said is cut */
     ACCESSLOG_VALUE_MAX = 2048,    /* of one variable, before it is escaped */
     ACCESSLOG_PARTS_MAX = 96,
 };
@@ -44,6 +44,7 @@ void accesslog_beat(struct worker *);
 struct accesslog_part {
     struct slice text; /* literal, when `variable` is 0 */
     uint8_t variable;
+    uint16_t behind; /* bytes that are kept free for the parts that follow */
 };
 struct accesslog_template {
     struct accesslog_part parts[ACCESSLOG_PARTS_MAX];

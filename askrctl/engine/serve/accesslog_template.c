@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Lines of the access log: a template, compiled once, and the values of its variables. */
+ * Lines of the access log: a template, compiled once, and the values of its variables. A line has
+ * all of its parts, however much the peer said: what is too long is cut where it stands, so that
+ * nobody can push the status out of a line, or the end off an object of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -45,9 +47,15 @@
 enum variable { IS_TEXT, VARIABLES(AS_INDEX) VARIABLE_COUNT };
 static const char *const names[] = {"", VARIABLES(AS_NAME)};
 
+enum {
+    PEER_KEPT = 128, /* bytes of a value of the peer's for which there is room in any case */
+    OWN_MAX = 48,    /* of a value of ours: an address, a time, a number */
+    PROTOCOL_SIZE = 8,
+};
+
 struct line {
     char *text;
-    size_t size;
+    size_t size, room; /* for the value at hand: up to there */
     bool json;
 };
 
@@ -62,6 +70,41 @@ static uint8_t find(struct slice name)
         if (slice_equals(name, slice_of(names[i])))
             return i;
     return IS_TEXT;
+}
+
+static size_t least_of(const struct accesslog_part *part)
+{
+    switch ((enum variable)part->variable) {
+    case IS_TEXT:
+        return part->text.size;
+    case IS_request:
+        return PEER_KEPT + 1 + PEER_KEPT + 1 + PROTOCOL_SIZE;
+    case IS_method:
+    case IS_target:
+    case IS_host:
+    case IS_referer:
+    case IS_user_agent:
+    case IS_site:
+    case IS_route:
+        return PEER_KEPT;
+    case IS_request_id:
+        return REQUEST_ID_SIZE_MAX;
+    default:
+        return OWN_MAX;
+    }
+}
+
+static int keep_room(struct accesslog_template *template, askr_error *error)
+{
+    size_t size = 1; /* the line break */
+    for (uint32_t i = template->count; i-- > 0;) {
+        template->parts[i].behind = (uint16_t)size;
+        size += least_of(&template->parts[i]);
+        if (size > ACCESSLOG_LINE_MAX)
+            return askr_fail(error, EINVAL, "the access log's format is longer than %d bytes",
+                             ACCESSLOG_LINE_MAX);
+    }
+    return 0;
 }
 
 int accesslog_compile(struct accesslog_template *template, const char *text, bool json,
@@ -87,32 +130,38 @@ int accesslog_compile(struct accesslog_template *template, const char *text, boo
                              (int)name.size, name.data);
         text += name.size;
     }
-    return 0;
+    return keep_room(template, error);
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
 
 static void add(struct line *line, const char *bytes, size_t size)
 {
-    size = size_min(size, ACCESSLOG_LINE_MAX - 1 - line->size);
+    assert(size <= line->room - line->size);
     memcpy(line->text + line->size, bytes, size);
     line->size += size;
 }
 
-/* Bytes of the peer's. JSON knows no \x, and must be UTF-8, which these may not be. */
+/* One byte of the peer's. JSON knows no \x, and must be UTF-8, which these may not be. */
+static size_t escape(char out[static 8], char c, bool json)
+{
+    unsigned char byte = (unsigned char)c;
+    if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\')
+        return (size_t)snprintf(out, 8, json ? "\\u%04x" : "\\x%02X", byte);
+    out[0] = c;
+    return 1;
+}
+
 static void add_escaped(struct line *line, struct slice value)
 {
+    char escaped[8];
     if (value.size == 0 && !line->json)
         add(line, "-", 1);
     for (size_t i = 0; i < value.size; i++) {
-        unsigned char byte = (unsigned char)value.data[i];
-        char escaped[8];
-        if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\') {
-            add(line, &value.data[i], 1);
-            continue;
-        }
-        int size = snprintf(escaped, sizeof escaped, line->json ? "\\u%04x" : "\\x%02X", byte);
-        add(line, escaped, (size_t)size);
+        size_t size = escape(escaped, value.data[i], line->json);
+        if (size > line->room - line->size)
+            return;
+        add(line, escaped, size);
     }
 }
 
@@ -158,7 +207,7 @@ static void add_protocol(struct line *line, const struct accesslog_facts *facts)
     const char *name = facts->version == 1000   ? "HTTP/1.0"
                        : facts->version == 1001 ? "HTTP/1.1"
                                                 : "HTTP/2.0";
-    add(line, name, 8);
+    add(line, name, PROTOCOL_SIZE);
 }
 
 static void add_request(struct line *line, const struct accesslog_facts *facts)
@@ -167,9 +216,13 @@ static void add_request(struct line *line, const struct accesslog_facts *facts)
         add_escaped(line, facts->method);
         return;
     }
+    const size_t behind_target = 1 + PROTOCOL_SIZE, behind_method = 1 + PEER_KEPT + behind_target;
+    line->room -= behind_method;
     add_escaped(line, facts->method);
+    line->room += behind_method - behind_target;
     add(line, " ", 1);
     add_escaped(line, facts->target);
+    line->room += behind_target;
     add(line, " ", 1);
     add_protocol(line, facts);
 }
@@ -264,6 +317,7 @@ size_t accesslog_format(const struct accesslog_template *template, struct exchan
     struct line line = {.text = text, .json = template->json};
     for (uint32_t i = 0; i < template->count; i++) {
         const struct accesslog_part *part = &template->parts[i];
+        line.room = (size_t)ACCESSLOG_LINE_MAX - part->behind;
         if (part->variable == IS_TEXT)
             add(&line, part->text.data, part->text.size);
         else

@@ -54,6 +54,7 @@ struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *nam
     worker->status->connections = worker->conn_count;
     worker->status->accepted++;
     conn->parked_last = &conn->parked;
+    conn->owed.wait = CONN_WRITE;
     timer_init(&conn->timer, conn_timer_fire);
     conn_timer_update(conn);
     start_reading(conn);

@@ -84,6 +84,12 @@ struct conn {
     bool counted : 1;     /* among its address's: per_address.h */
     bool proxied : 1;     /* came by a proxy that says from whom: speak_proxy.h */
     uint64_t progress;    /* body bytes, or bytes acked by the peer, at the last timer */
+    struct owed {         /* a head or a body that is waited for, also while we write: */
+        int64_t until_ns; /* conn_timer.c */
+        uint64_t progress;
+        uint32_t requests;
+        uint8_t wait; /* enum conn_wait; CONN_WRITE: there is none */
+    } owed;
     size_t bodies_memory; /* of all its requests */
     uint64_t received;    /* body bytes of this request */
     int64_t begun_ns;     /* when the first bytes of a head came that is not complete; 0 */

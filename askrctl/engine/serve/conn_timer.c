@@ -65,6 +65,28 @@ static uint64_t bytes_acked(const struct conn *conn)
     return info.tcpi_bytes_acked;
 }
 
+/* A head or a body that is waited for since before something was written, which peers can have
+ * done as often as they like: PINGs are answered, and TLS's requests for new keys. It has what is
+ * left of its time, not all of it anew. */
+static int64_t deadline_of(struct conn *conn, enum conn_wait wait, int64_t fresh_ns)
+{
+    struct owed *owed = &conn->owed;
+    if (wait == CONN_WRITE)
+        return fresh_ns;
+    if (owed->wait == wait && owed->requests == conn->requests) {
+        conn->progress = owed->progress;
+        return owed->until_ns;
+    }
+    bool is_owed = wait == CONN_HEAD || wait == CONN_BODY || (wait == CONN_IDLE && !conn->served);
+    *owed = (struct owed){
+        .wait = is_owed ? (uint8_t)wait : CONN_WRITE,
+        .requests = conn->requests,
+        .progress = conn->progress,
+        .until_ns = fresh_ns,
+    };
+    return fresh_ns;
+}
+
 void conn_timer_update(struct conn *conn)
 {
     struct worker *worker = conn->worker;
@@ -75,8 +97,10 @@ void conn_timer_update(struct conn *conn)
     evict_note(conn, wait);
     conn->progress = wait == CONN_BODY ? conn->received : 0;
     int64_t period = period_of(conn, wait);
-    if (period != NEVER) /* else a timer already set is let run out: it does nothing then */
-        timer_set(&worker->timers, &conn->timer, worker->io.now_ns + period);
+    int64_t fresh_ns = period == NEVER ? NEVER : worker->io.now_ns + period;
+    int64_t deadline_ns = deadline_of(conn, wait, fresh_ns);
+    if (deadline_ns != NEVER) /* else a timer already set is let run out: it does nothing then */
+        timer_set(&worker->timers, &conn->timer, deadline_ns);
 }
 
 /* Has the peer kept up with the least rate over the last period? Then it gets another one. */
@@ -89,6 +113,10 @@ static bool kept_up(struct conn *conn, int64_t now_ns)
     if (progress < conn->progress + (least > 0 ? least : 1))
         return false;
     conn->progress = progress;
+    if (conn->wait == CONN_BODY) {
+        conn->owed.progress = progress;
+        conn->owed.until_ns = now_ns + period;
+    }
     timer_set(&worker->timers, &conn->timer, now_ns + period);
     return true;
 }
@@ -120,7 +148,8 @@ void conn_timer_fire(struct timer *timer, int64_t now_ns)
     case CONN_BODY:
         if (kept_up(conn, now_ns))
             break;
-        worker->status->timeouts++;
+        worker->status->timeouts += conn->h2 == NULL; /* HTTP/2 counts streams, */
+        conn->owed.wait = CONN_WRITE;                 /* … and goes on with others */
         conn->protocol->timed_out(conn, CONN_BODY);
         break;
     case CONN_WRITE:

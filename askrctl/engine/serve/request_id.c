@@ -75,11 +75,15 @@ bool trust_has(const struct worker *worker, const struct address *peer)
 
 /* --- ids -------------------------------------------------------------------------------------- */
 
+static bool is_named_so(const struct http_field *field)
+{
+    return field->name.size == 12 && strncasecmp(field->name.data, "X-Request-Id", 12) == 0;
+}
+
 static struct http_field *find_field(struct http_request *request)
 {
     for (uint16_t i = 0; i < request->field_count; i++)
-        if (request->fields[i].name.size == 12 &&
-            strncasecmp(request->fields[i].name.data, "X-Request-Id", 12) == 0)
+        if (is_named_so(&request->fields[i]))
             return &request->fields[i];
     return NULL;
 }
@@ -125,11 +129,23 @@ void request_id_note(struct exchange *exchange)
     exchange->request_id = (struct slice){id, size};
 }
 
+/* Behind `field`, which says it: an application would read more of them as one list. */
+static void drop_others(struct http_request *request, const struct http_field *field)
+{
+    uint16_t kept = (uint16_t)(field - request->fields + 1);
+    for (uint16_t i = kept; i < request->field_count; i++)
+        if (!is_named_so(&request->fields[i]))
+            request->fields[kept++] = request->fields[i];
+    request->field_count = kept;
+}
+
 void request_id_put(struct exchange *exchange)
 {
     struct http_request *request = &exchange->conn->worker->request;
     struct http_field *field = find_field(request);
-    if (field == NULL && request->field_count < HTTP_FIELDS_MAX) {
+    if (field != NULL) {
+        drop_others(request, field);
+    } else if (request->field_count < HTTP_FIELDS_MAX) {
         field = &request->fields[request->field_count++];
         field->name = SLICE("X-Request-Id");
     }

@@ -51,6 +51,8 @@ bool rules_route(struct exchange *exchange)
 
 bool rules_host_is_one_of(struct slice host, const char *const *names, uint32_t count)
 {
+    if (host.size > 0 && host.data[host.size - 1] == '.')
+        host.size--; /* the root, spelled out: site_of() reads it so as well */
     for (uint32_t i = 0; i < count; i++) {
         struct slice name = slice_of(names[i]);
         bool below = name.data[0] == '.' && host.size > name.size;

@@ -166,6 +166,8 @@ static void ready(struct secure *secure)
     struct askr_worker_status *status = secure->conn.worker->status;
     status->tls_handshakes++;
     status->tls_resumed += tls_resumed(&secure->tls);
+    secure->spare = SECURE_EMPTY_MAX;
+    secure->spare_ns = secure->conn.worker->io.now_ns;
     if (tls_context_client_auth(secure->tls.context) != TLS_CLIENT_OFF)
         keep_facts(secure);
     conn_dirty(&secure->conn); /* its timer is another one now */
@@ -218,6 +220,20 @@ static bool act(struct secure *secure, enum tls_event event, struct slice plain)
     return false;
 }
 
+/* So many bytes were taken, and so many of data came of it. False: it has sent too much that is for
+ * nothing. */
+static bool pay(struct secure *secure, size_t taken, size_t got)
+{
+    const int64_t step_ns = NS_PER_S / SECURE_EMPTY_PER_S;
+    int64_t steps = (secure->conn.worker->io.now_ns - secure->spare_ns) / step_ns;
+    int64_t spare = secure->spare + steps - (int64_t)taken + (int64_t)got;
+    if (got > 0)
+        spare += SECURE_RECORD_OVERHEAD;
+    secure->spare_ns += steps * step_ns;
+    secure->spare = (int32_t)(spare < SECURE_EMPTY_MAX ? spare : SECURE_EMPTY_MAX);
+    return spare >= 0;
+}
+
 static void run(struct secure *secure, struct slice input)
 {
     struct worker *worker = secure->conn.worker;
@@ -225,7 +241,11 @@ static void run(struct secure *secure, struct slice input)
     while (more) {
         struct tls_buffer out = {worker->tls_cipher, 0, CIPHER_SCRATCH_SIZE};
         struct tls_buffer plain = {worker->tls_plain, 0, TLS_RECORD_SIZE_MAX};
+        bool is_ready = secure->tls.ready;
+        size_t before = input.size;
         enum tls_event event = tls_next(&secure->tls, &input, &out, &plain);
+        if (is_ready && UNLIKELY(!pay(secure, before - input.size, plain.size)))
+            event = TLS_ERROR;
         more =
             put(&secure->conn, &out) && act(secure, event, (struct slice){plain.data, plain.size});
     }

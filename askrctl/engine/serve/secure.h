@@ -19,6 +19,13 @@ enum {
     SECURE_AHEAD_SIZE = 65536,  /* encrypted before the peer takes it: one send */
     SECURE_CIPHER_MAX = 196608, /* with answers to TLS messages that the peer does not read */
     SECURE_RECORD_SMALL = 1024, /* a record is not made smaller to fill a piece up */
+
+    /* Bytes that bring no data: orders for new keys, each of which costs 7 us and no peer needs in
+     * 2^24 records; attempts to renegotiate; warnings. A record may come in parts, so that one of
+     * 16 KiB is such bytes until its end has come. */
+    SECURE_EMPTY_MAX = 65536,
+    SECURE_EMPTY_PER_S = 4096,
+    SECURE_RECORD_OVERHEAD = 64, /* of a record with data; its head, nonce and tag are half of it */
 };
 #define HANDSHAKES_TURN_NS (1 * NS_PER_MS) /* four with RSA, a dozen with ECDSA */
 
@@ -29,6 +36,8 @@ struct secure {
     char *held;                  /* what was received for the handshake and waits its turn */
     uint32_t held_size, held_capacity;
     uint32_t fact_count;
+    int32_t spare; /* bytes without data that it may still send; it refills with time */
+    int64_t spare_ns;
     bool ended;               /* the stream did, behind what is held */
     struct http_field *facts; /* of the client's certificate, for applications; or NULL */
 };

@@ -131,6 +131,7 @@ static void begin(struct h2_conn *h2, const struct h2_news *news)
     }
     h2_attach(h2->h2, &stream->h2);
     stream->received = news->end;
+    stream->bringing.since_ns = worker->io.now_ns;
     const char *reason = "the head is too large";
     int status = h2_read_head(news->head, &worker->limits, &worker->request, &reason);
     if (news->status != 0)
@@ -250,70 +251,19 @@ static bool busy(const struct conn *conn)
     return false;
 }
 
-static bool is_blocked(const struct stream *stream)
-{
-    return stream->h2.waiting > 0;
-}
-
-/* Is the peer's window so small that it seems to collect answers rather than to read them? */
-static bool is_starved(const struct h2_conn *h2, uint32_t blocked)
-{
-    return blocked >= STARVED_STREAMS && h2_peer_window(h2->h2) < STARVED_WINDOW;
-}
-
-static enum conn_wait waits_for(const struct conn *conn)
-{
-    const struct h2_conn *h2 = conn->h2;
-    uint32_t receiving = 0, blocked = 0;
-    if (conn->held_size > 0 || h2_mid_head(h2->h2))
-        return CONN_HEAD;
-    if (h2->streams == NULL)
-        return CONN_IDLE;
-    for (const struct stream *stream = h2->streams; stream != NULL; stream = stream->next) {
-        receiving += stream->exchange != NULL && !stream->received;
-        blocked += is_blocked(stream);
-    }
-    if (is_starved(h2, blocked))
-        return CONN_STARVED;
-    return receiving > 0 ? CONN_BODY : blocked > 0 ? CONN_WINDOW : CONN_ANSWER;
-}
-
-static void shut(struct conn *conn, enum h2_error error)
+void h2_leave(struct conn *conn, enum h2_error error)
 {
     h2_shut(conn->h2->h2, error);
     finish(conn);
 }
 
-/* Reset the streams whose window the peer opened by less than the least rate. */
-static void reset_blocked(struct conn *conn)
-{
-    const struct askr_worker_config *config = conn->worker->config;
-    double period_s = (double)config->write_timeout_ns / (double)NS_PER_S;
-    uint64_t least = (uint64_t)((double)config->body_rate_min * period_s);
-    for (struct stream *stream = conn->h2->streams; stream != NULL; stream = stream->next) {
-        if (is_blocked(stream) && stream->h2.sent <= stream->sent_before + least) {
-            conn->worker->status->timeouts++;
-            h2_cut(conn->h2->h2, &stream->h2, H2_CANCEL);
-        }
-        stream->sent_before = stream->h2.sent;
-    }
-    conn_dirty(conn);
-}
-
 static void timed_out(struct conn *conn, enum conn_wait wait)
 {
-    if (wait == CONN_BODY) {
-        for (struct stream *stream = conn->h2->streams, *next; stream != NULL; stream = next) {
-            next = stream->next;
-            if (stream->exchange != NULL && !stream->received)
-                exchange_fail(stream->exchange, 408, "the request body came too slowly");
-            if (conn->closing)
-                return;
-        }
-    } else if (wait == CONN_WINDOW) {
-        reset_blocked(conn);
+    if (wait == CONN_BODY || wait == CONN_WINDOW) {
+        h2_judge(conn);
+        conn_dirty(conn); /* for its next timer */
     } else {
-        shut(conn, wait == CONN_IDLE ? H2_NO_ERROR : H2_ENHANCE_YOUR_CALM);
+        h2_leave(conn, wait == CONN_IDLE ? H2_NO_ERROR : H2_ENHANCE_YOUR_CALM);
     }
 }
 
@@ -328,7 +278,7 @@ static void drain(struct conn *conn, bool grace_over)
     if (conn->worker->draining) /* and not only because it has had its requests */
         h2_websockets_leave(h2);
     if (h2->streams == NULL && (grace_over || (h2->warned && h2_warned(h2->h2)))) {
-        shut(conn, H2_NO_ERROR);
+        h2_leave(conn, H2_NO_ERROR);
     } else if (grace_over) {
         warn(h2);
     }
@@ -353,7 +303,7 @@ static const struct protocol protocol_h2 = {
     .receive = receive,
     .may_receive = may_receive,
     .busy = busy,
-    .waits_for = waits_for,
+    .waits_for = h2_waits_for,
     .timed_out = timed_out,
     .drain = drain,
     .abandon = abandon,

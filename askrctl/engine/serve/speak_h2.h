@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What the files of HTTP/2 behind the seam share: a connection's streams, and where the body of
  * each answer waits for its turn. speak_h2.c has the connection, speak_h2_answer.c the answers,
- * speak_h2_fill.c what goes out. */
+ * speak_h2_fill.c what goes out, speak_h2_slow.c who is too slow. */
 #ifndef ASKR_SPEAK_H2_H
 #define ASKR_SPEAK_H2_H
 
@@ -19,6 +19,12 @@ enum {
     STARVED_WINDOW = 1024,     /* … and never meant to */
 };
 
+/* How far something had got when it was last looked at. */
+struct pace {
+    int64_t since_ns; /* 0: it is not waited for */
+    uint64_t size;
+};
+
 struct stream {
     struct h2_stream h2;
     struct h2_conn *owner;
@@ -31,7 +37,8 @@ struct stream {
     struct chain body; /* of the answer */
     struct stream *next, **link;
     int64_t body_size;    /* of the request, so far */
-    uint64_t sent_before; /* when the peer's progress was last looked at */
+    struct pace bringing; /* it */
+    struct pace taking;   /* the answer */
     bool received;        /* the request is complete */
     bool ends;            /* its answer was said, and is not all stored yet */
 };
@@ -43,6 +50,7 @@ struct h2_conn {
     size_t allocated; /* by nghttp2 */
     size_t waiting;   /* bytes of all streams' bodies in memory */
     uint32_t websocket_count;
+    int64_t starved_ns; /* since when it seems to collect answers; 0: it does not */
     bool warned, shut;
 };
 
@@ -53,6 +61,12 @@ static inline struct stream *stream_of(const struct exchange *exchange)
 
 /* speak_h2.c */
 void stream_free(struct stream *);
+/* GOAWAY, and no more is read. */
+void h2_leave(struct conn *, enum h2_error);
+
+/* speak_h2_slow.c: what is waited for of the peer; and an end to what is too slow. */
+enum conn_wait h2_waits_for(const struct conn *);
+void h2_judge(struct conn *);
 
 /* speak_h2_answer.c: members of protocol_h2. */
 void h2_recall(struct exchange *);

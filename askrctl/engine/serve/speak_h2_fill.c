@@ -142,4 +142,6 @@ void h2_fill(struct conn *conn)
         conn_close(conn);
     else if (h2_over(h2->h2))
         conn->close = conn->linger = true;
+    else if (!h2->shut)
+        h2_judge(conn);
 }

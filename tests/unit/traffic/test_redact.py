@@ -42,6 +42,8 @@ def test_fields_lose_their_values_whatever_their_case(name: str) -> None:
         (f"/x?%74oken={SECRET}", "/x?%74oken=redacted"),
         (f"/x?user[password]={SECRET}", "/x?user[password]=redacted"),
         (f"/x?TOKEN={SECRET}#a", "/x?TOKEN=redacted#a"),
+        (f"/back#access_token={SECRET}&state=1", "/back#access_token=redacted&state=1"),
+        (f"/back?a=1#id_token={SECRET}?x", "/back?a=1#id_token=redacted"),
         ("/x?tokens=1&&=2&b", "/x?tokens=1&&=2&b"),
         ("/x", "/x"),
     ],
