@@ -246,6 +246,13 @@ static void drains(void)
 {
     static struct buffer input;
     struct rig *rig = settled(&input);
+    h2_probe(rig->h2);
+    rig_drain(rig, true);
+    OK(has(rig, "out 6 0 0 8\n") && !h2_probed(rig->h2), "a PING, to see whether it reads");
+    add_frame(&input, 6, 1, 0, SLICE("reading?"));
+    send(rig, &input);
+    OK(h2_probed(rig->h2) && !h2_warned(rig->h2), "it does, and has not been warned");
+    rig->trace_size = 0;
     h2_warn(rig->h2);
     rig_drain(rig, true);
     OK(has(rig, "out 7 0 0 8\n") && has(rig, "out 6 0 0 8\n"), "a GOAWAY and a PING");

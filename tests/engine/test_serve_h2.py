@@ -407,10 +407,43 @@ def test_a_drain_serves_once_more_and_warns_behind_the_answer(backend: str, root
         assert peer.goaways == [(0, 2**31 - 1)]
         peer.send(get(7, "/hello.txt"))  # it had not read it yet
         assert peer.finish(7).body == HELLO
-        ping = next(item for item in peer.frames if type(item).__name__ == "PingFrame")
-        peer.send(frame(PING, 1, 0, ping.opaque_data))
+        peer.send(frame(PING, 1, 0, pings(peer)[-1]))
         peer.rest()
         assert peer.goaways[-1] == (0, 7)
+
+
+def pings(peer: Peer) -> list[bytes]:
+    """What the server wants to have answered, in its order."""
+    return [item.opaque_data for item in peer.frames if type(item).__name__ == "PingFrame"]
+
+
+def test_a_drain_ends_an_idle_connection_whose_peer_reads(backend: str, root: Path) -> None:
+    with serving(backend, root) as server, connect(server) as peer:
+        peer.send(get(1, "/hello.txt"))
+        peer.finish(1)
+        server.process.send_signal(signal.SIGTERM)
+        peer.rest()
+        assert len(pings(peer)) == 2  # it was asked whether it reads before it was warned
+        assert peer.goaways == [(0, 2**31 - 1), (0, 1)]
+
+
+def test_who_asks_before_it_says_that_it_reads_is_warned_behind_the_answer(
+    backend: str, root: Path
+) -> None:
+    with serving(backend, root) as server, connect(server) as peer:
+        peer.polite = False
+        peer.send(get(1, "/hello.txt"))
+        peer.finish(1)
+        server.process.send_signal(signal.SIGTERM)
+        peer.until("it is asked whether it reads", lambda: bool(pings(peer)))
+        peer.send(get(3, "/hello.txt") + frame(PING, 1, 0, pings(peer)[0]))
+        assert peer.finish(3).body == HELLO
+        peer.until("the warning", lambda: bool(peer.goaways))
+        kinds = [type(item).__name__ for item in peer.frames if item.stream_id in (0, 3)]
+        assert kinds.index("DataFrame") < kinds.index("GoAwayFrame")
+        peer.send(frame(PING, 1, 0, pings(peer)[1]))
+        peer.rest()
+        assert peer.goaways == [(0, 2**31 - 1), (0, 3)]
 
 
 def _refuses(server: Server) -> bool:

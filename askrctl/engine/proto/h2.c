@@ -7,6 +7,7 @@
 #include <errno.h>
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+static const uint8_t probe[8] = {'r', 'e', 'a', 'd', 'i', 'n', 'g', '?'};
 
 int h2_preface(struct slice input)
 {
@@ -81,6 +82,15 @@ static int headers_read(struct h2 *h2, const nghttp2_frame *frame, bool end)
     return 0;
 }
 
+/* One of our two PINGs has been read. */
+static void hear_pong(struct h2 *h2, const uint8_t *text)
+{
+    if (memcmp(text, probe, sizeof probe) == 0)
+        h2->probed = true;
+    else
+        h2->warned = true;
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     (void)session;
@@ -98,7 +108,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
-            h2->warned = true;
+            hear_pong(h2, frame->ping.opaque_data);
         break;
     case NGHTTP2_PRIORITY_UPDATE: {
         const nghttp2_ext_priority_update *update = frame->ext.payload;
@@ -358,6 +368,17 @@ bool h2_mid_head(const struct h2 *h2)
 }
 
 /* --- ending ----------------------------------------------------------------------------------- */
+
+void h2_probe(struct h2 *h2)
+{
+    if (!h2->refused && nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, probe) != 0)
+        h2->failed = true;
+}
+
+bool h2_probed(const struct h2 *h2)
+{
+    return h2->probed;
+}
 
 void h2_warn(struct h2 *h2)
 {

@@ -143,6 +143,9 @@ enum h2_out h2_output(struct h2 *, struct slice *bytes, struct h2_stream **strea
 /* A stream that h2_output() closed; NULL when there is none left. It may be freed. */
 struct h2_stream *h2_closed(struct h2 *);
 
+/* A PING, to learn whether the peer reads while it waits for nothing. */
+void h2_probe(struct h2 *);
+bool h2_probed(const struct h2 *); /* it does: it has answered */
 /* A first GOAWAY that closes nothing, and a PING to learn when it was read (RFC 9113 section 6.8).
  */
 void h2_warn(struct h2 *);

@@ -56,8 +56,9 @@ struct h2 {
     uint32_t reset_count;
     int32_t forgotten; /* the latest of those that are not kept any more */
 
-    bool refused;               /* nghttp2 was refused memory: it must not be called any more */
-    bool failed, warned, ended; /* ended: the last GOAWAY is said, nothing more is read */
+    bool refused; /* nghttp2 was refused memory: it must not be called any more */
+    bool probed, warned;
+    bool failed, ended; /* ended: the last GOAWAY is said, nothing more is read */
 };
 
 /* h2_memory.c */

@@ -261,8 +261,13 @@ static enum conn_wait waits_for(const struct conn *conn)
 
 static void shut(struct conn *conn, enum h2_error error)
 {
-    h2_shut(conn->h2->h2, error);
+    struct h2_conn *h2 = conn->h2;
+    h2_shut(h2->h2, error);
     finish(conn);
+    conn->brief = error == H2_NO_ERROR && h2->streams == NULL;
+    /* Who has read the warning begins nothing any more: there is nothing to wait for. */
+    if (conn->brief && h2_warned(h2->h2))
+        conn->linger = false;
 }
 
 /* Reset the streams whose window the peer opened by less than the least rate. */
@@ -298,6 +303,22 @@ static void timed_out(struct conn *conn, enum conn_wait wait)
     }
 }
 
+/* Who answers a PING while it waits for nothing, as browsers and proxies do, sees a warning at once
+ * and need not be given the grace. Who reads its connection only for an answer would see it before
+ * that of its next request: it is left alone. */
+static void probe_idle(struct h2_conn *h2)
+{
+    struct conn *conn = h2->conn;
+    if (!h2->probed) {
+        h2->probed = true;
+        h2->probed_at = conn->requests;
+        h2_probe(h2->h2);
+        conn_dirty(conn);
+    } else if (h2_probed(h2->h2) && h2->probed_at == conn->requests) {
+        warn(h2);
+    }
+}
+
 /* An idle connection is served once more: the answer brings a warning along (speak_h2_fill.c). One
  * that is always busy is warned when the grace is over, an idle one ends then. What was warned ends
  * when the peer has read it and nothing is under way. */
@@ -312,6 +333,8 @@ static void drain(struct conn *conn, bool grace_over)
         shut(conn, H2_NO_ERROR);
     } else if (grace_over) {
         warn(h2);
+    } else if (conn->worker->draining && h2->streams == NULL) {
+        probe_idle(h2);
     }
 }
 

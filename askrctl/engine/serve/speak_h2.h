@@ -41,7 +41,8 @@ struct h2_conn {
     size_t allocated; /* by nghttp2 */
     size_t waiting;   /* bytes of all streams' bodies in memory */
     uint32_t websocket_count;
-    bool warned, shut;
+    uint32_t probed_at; /* how many requests there had been */
+    bool probed, warned, shut;
 };
 
 static inline struct stream *stream_of(const struct exchange *exchange)
