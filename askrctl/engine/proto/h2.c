@@ -98,7 +98,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        h2->stream = stream_of(h2, frame->hd.stream_id);
+        if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) /* else it has none yet */
+            h2->stream = stream_of(h2, frame->hd.stream_id);
         return headers_read(h2, frame, end);
     case NGHTTP2_DATA:
         h2->stream = stream_of(h2, frame->hd.stream_id);

@@ -119,7 +119,7 @@ int h2_read_head(struct slice head, const struct h1_limits *, struct http_reques
 struct h2_response {
     int status;
     int64_t content_length;          /* -1: unknown */
-    struct slice date, server, hsts; /* or empty */
+    struct slice date, server, hsts; /* or empty; kept until sent, when the date may be another */
     const struct http_field *fields; /* the application's; those we write are dropped */
     size_t field_count;
 };

@@ -84,6 +84,15 @@ void h2_begin_head(struct h2 *, bool is_trailer);
 int h2_keep_field(struct h2 *, struct slice name, struct slice value);
 int h2_finish_head(struct h2 *, bool end);
 
+/* h2_names.c */
+enum h2_own { H2_OWN_DATE = 1, H2_OWN_SERVER = 2, H2_OWN_HSTS = 4 };
+struct h2_name {
+    const char *text; /* in lower case */
+    uint8_t own;      /* a bit of enum h2_own: we add it where it is missing */
+};
+/* One of those that answers mostly have, whatever the case of its letters; NULL: none of them. */
+const struct h2_name *h2_usual_name(struct slice name);
+
 /* h2_output.c: callbacks. */
 int h2_on_frame_sent(nghttp2_session *, const nghttp2_frame *, void *user);
 int h2_on_send_data(nghttp2_session *, nghttp2_frame *, const uint8_t *head, size_t size,

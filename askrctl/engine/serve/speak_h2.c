@@ -11,38 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* --- memory ----------------------------------------------------------------------------------- */
-
-struct block { /* in front of what nghttp2 allocates */
-    _Alignas(16) size_t size;
-    _Alignas(16) char data[];
-};
-
-static void release(void *user, void *old)
-{
-    struct h2_conn *h2 = user;
-    if (old == NULL)
-        return;
-    struct block *block = CONTAINER_OF(old, struct block, data);
-    h2->allocated -= block->size;
-    free(block);
-}
-
-static void *resize(void *user, void *old, size_t size)
-{
-    struct h2_conn *h2 = user;
-    struct block *block = old == NULL ? NULL : CONTAINER_OF(old, struct block, data);
-    size_t before = block == NULL ? 0 : block->size;
-    if (size > H2_MEMORY_MAX - (h2->allocated - before))
-        return NULL;
-    block = realloc(block, sizeof *block + size);
-    if (block == NULL)
-        return NULL;
-    h2->allocated += size - before;
-    block->size = size;
-    return block->data;
-}
-
 /* --- streams ---------------------------------------------------------------------------------- */
 
 static struct stream *stream_new(struct h2_conn *h2)
@@ -381,7 +349,7 @@ int conn_speak_h2(struct conn *conn)
     if (h2 == NULL)
         return -ENOMEM;
     *h2 = (struct h2_conn){.conn = conn};
-    struct h2_memory memory = {resize, release, h2};
+    struct h2_memory memory = h2_memory_for(h2);
     h2->h2 = h2_open(&memory, &worker->limits, worker->config->streams_max,
                      worker->config->websocket_echo != NULL);
     if (h2->h2 == NULL) {

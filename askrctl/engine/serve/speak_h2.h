@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * What the files of HTTP/2 behind the seam share: a connection's streams, and where the body of
  * each answer waits for its turn. speak_h2.c has the connection, speak_h2_answer.c the answers,
- * speak_h2_fill.c what goes out. */
+ * speak_h2_fill.c what goes out, speak_h2_memory.c what nghttp2 allocates. */
 #ifndef ASKR_SPEAK_H2_H
 #define ASKR_SPEAK_H2_H
 
@@ -52,6 +52,9 @@ static inline struct stream *stream_of(const struct exchange *exchange)
 
 /* speak_h2.c */
 void stream_free(struct stream *);
+
+/* speak_h2_memory.c */
+struct h2_memory h2_memory_for(struct h2_conn *);
 
 /* speak_h2_answer.c: members of protocol_h2. */
 void h2_recall(struct exchange *);
