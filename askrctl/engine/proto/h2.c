@@ -7,7 +7,6 @@
 #include <errno.h>
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-static const uint8_t probe[8] = {'r', 'e', 'a', 'd', 'i', 'n', 'g', '?'};
 
 int h2_preface(struct slice input)
 {
@@ -82,15 +81,6 @@ static int headers_read(struct h2 *h2, const nghttp2_frame *frame, bool end)
     return 0;
 }
 
-/* One of our two PINGs has been read. */
-static void hear_pong(struct h2 *h2, const uint8_t *text)
-{
-    if (memcmp(text, probe, sizeof probe) == 0)
-        h2->probed = true;
-    else
-        h2->warned = true;
-}
-
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     (void)session;
@@ -109,7 +99,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
-            hear_pong(h2, frame->ping.opaque_data);
+            h2_hear_pong(h2, frame->ping.opaque_data);
         break;
     case NGHTTP2_PRIORITY_UPDATE: {
         const nghttp2_ext_priority_update *update = frame->ext.payload;
@@ -359,7 +349,11 @@ void h2_refuse(struct h2 *h2, enum h2_error error)
 
 void h2_consume(struct h2 *h2, struct h2_stream *stream, size_t size)
 {
-    if (!h2->refused && nghttp2_session_consume(h2->session, stream->id, size) == NGHTTP2_ERR_NOMEM)
+    if (h2->refused)
+        return;
+    int result = stream->left ? nghttp2_session_consume_connection(h2->session, size)
+                              : nghttp2_session_consume(h2->session, stream->id, size);
+    if (result == NGHTTP2_ERR_NOMEM)
         h2->failed = true;
 }
 
@@ -372,11 +366,10 @@ bool h2_mid_head(const struct h2 *h2)
 
 void h2_probe(struct h2 *h2)
 {
-    if (!h2->refused && nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, probe) != 0)
-        h2->failed = true;
+    h2_ping(h2, H2_PING_PROBE, 0);
 }
 
-bool h2_probed(const struct h2 *h2)
+uint32_t h2_probed(const struct h2 *h2)
 {
     return h2->probed;
 }
@@ -385,9 +378,9 @@ void h2_warn(struct h2 *h2)
 {
     if (h2->refused)
         return;
-    if (nghttp2_submit_shutdown_notice(h2->session) != 0 ||
-        nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL) != 0)
+    if (nghttp2_submit_shutdown_notice(h2->session) != 0)
         h2->failed = true;
+    h2_ping(h2, H2_PING_WARNING, 0);
 }
 
 bool h2_warned(const struct h2 *h2)

@@ -44,6 +44,8 @@ struct h2 {
     /* What the peer has cost us. */
     int64_t now_ns, budget_ns;
     uint32_t budget, updates_free;
+    uint32_t pings;  /* of ours, not answered yet: the answers are free */
+    uint32_t probed; /* those of h2_probe() that were answered */
     uint32_t continuations, block_size;
 
     /* Data that h2_output() is about to ask for. */
@@ -56,9 +58,8 @@ struct h2 {
     uint32_t reset_count;
     int32_t forgotten; /* the latest of those that are not kept any more */
 
-    bool refused; /* nghttp2 was refused memory: it must not be called any more */
-    bool probed, warned;
-    bool failed, ended; /* ended: the last GOAWAY is said, nothing more is read */
+    bool refused;               /* nghttp2 was refused memory: it must not be called any more */
+    bool failed, warned, ended; /* ended: the last GOAWAY is said, nothing more is read */
 };
 
 /* h2_memory.c */
@@ -92,6 +93,12 @@ struct h2_name {
 };
 /* One of those that answers mostly have, whatever the case of its letters; NULL: none of them. */
 const struct h2_name *h2_usual_name(struct slice name);
+
+/* h2_ping.c: PINGs of ours, each with a meaning. */
+enum h2_ping { H2_PING_PROBE = 1, H2_PING_WARNING, H2_PING_ANSWER /* … of a stream */ };
+void h2_ping(struct h2 *, enum h2_ping, int32_t id);
+/* One was answered. */
+void h2_hear_pong(struct h2 *, const uint8_t *text);
 
 /* h2_output.c: callbacks. */
 int h2_on_frame_sent(nghttp2_session *, const nghttp2_frame *, void *user);

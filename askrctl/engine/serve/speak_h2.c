@@ -219,7 +219,7 @@ static enum conn_wait waits_for(const struct conn *conn)
     if (h2->streams == NULL)
         return CONN_IDLE;
     for (const struct stream *stream = h2->streams; stream != NULL; stream = stream->next) {
-        receiving += stream->exchange != NULL && !stream->received;
+        receiving += (stream->exchange != NULL || stream->h2.left) && !stream->received;
         blocked += is_blocked(stream);
     }
     if (is_starved(h2, blocked))
@@ -259,11 +259,14 @@ static void timed_out(struct conn *conn, enum conn_wait wait)
     if (wait == CONN_BODY) {
         for (struct stream *stream = conn->h2->streams, *next; stream != NULL; stream = next) {
             next = stream->next;
-            if (stream->exchange != NULL && !stream->received)
+            if (stream->h2.left) /* and its answer was not read */
+                h2_cut(conn->h2->h2, &stream->h2, H2_NO_ERROR);
+            else if (stream->exchange != NULL && !stream->received)
                 exchange_fail(stream->exchange, 408, "the request body came too slowly");
             if (conn->closing)
                 return;
         }
+        conn_dirty(conn);
     } else if (wait == CONN_WINDOW) {
         reset_blocked(conn);
     } else {
@@ -271,19 +274,22 @@ static void timed_out(struct conn *conn, enum conn_wait wait)
     }
 }
 
-/* Who answers a PING while it waits for nothing, as browsers and proxies do, sees a warning at once
- * and need not be given the grace. Who reads its connection only for an answer would see it before
- * that of its next request: it is left alone. */
+/* Who answers PINGs while it waits for nothing, as browsers and proxies do, sees a warning at once
+ * and need not be given the grace. Who reads only for an answer, as httpx does, would see it in
+ * front of that of its next request, and fails it then: it is left alone. */
 static void probe_idle(struct h2_conn *h2)
 {
     struct conn *conn = h2->conn;
-    if (!h2->probed) {
-        h2->probed = true;
+    uint32_t answered = h2_probed(h2->h2);
+    if (h2->probes > 0 && h2->probed_at != conn->requests)
+        return;
+    if (answered == IDLE_PROBES) {
+        warn(h2);
+    } else if (answered == h2->probes) {
+        h2->probes++;
         h2->probed_at = conn->requests;
         h2_probe(h2->h2);
         conn_dirty(conn);
-    } else if (h2_probed(h2->h2) && h2->probed_at == conn->requests) {
-        warn(h2);
     }
 }
 
@@ -301,8 +307,8 @@ static void drain(struct conn *conn, bool grace_over)
         shut(conn, H2_NO_ERROR);
     } else if (grace_over) {
         warn(h2);
-    } else if (conn->worker->draining && h2->streams == NULL) {
-        probe_idle(h2);
+    } else if (conn->worker->draining && h2->streams == NULL && !h2->warned) {
+        probe_idle(h2); /* not behind a GOAWAY: httpx takes a PING for an error there */
     }
 }
 

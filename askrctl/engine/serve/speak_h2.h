@@ -17,6 +17,7 @@ enum {
     STREAMS_FREE_MAX = 1024,   /* a worker keeps for reuse: 160 KiB */
     STARVED_STREAMS = 32,      /* answers for which the peer gives no window: "zero window" */
     STARVED_WINDOW = 1024,     /* … and never meant to */
+    IDLE_PROBES = 2,           /* the first may be answered with the end of an answer */
 };
 
 struct stream {
@@ -41,8 +42,9 @@ struct h2_conn {
     size_t allocated; /* by nghttp2 */
     size_t waiting;   /* bytes of all streams' bodies in memory */
     uint32_t websocket_count;
+    uint32_t probes;    /* whether the peer reads while it waits for nothing */
     uint32_t probed_at; /* how many requests there had been */
-    bool probed, warned, shut;
+    bool warned, shut;
 };
 
 static inline struct stream *stream_of(const struct exchange *exchange)
