@@ -161,7 +161,12 @@ static void answers(void)
     OK(h2_respond(rig->h2, &stream->h2, &response, &has_body) == 0 && !has_body, "204 has no body");
     rig_drain(rig, true);
     OK(has(rig, "out 1 5 3 "), "so its head ends the stream");
-    OK(has(rig, "out 3 0 3 4\n") && rig->closed_count == 2, "and the rest is not waited for");
+    OK(has(rig, "out 6 0 0 8\n") && rig->closed_count == 1, "and it is asked who has read it");
+    add_frame(&input, 0, 0, 3, SLICE("rest"));
+    add_frame(&input, 6, 1, 0, SLICE("ask\3\3\0\0\0"));
+    send(rig, &input);
+    rig_drain(rig, true);
+    OK(has(rig, "out 3 0 3 4\n") && rig->closed_count == 2, "then the rest is not waited for");
     struct http_field bad = {SLICE("X"), SLICE("a\nb")};
     response =
         (struct h2_response){.status = 200, .content_length = -1, .fields = &bad, .field_count = 1};
@@ -210,6 +215,45 @@ static void priorities(void)
     free(rig);
 }
 
+/* Requests that are answered before they are complete, each then ended by `type`. True: so many of
+ * them are no flood. */
+static bool may_be_refused(size_t wanted, uint8_t type, struct slice payload)
+{
+    static struct buffer input;
+    struct rig *rig = settled(&input);
+    size_t count = 0;
+    for (; count < wanted && !rig->over; count++) {
+        uint32_t id = (uint32_t)(2 * count + 1);
+        struct h2_response response = {.status = 413, .content_length = 0};
+        bool has_body;
+        rig->quiet = true;
+        add_frame(&input, 1, 4, id, SLICE(POST_ROOT));
+        send(rig, &input);
+        struct rig_stream *stream = rig->streams[count];
+        stream->h2.head_request = stream->h2.leave = true;
+        h2_respond(rig->h2, &stream->h2, &response, &has_body);
+        rig_drain(rig, false);
+        char text[8] = "ask\3";
+        memcpy(text + 4, &id, sizeof id);
+        add_frame(&input, type, 1, type == 6 ? 0 : id,
+                  type == 6 ? (struct slice){text, 8} : payload);
+        send(rig, &input);
+        rig_drain(rig, false);
+    }
+    bool all = count == wanted && rig->closed_count == count;
+    rig_close(rig);
+    free(rig);
+    return all;
+}
+
+static void refusals(void)
+{
+    /* nghttp2 may have a limit of its own, of 1000. */
+    OK(may_be_refused(600, 3, SLICE("\0\0\0\10")), "who gives up what was refused is no flood");
+    OK(may_be_refused(1500, 6, SLICE("")), "nor who says that it has read it");
+    OK(may_be_refused(1500, 0, SLICE("rest")), "nor who ends it");
+}
+
 /* Frames until the connection ends, with so much time between them. */
 static int patience(uint8_t type, struct slice payload, int64_t pause_ns)
 {
@@ -246,12 +290,19 @@ static void drains(void)
 {
     static struct buffer input;
     struct rig *rig = settled(&input);
+    h2_probe(rig->h2);
+    rig_drain(rig, true);
+    OK(has(rig, "out 6 0 0 8\n") && !h2_probed(rig->h2), "a PING, to see whether it reads");
+    add_frame(&input, 6, 1, 0, SLICE("ask\1\0\0\0\0"));
+    send(rig, &input);
+    OK(h2_probed(rig->h2) == 1 && !h2_warned(rig->h2), "it does, and has not been warned");
+    rig->trace_size = 0;
     h2_warn(rig->h2);
     rig_drain(rig, true);
     OK(has(rig, "out 7 0 0 8\n") && has(rig, "out 6 0 0 8\n"), "a GOAWAY and a PING");
     OK(!h2_warned(rig->h2) && !h2_over(rig->h2), "which nobody has read yet");
     add_frame(&input, 1, 5, 1, SLICE(GET_ROOT));
-    add_frame(&input, 6, 1, 0, SLICE("\0\0\0\0\0\0\0\0"));
+    add_frame(&input, 6, 1, 0, SLICE("ask\2\0\0\0\0"));
     send(rig, &input);
     rig_drain(rig, false);
     OK(h2_warned(rig->h2) && rig->data_out == RIG_BODY, "a request on its way is served");
@@ -303,6 +354,7 @@ int main(void)
     answers();
     windows();
     priorities();
+    refusals();
     budgets();
     drains();
     shortage();

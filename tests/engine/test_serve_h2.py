@@ -380,6 +380,37 @@ def test_a_body_that_is_too_large(backend: str, root: Path) -> None:
         assert peer.finish(5).body == HELLO
 
 
+def test_what_follows_a_refusal_is_dropped_until_it_was_read(backend: str, root: Path) -> None:
+    with serving(backend, root, "--body_size_max=1000", apps=1) as server, connect(server) as peer:
+        peer.polite = False  # when it has read the answer is for this test to say
+        peer.send(settings() + frame(h2_wire.SETTINGS, 1, 0))
+        peer.send(head(1, request("/echo", "POST", [("content-length", "900000")]), END_HEADERS))
+        assert peer.finish(1).status == 413
+        peer.until("it is asked", lambda: bool(pings(peer)))
+        for _ in range(16):
+            peer.send(frame(DATA, 0, 1, bytes(16000)))
+        peer.send(get(3, "/hello"))
+        assert peer.finish(3).body == HELLO
+        windows = [item for item in peer.frames if type(item).__name__ == "WindowUpdateFrame"]
+        assert {item.stream_id for item in windows} == {0}, "only the connection's is opened again"
+        assert peer.answer(1).reset is None
+        peer.send(frame(PING, 1, 0, pings(peer)[0]))
+        peer.until("the rest is not wanted", lambda: peer.answer(1).reset is not None)
+        assert (peer.answer(1).reset, peer.goaways) == (0, [])
+
+
+def test_who_does_not_read_a_refusal_is_reset_in_the_end(backend: str, root: Path) -> None:
+    options = ("--body_size_max=1000", "--body_timeout=300")
+    with serving(backend, root, *options, apps=1) as server, connect(server) as peer:
+        peer.polite = False
+        peer.send(head(1, request("/echo", "POST", [("content-length", "900000")]), END_HEADERS))
+        answer = peer.finish(1)
+        peer.until("it is reset", lambda: answer.reset is not None)
+        assert (answer.status, answer.reset) == (413, 0)
+        peer.send(get(3, "/hello"))
+        assert peer.finish(3).body == HELLO
+
+
 def test_a_slow_body_is_answered_408_and_the_connection_lives(backend: str, root: Path) -> None:
     with serving(backend, root, "--body_timeout=300", apps=1) as server, connect(server) as peer:
         peer.send(head(1, request("/echo", "POST"), END_HEADERS))
@@ -421,10 +452,45 @@ def test_a_drain_serves_once_more_and_warns_behind_the_answer(backend: str, root
         assert peer.goaways == [(0, 2**31 - 1)]
         peer.send(get(7, "/hello.txt"))  # it had not read it yet
         assert peer.finish(7).body == HELLO
-        ping = next(item for item in peer.frames if type(item).__name__ == "PingFrame")
-        peer.send(frame(PING, 1, 0, ping.opaque_data))
+        peer.send(frame(PING, 1, 0, pings(peer)[-1]))
         peer.rest()
         assert peer.goaways[-1] == (0, 7)
+
+
+def pings(peer: Peer) -> list[bytes]:
+    """What the server wants to have answered, in its order."""
+    return [item.opaque_data for item in peer.frames if type(item).__name__ == "PingFrame"]
+
+
+def test_a_drain_ends_an_idle_connection_whose_peer_reads(backend: str, root: Path) -> None:
+    with serving(backend, root) as server, connect(server) as peer:
+        peer.send(get(1, "/hello.txt"))
+        peer.finish(1)
+        server.process.send_signal(signal.SIGTERM)
+        peer.rest()
+        assert len(pings(peer)) == 3  # it was asked whether it reads before it was warned
+        assert peer.goaways == [(0, 2**31 - 1), (0, 1)]
+
+
+def test_who_asks_before_it_says_that_it_reads_is_warned_behind_the_answer(
+    backend: str, root: Path
+) -> None:
+    with serving(backend, root) as server, connect(server) as peer:
+        peer.polite = False
+        peer.send(get(1, "/hello.txt"))
+        peer.finish(1)
+        server.process.send_signal(signal.SIGTERM)
+        peer.until("it is asked whether it reads", lambda: bool(pings(peer)))
+        peer.send(frame(PING, 1, 0, pings(peer)[0]))
+        peer.until("it is asked again", lambda: len(pings(peer)) == 2)
+        peer.send(get(3, "/hello.txt") + frame(PING, 1, 0, pings(peer)[1]))
+        assert peer.finish(3).body == HELLO
+        peer.until("the warning", lambda: bool(peer.goaways))
+        kinds = [type(item).__name__ for item in peer.frames if item.stream_id in (0, 3)]
+        assert kinds.index("DataFrame") < kinds.index("GoAwayFrame")
+        peer.send(frame(PING, 1, 0, pings(peer)[-1]))
+        peer.rest()
+        assert peer.goaways == [(0, 2**31 - 1), (0, 3)]
 
 
 def _refuses(server: Server) -> bool:

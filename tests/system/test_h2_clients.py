@@ -5,7 +5,8 @@ import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -103,10 +104,12 @@ def site(serve_shared: Serve, tmp_path_factory: pytest.TempPathFactory) -> Serve
     return serve_shared(root)
 
 
-def said_by(*command: str) -> bytes:
+def said_by(*command: str, stdin: IO[bytes] | None = None) -> bytes:
     tool = shutil.which(command[0])
     assert tool is not None, f"{command[0]} is missing: run ./dev test system"
-    return subprocess.run([tool, *command[1:]], capture_output=True, timeout=60, check=True).stdout
+    return subprocess.run(
+        [tool, *command[1:]], stdin=stdin, capture_output=True, timeout=60, check=True
+    ).stdout
 
 
 def test_curl(site: Server) -> None:
@@ -121,6 +124,19 @@ def test_curl(site: Server) -> None:
     # Without knowing, it asks to upgrade to h2c, which RFC 9113 has given up: an answer by 1.1.
     said = said_by("curl", "-sS", "--http2", "-w", " %{http_version}", f"{url}/a.txt")
     assert said == b"file a 1.1"
+
+
+@pytest.mark.parametrize("size", ["known", "unknown"])
+def test_curl_shows_why_an_upload_was_refused(site: Server, tmp_path: Path, size: str) -> None:
+    body = tmp_path / "upload"
+    body.write_bytes(bytes(20 << 20))
+    options = ["-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}"]
+    source = ["-T", str(body)] if size == "known" else ["-X", "POST", "-T", "-"]
+    with body.open("rb") as stream:
+        said = said_by(
+            "curl", *options, *source, f"http://127.0.0.1:{site.port}/a.txt", stdin=stream
+        )
+    assert said == b"405"
 
 
 def test_nghttp(site: Server) -> None:

@@ -7,6 +7,8 @@
 
 #include "proto/h1.h"
 
+enum { H1_DIGITS_MAX = 19 }; /* of a number of 63 bits */
+
 enum h1_state {
     H1_AT_HEAD,
     H1_AT_SIZED_BODY,
@@ -55,6 +57,9 @@ void h1_split_target(struct http_request *);
 int64_t h1_length_of(struct slice digits);
 /* RFC 9110 section 5: a token, and a value that cannot end its line. */
 bool h1_valid_field(const struct http_field *);
+bool h1_valid_value(struct slice value);
+/* In decimal, at the end of `digits`. */
+struct slice h1_number(char digits[static H1_DIGITS_MAX], int64_t number);
 /* Framing and hop-by-hop fields (RFC 9110 section 7.6.1) are ours to write. */
 bool h1_is_ours(struct slice name, int status);
 

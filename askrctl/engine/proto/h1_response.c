@@ -23,16 +23,21 @@ static void put(struct writer *writer, struct slice text)
     writer->at += text.size;
 }
 
-static void put_number(struct writer *writer, int64_t number)
+struct slice h1_number(char digits[static H1_DIGITS_MAX], int64_t number)
 {
-    char digits[20];
-    char *at = digits + sizeof digits;
+    char *end = digits + H1_DIGITS_MAX, *at = end;
     assert(number >= 0);
     do {
         *--at = (char)('0' + number % 10);
         number /= 10;
     } while (number > 0);
-    put(writer, (struct slice){at, (size_t)(digits + sizeof digits - at)});
+    return (struct slice){at, (size_t)(end - at)};
+}
+
+static void put_number(struct writer *writer, int64_t number)
+{
+    char digits[H1_DIGITS_MAX];
+    put(writer, h1_number(digits, number));
 }
 
 static void put_field(struct writer *writer, struct slice name, struct slice value)
@@ -56,9 +61,13 @@ static void put_field(struct writer *writer, struct slice name, struct slice val
 bool h1_valid_field(const struct http_field *field)
 {
     const char *name_end = field->name.data + field->name.size;
-    const char *value_end = field->value.data + field->value.size;
     return field->name.size > 0 && h1_skip(field->name.data, name_end, H1_TOKEN) == name_end &&
-           h1_skip_value(field->value.data, value_end) == value_end;
+           h1_valid_value(field->value);
+}
+
+bool h1_valid_value(struct slice value)
+{
+    return h1_all_value(value.data, value.data + value.size);
 }
 
 bool h1_is_ours(struct slice name, int status)

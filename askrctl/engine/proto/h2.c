@@ -88,7 +88,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        h2->stream = stream_of(h2, frame->hd.stream_id);
+        if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) /* else it has none yet */
+            h2->stream = stream_of(h2, frame->hd.stream_id);
         return headers_read(h2, frame, end);
     case NGHTTP2_DATA:
         h2->stream = stream_of(h2, frame->hd.stream_id);
@@ -98,7 +99,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
-            h2->warned = true;
+            h2_hear_pong(h2, frame->ping.opaque_data);
         break;
     case NGHTTP2_PRIORITY_UPDATE: {
         const nghttp2_ext_priority_update *update = frame->ext.payload;
@@ -348,7 +349,11 @@ void h2_refuse(struct h2 *h2, enum h2_error error)
 
 void h2_consume(struct h2 *h2, struct h2_stream *stream, size_t size)
 {
-    if (!h2->refused && nghttp2_session_consume(h2->session, stream->id, size) == NGHTTP2_ERR_NOMEM)
+    if (h2->refused)
+        return;
+    int result = stream->left ? nghttp2_session_consume_connection(h2->session, size)
+                              : nghttp2_session_consume(h2->session, stream->id, size);
+    if (result == NGHTTP2_ERR_NOMEM)
         h2->failed = true;
 }
 
@@ -359,13 +364,23 @@ bool h2_mid_head(const struct h2 *h2)
 
 /* --- ending ----------------------------------------------------------------------------------- */
 
+void h2_probe(struct h2 *h2)
+{
+    h2_ping(h2, H2_PING_PROBE, 0);
+}
+
+uint32_t h2_probed(const struct h2 *h2)
+{
+    return h2->probed;
+}
+
 void h2_warn(struct h2 *h2)
 {
     if (h2->refused)
         return;
-    if (nghttp2_submit_shutdown_notice(h2->session) != 0 ||
-        nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL) != 0)
+    if (nghttp2_submit_shutdown_notice(h2->session) != 0)
         h2->failed = true;
+    h2_ping(h2, H2_PING_WARNING, 0);
 }
 
 bool h2_warned(const struct h2 *h2)

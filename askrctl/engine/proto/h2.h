@@ -29,7 +29,8 @@ enum {
     H2_BUDGET_MAX = 1000,
     H2_BUDGET_PER_S = 100,
     H2_COST_FRAME = 1,    /* PING, PRIORITY, empty DATA, frames of unknown types */
-    H2_COST_RESET = 4,    /* "rapid reset", and "made you reset": a stream that ends by an error */
+    H2_COST_RESET = 4,    /* "rapid reset", and "made you reset": a stream that ends by an error;
+                             not of a stream that we have left */
     H2_COST_SETTINGS = 8, /* each is acknowledged */
     H2_UPDATES_FREE = 2,  /* WINDOW_UPDATEs for each DATA frame we sent; more cost as a frame */
     H2_UPDATES_FREE_MAX = 256,
@@ -58,7 +59,8 @@ struct h2_stream {
     bool attached : 1;
     bool ended : 1;                    /* nothing follows what waits */
     bool deferred : 1;                 /* nghttp2 waits for h2_write() */
-    bool leave : 1;                    /* ask the peer to stop sending once the answer is out */
+    bool leave : 1;                    /* no more of the request once the answer is out: */
+    bool left : 1;                     /* … it is, and what still comes is nobody's */
     const struct http_field *trailers; /* behind the body: set before h2_end(), kept to the end */
     size_t trailer_count;
     uint64_t waiting; /* body bytes said and not asked for yet */
@@ -107,6 +109,7 @@ enum h2_event h2_next(struct h2 *, struct slice *input, struct h2_news *);
 /* The stream of the H2_REQUEST just returned. */
 void h2_attach(struct h2 *, struct h2_stream *);
 void h2_refuse(struct h2 *, enum h2_error); /* … or no stream */
+/* … of a stream that was left, only the connection's: so at most H2_STREAM_WINDOW more come. */
 void h2_consume(struct h2 *, struct h2_stream *, size_t size);
 /* Is a head half read? */
 bool h2_mid_head(const struct h2 *);
@@ -119,7 +122,7 @@ int h2_read_head(struct slice head, const struct h1_limits *, struct http_reques
 struct h2_response {
     int status;
     int64_t content_length;          /* -1: unknown */
-    struct slice date, server, hsts; /* or empty */
+    struct slice date, server, hsts; /* or empty; kept until sent, when the date may be another */
     const struct http_field *fields; /* the application's; those we write are dropped */
     size_t field_count;
 };
@@ -143,6 +146,9 @@ enum h2_out h2_output(struct h2 *, struct slice *bytes, struct h2_stream **strea
 /* A stream that h2_output() closed; NULL when there is none left. It may be freed. */
 struct h2_stream *h2_closed(struct h2 *);
 
+/* A PING, to learn whether the peer reads while it waits for nothing. */
+void h2_probe(struct h2 *);
+uint32_t h2_probed(const struct h2 *); /* how many it has answered */
 /* A first GOAWAY that closes nothing, and a PING to learn when it was read (RFC 9113 section 6.8).
  */
 void h2_warn(struct h2 *);

@@ -92,21 +92,35 @@ static bool was_reset(const struct h2 *h2, int32_t id)
     return id <= h2->forgotten;
 }
 
+static int32_t id_of(const struct h2 *h2)
+{
+    const uint8_t *at = h2->frame_head + 5;
+    return (at[0] & 0x7f) << 24 | at[1] << 16 | at[2] << 8 | at[3];
+}
+
+static void judge_reset(struct h2 *h2)
+{
+    const struct h2_stream *stream = nghttp2_session_get_stream_user_data(h2->session, id_of(h2));
+    if (stream == NULL || !stream->left)
+        h2_charge(h2, H2_COST_RESET);
+}
+
+static void judge_ping(struct h2 *h2)
+{
+    if ((h2->frame_head[4] & NGHTTP2_FLAG_ACK) && h2->pings > 0)
+        h2->pings--;
+    else
+        h2_charge(h2, H2_COST_FRAME);
+}
+
 /* A stream that is over, and not because we reset it: the peer knew (RFC 9113 section 5.1). nghttp2
  * ignores what comes for it, since it does not remember who ended a stream. */
 static void judge_stream(struct h2 *h2)
 {
-    const uint8_t *at = h2->frame_head + 5;
-    int32_t id = (at[0] & 0x7f) << 24 | at[1] << 16 | at[2] << 8 | at[3];
+    int32_t id = id_of(h2);
     if (id > 0 && id % 2 == 1 && id <= nghttp2_session_get_last_proc_stream_id(h2->session) &&
         nghttp2_session_find_stream(h2->session, id) == NULL && !was_reset(h2, id))
         h2_give_up(h2, H2_STREAM_CLOSED);
-}
-
-static bool is_stream_0(const struct h2 *h2)
-{
-    const uint8_t *at = h2->frame_head + 5;
-    return ((at[0] & 0x7f) | at[1] | at[2] | at[3]) == 0;
 }
 
 bool h2_judge_frame(struct h2 *h2)
@@ -116,7 +130,7 @@ bool h2_judge_frame(struct h2 *h2)
         judge_stream(h2);
         break;
     case PRIORITY:
-        if (is_stream_0(h2)) /* RFC 9113 section 6.3; nghttp2 does not look at it any more */
+        if (id_of(h2) == 0) /* RFC 9113 section 6.3; nghttp2 does not look at it any more */
             h2_give_up(h2, H2_PROTOCOL_ERROR);
         h2_charge(h2, H2_COST_FRAME);
         break;
@@ -132,12 +146,15 @@ bool h2_judge_frame(struct h2 *h2)
             h2_charge(h2, H2_COST_SETTINGS);
         break;
     case RST_STREAM:
-        h2_charge(h2, H2_COST_RESET);
+        judge_reset(h2);
+        break;
+    case PING:
+        judge_ping(h2);
         break;
     case WINDOW_UPDATE:
         judge_update(h2);
         break;
-    default: /* PING, GOAWAY, PRIORITY_UPDATE, and types that do not exist */
+    default: /* GOAWAY, PRIORITY_UPDATE, and types that do not exist */
         h2_charge(h2, H2_COST_FRAME);
         break;
     }

@@ -26,13 +26,17 @@ static bool is_provoked(uint32_t error)
     return error != NGHTTP2_NO_ERROR && error != NGHTTP2_INTERNAL_ERROR && error != NGHTTP2_CANCEL;
 }
 
-/* A stream whose answer is out while its request is not all in: the rest is not wanted (RFC 9113
- * section 8.1). */
-static void leave(struct h2 *h2, int32_t id)
+/* A stream whose answer is out while its request is not all in: the rest is not wanted. */
+static void leave(struct h2 *h2, const nghttp2_frame *frame)
 {
-    struct h2_stream *stream = nghttp2_session_get_stream_user_data(h2->session, id);
-    if (stream != NULL && stream->leave)
-        h2_cut(h2, stream, H2_NO_ERROR);
+    struct h2_stream *stream =
+        frame->hd.type == NGHTTP2_DATA /* which h2_on_send_data() has just seen */
+            ? h2->data_stream
+            : nghttp2_session_get_stream_user_data(h2->session, frame->hd.stream_id);
+    if (stream == NULL || !stream->leave)
+        return;
+    stream->left = true;
+    h2_ping(h2, H2_PING_ANSWER, stream->id);
 }
 
 int h2_on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -45,7 +49,7 @@ int h2_on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void 
         if (is_provoked(frame->rst_stream.error_code))
             h2_charge(h2, H2_COST_RESET);
     } else if (end && (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS)) {
-        leave(h2, frame->hd.stream_id);
+        leave(h2, frame);
     }
     return 0;
 }

@@ -44,6 +44,8 @@ struct h2 {
     /* What the peer has cost us. */
     int64_t now_ns, budget_ns;
     uint32_t budget, updates_free;
+    uint32_t pings;  /* of ours, not answered yet: the answers are free */
+    uint32_t probed; /* those of h2_probe() that were answered */
     uint32_t continuations, block_size;
 
     /* Data that h2_output() is about to ask for. */
@@ -82,6 +84,21 @@ void h2_begin_head(struct h2 *, bool is_trailer);
 /* 0 or -ENOMEM */
 int h2_keep_field(struct h2 *, struct slice name, struct slice value);
 int h2_finish_head(struct h2 *, bool end);
+
+/* h2_names.c */
+enum h2_own { H2_OWN_DATE = 1, H2_OWN_SERVER = 2, H2_OWN_HSTS = 4 };
+struct h2_name {
+    const char *text; /* in lower case */
+    uint8_t own;      /* a bit of enum h2_own: we add it where it is missing */
+};
+/* One of those that answers mostly have, whatever the case of its letters; NULL: none of them. */
+const struct h2_name *h2_usual_name(struct slice name);
+
+/* h2_ping.c: PINGs of ours, each with a meaning. */
+enum h2_ping { H2_PING_PROBE = 1, H2_PING_WARNING, H2_PING_ANSWER /* … of a stream */ };
+void h2_ping(struct h2 *, enum h2_ping, int32_t id);
+/* One was answered. */
+void h2_hear_pong(struct h2 *, const uint8_t *text);
 
 /* h2_output.c: callbacks. */
 int h2_on_frame_sent(nghttp2_session *, const nghttp2_frame *, void *user);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Answers in HTTP/2 (RFC 9113 section 8.1): heads by the rules of h1_response.c, and how many body
- * bytes wait behind them. nghttp2 copies a head as it is said, with names in lower case. */
+ * bytes wait behind them. nghttp2 has a head copied until it is sent; usual names, and
+ * what is ours, it need not copy. */
 #include "proto/h2_parts.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "proto/h1_bytes.h"
 #include "proto/h1_parts.h"
@@ -14,17 +14,21 @@ enum { OWN_FIELDS = 5 /* :status, date, server, HSTS, content-length */ };
 struct list {
     nghttp2_nv at[H1_RESPONSE_FIELDS_MAX + OWN_FIELDS];
     size_t count;
-    char status[4], length[24];
-    bool has_date, has_server, has_hsts;
+    char status[3], length[H1_DIGITS_MAX];
+    uint8_t has; /* bits of enum h2_own */
 };
 
-static void put(struct list *list, struct slice name, struct slice value)
+enum { COPY, KEEP_NAME = NGHTTP2_NV_FLAG_NO_COPY_NAME, KEEP_VALUE = NGHTTP2_NV_FLAG_NO_COPY_VALUE };
+
+/* What nghttp2 need not copy lives as long as it may want it, a name in lower case. */
+static void put(struct list *list, struct slice name, struct slice value, uint8_t keep)
 {
     list->at[list->count++] = (nghttp2_nv){
         .name = (uint8_t *)(uintptr_t)name.data,
         .value = (uint8_t *)(uintptr_t)value.data,
         .namelen = name.size,
         .valuelen = value.size,
+        .flags = keep,
     };
 }
 
@@ -34,20 +38,16 @@ static int put_fields(struct list *list, const struct http_field *fields, size_t
 {
     for (size_t i = 0; i < count; i++) {
         struct http_field field = fields[i];
-        if (!h1_valid_field(&field))
+        const struct h2_name *usual = h2_usual_name(field.name);
+        if (usual != NULL ? !h1_valid_value(field.value) : !h1_valid_field(&field))
             return -EINVAL;
-        if (h1_is_ours(field.name, 200))
-            continue;
-        while (field.value.size > 0 && h1_is_blank(field.value.data[0])) {
-            field.value.data++;
-            field.value.size--;
+        if (usual != NULL) {
+            list->has |= usual->own;
+            put(list, (struct slice){usual->text, field.name.size}, slice_trim(field.value),
+                KEEP_NAME);
+        } else if (!h1_is_ours(field.name, 200)) {
+            put(list, field.name, slice_trim(field.value), COPY);
         }
-        while (field.value.size > 0 && h1_is_blank(field.value.data[field.value.size - 1]))
-            field.value.size--;
-        list->has_date |= h1_reads(field.name, SLICE("date"));
-        list->has_server |= h1_reads(field.name, SLICE("server"));
-        list->has_hsts |= h1_reads(field.name, SLICE("strict-transport-security"));
-        put(list, field.name, field.value);
     }
     return 0;
 }
@@ -56,7 +56,7 @@ static void put_status(struct list *list, int status)
 {
     for (int i = 2; i >= 0; i--, status /= 10)
         list->status[i] = (char)('0' + status % 10);
-    put(list, SLICE(":status"), (struct slice){list->status, 3});
+    put(list, SLICE(":status"), (struct slice){list->status, 3}, KEEP_NAME);
 }
 
 static void put_length(struct list *list, const struct h2_response *response)
@@ -64,23 +64,21 @@ static void put_length(struct list *list, const struct h2_response *response)
     int64_t length = response->status == 205 ? 0 : response->content_length;
     if (length < 0 || response->status < 200 || response->status == 204)
         return;
-    int size = snprintf(list->length, sizeof list->length, "%lld", (long long)length);
-    put(list, SLICE("content-length"), (struct slice){list->length, (size_t)size});
+    put(list, SLICE("content-length"), h1_number(list->length, length), KEEP_NAME);
 }
 
 static int compose(struct list *list, const struct h2_response *response)
 {
-    list->count = 0;
-    list->has_date = list->has_server = list->has_hsts = false;
+    list->count = list->has = 0;
     put_status(list, response->status);
     if (put_fields(list, response->fields, response->field_count) < 0)
         return -EINVAL;
-    if (response->date.size > 0 && !list->has_date)
-        put(list, SLICE("date"), response->date);
-    if (response->server.size > 0 && !list->has_server)
-        put(list, SLICE("server"), response->server);
-    if (response->hsts.size > 0 && !list->has_hsts)
-        put(list, SLICE("strict-transport-security"), response->hsts);
+    if (response->date.size > 0 && !(list->has & H2_OWN_DATE))
+        put(list, SLICE("date"), response->date, KEEP_NAME | KEEP_VALUE);
+    if (response->server.size > 0 && !(list->has & H2_OWN_SERVER))
+        put(list, SLICE("server"), response->server, KEEP_NAME | KEEP_VALUE);
+    if (response->hsts.size > 0 && !(list->has & H2_OWN_HSTS))
+        put(list, SLICE("strict-transport-security"), response->hsts, KEEP_NAME | KEEP_VALUE);
     put_length(list, response);
     return 0;
 }

@@ -26,6 +26,8 @@ enum {
 };
 #define CONN_STARVED_NS NS_PER_S
 #define CONN_LINGER_NS (2 * NS_PER_S) /* how long a refused client may take to read why */
+/* The same for one that was refused nothing: a round trip, in which a request crosses our end. */
+#define CONN_LINGER_BRIEF_NS (250 * NS_PER_MS)
 
 struct worker;
 struct exchange;
@@ -72,6 +74,7 @@ struct conn {
     bool paused : 1;  /* recv_op was cancelled to hold the peer back */
     bool close : 1;   /* once the output has been sent */
     bool linger : 1;  /* ... and then wait for the peer */
+    bool brief : 1;   /* ... but not for long: nothing was under way */
     bool closing : 1; /* ops are being ended */
     bool closed : 1;  /* and the fd is being closed */
     bool peer_closed : 1;

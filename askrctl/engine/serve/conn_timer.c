@@ -46,7 +46,7 @@ static int64_t period_of(const struct conn *conn, enum conn_wait wait)
     case CONN_STARVED:
         return CONN_STARVED_NS;
     case CONN_LINGER:
-        return CONN_LINGER_NS;
+        return conn->brief ? CONN_LINGER_BRIEF_NS : CONN_LINGER_NS;
     case CONN_ANSWER:
         break; /* apps_tick() watches the queue and the application */
     }

@@ -11,38 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* --- memory ----------------------------------------------------------------------------------- */
-
-struct block { /* in front of what nghttp2 allocates */
-    _Alignas(16) size_t size;
-    _Alignas(16) char data[];
-};
-
-static void release(void *user, void *old)
-{
-    struct h2_conn *h2 = user;
-    if (old == NULL)
-        return;
-    struct block *block = CONTAINER_OF(old, struct block, data);
-    h2->allocated -= block->size;
-    free(block);
-}
-
-static void *resize(void *user, void *old, size_t size)
-{
-    struct h2_conn *h2 = user;
-    struct block *block = old == NULL ? NULL : CONTAINER_OF(old, struct block, data);
-    size_t before = block == NULL ? 0 : block->size;
-    if (size > H2_MEMORY_MAX - (h2->allocated - before))
-        return NULL;
-    block = realloc(block, sizeof *block + size);
-    if (block == NULL)
-        return NULL;
-    h2->allocated += size - before;
-    block->size = size;
-    return block->data;
-}
-
 /* --- streams ---------------------------------------------------------------------------------- */
 
 static struct stream *stream_new(struct h2_conn *h2)
@@ -253,8 +221,13 @@ static bool busy(const struct conn *conn)
 
 void h2_leave(struct conn *conn, enum h2_error error)
 {
-    h2_shut(conn->h2->h2, error);
+    struct h2_conn *h2 = conn->h2;
+    h2_shut(h2->h2, error);
     finish(conn);
+    conn->brief = error == H2_NO_ERROR && h2->streams == NULL;
+    /* Who has read the warning begins nothing any more: there is nothing to wait for. */
+    if (conn->brief && h2_warned(h2->h2))
+        conn->linger = false;
 }
 
 static void timed_out(struct conn *conn, enum conn_wait wait)
@@ -264,6 +237,25 @@ static void timed_out(struct conn *conn, enum conn_wait wait)
         conn_dirty(conn); /* for its next timer */
     } else {
         h2_leave(conn, wait == CONN_IDLE ? H2_NO_ERROR : H2_ENHANCE_YOUR_CALM);
+    }
+}
+
+/* Who answers PINGs while it waits for nothing, as browsers and proxies do, sees a warning at once
+ * and need not be given the grace. Who reads only for an answer, as httpx does, would see it in
+ * front of that of its next request, and fails it then: it is left alone. */
+static void probe_idle(struct h2_conn *h2)
+{
+    struct conn *conn = h2->conn;
+    uint32_t answered = h2_probed(h2->h2);
+    if (h2->probes > 0 && h2->probed_at != conn->requests)
+        return;
+    if (answered == IDLE_PROBES) {
+        warn(h2);
+    } else if (answered == h2->probes) {
+        h2->probes++;
+        h2->probed_at = conn->requests;
+        h2_probe(h2->h2);
+        conn_dirty(conn);
     }
 }
 
@@ -281,6 +273,8 @@ static void drain(struct conn *conn, bool grace_over)
         h2_leave(conn, H2_NO_ERROR);
     } else if (grace_over) {
         warn(h2);
+    } else if (conn->worker->draining && h2->streams == NULL && !h2->warned) {
+        probe_idle(h2); /* not behind a GOAWAY: httpx takes a PING for an error there */
     }
 }
 
@@ -328,7 +322,7 @@ int conn_speak_h2(struct conn *conn)
     if (h2 == NULL)
         return -ENOMEM;
     *h2 = (struct h2_conn){.conn = conn};
-    struct h2_memory memory = {resize, release, h2};
+    struct h2_memory memory = h2_memory_for(h2);
     h2->h2 = h2_open(&memory, &worker->limits, worker->config->streams_max,
                      worker->config->websocket_echo != NULL);
     if (h2->h2 == NULL) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * What the files of HTTP/2 behind the seam share: a connection's streams, and where the body of
  * each answer waits for its turn. speak_h2.c has the connection, speak_h2_answer.c the answers,
- * speak_h2_fill.c what goes out, speak_h2_slow.c who is too slow. */
+ * speak_h2_fill.c what goes out, speak_h2_slow.c who is too slow, speak_h2_memory.c what nghttp2
+ * allocates. */
 #ifndef ASKR_SPEAK_H2_H
 #define ASKR_SPEAK_H2_H
 
@@ -17,6 +18,7 @@ enum {
     STREAMS_FREE_MAX = 1024,   /* a worker keeps for reuse: 160 KiB */
     STARVED_STREAMS = 32,      /* answers for which the peer gives no window: "zero window" */
     STARVED_WINDOW = 1024,     /* … and never meant to */
+    IDLE_PROBES = 2,           /* the first may be answered with the end of an answer */
 };
 
 /* How far something had got when it was last looked at. */
@@ -51,6 +53,8 @@ struct h2_conn {
     size_t waiting;   /* bytes of all streams' bodies in memory */
     uint32_t websocket_count;
     int64_t starved_ns; /* since when it seems to collect answers; 0: it does not */
+    uint32_t probes;    /* whether the peer reads while it waits for nothing */
+    uint32_t probed_at; /* how many requests there had been */
     bool warned, shut;
 };
 
@@ -67,6 +71,9 @@ void h2_leave(struct conn *, enum h2_error);
 /* speak_h2_slow.c: what is waited for of the peer; and an end to what is too slow. */
 enum conn_wait h2_waits_for(const struct conn *);
 void h2_judge(struct conn *);
+
+/* speak_h2_memory.c */
+struct h2_memory h2_memory_for(struct h2_conn *);
 
 /* speak_h2_answer.c: members of protocol_h2. */
 void h2_recall(struct exchange *);

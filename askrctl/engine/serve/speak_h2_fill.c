@@ -140,7 +140,7 @@ void h2_fill(struct conn *conn)
         result = take_frames(conn);
     if (result < 0)
         conn_close(conn);
-    else if (h2_over(h2->h2))
+    else if (!conn->close && h2_over(h2->h2))
         conn->close = conn->linger = true;
     else if (!h2->shut)
         h2_judge(conn);

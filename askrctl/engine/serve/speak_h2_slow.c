@@ -9,9 +9,12 @@ static bool is_blocked(const struct stream *stream)
     return stream->h2.waiting > 0;
 }
 
+/* Is the peer to bring more of a body, and not we to store what came? */
 static bool is_receiving(const struct stream *stream)
 {
-    return stream->exchange != NULL && !stream->received;
+    const struct exchange *exchange = stream->exchange;
+    bool is_wanted = exchange != NULL && body_ahead(&exchange->body) == 0;
+    return !stream->received && (is_wanted || stream->h2.left);
 }
 
 /* Is the peer's window so small that it seems to collect answers rather than to read them? */
@@ -74,17 +77,28 @@ static void judge_taking(struct stream *stream)
     }
 }
 
+static void give_up_body(struct stream *stream)
+{
+    if (stream->h2.left) { /* and its answer was not read */
+        h2_cut(stream->owner->h2, &stream->h2, H2_NO_ERROR);
+        return;
+    }
+    stream->owner->conn->worker->status->timeouts++;
+    exchange_fail(stream->exchange, 408, "the request body came too slowly");
+}
+
 /* The least rate is the connection's: each of its bodies has to bring its part of that. */
 static void judge_bringing(struct stream *stream, uint32_t receiving)
 {
     struct worker *worker = stream->owner->conn->worker;
     int64_t period_ns = worker->config->body_timeout_ns;
-    if (!is_receiving(stream) ||
-        !is_slow(&stream->bringing, (uint64_t)stream->body_size, worker->io.now_ns, period_ns,
-                 least_of(worker->config, period_ns) / receiving))
+    if (!is_receiving(stream))
+        stream->bringing.since_ns = 0;
+    else if (!is_slow(&stream->bringing, (uint64_t)stream->body_size, worker->io.now_ns, period_ns,
+                      least_of(worker->config, period_ns) / receiving))
         return;
-    worker->status->timeouts++;
-    exchange_fail(stream->exchange, 408, "the request body came too slowly");
+    else
+        give_up_body(stream);
 }
 
 void h2_judge(struct conn *conn)

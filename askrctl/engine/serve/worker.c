@@ -244,6 +244,7 @@ static void free_lists(struct worker *worker)
         worker->streams_free = stream->next;
         free(stream);
     }
+    h2_blocks_free(&worker->blocks);
 #endif
     for (struct exchange *exchange; (exchange = worker->exchanges_free) != NULL;) {
         worker->exchanges_free = exchange->next;

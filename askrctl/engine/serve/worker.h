@@ -43,6 +43,14 @@ struct secure;
 struct tls_context;
 struct stream;
 
+/* Memory for nghttp2 that is kept for reuse: speak_h2_memory.c. */
+enum { H2_BLOCK_STEP = 64, H2_BLOCK_STEPS = 16 };
+struct h2_blocks {
+    struct h2_free_block *free[H2_BLOCK_STEPS]; /* by size, in steps */
+    size_t size;                                /* of all of them */
+};
+void h2_blocks_free(struct h2_blocks *);
+
 struct listener {
     struct io_op op;
     struct worker *worker;
@@ -97,6 +105,7 @@ struct worker {
     size_t spools_ahead; /* bytes of all spools that are in memory, on their way to the disk */
     struct stream *streams_free;
     uint32_t streams_free_count;
+    struct h2_blocks blocks;
 
     struct tls_context *tls;                      /* for new connections; NULL without TLS */
     struct secure *handshakes, **handshakes_last; /* those with input to work on, in turn */
