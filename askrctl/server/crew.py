@@ -11,6 +11,7 @@ from typing import Protocol
 
 from askrctl import engine
 from askrctl.server.loop import Loop
+from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
 from askrctl.server.zygote import ZygoteProcess
 
@@ -30,7 +31,6 @@ class CrewListener(Protocol):
     def app_refused(self, crew: "Crew", ident: int, errnum: int) -> None: ...
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None: ...
     def app_asked_reload(self) -> None: ...
-    def caches_told(self, text: str) -> None: ...
 
 
 class Crew:
@@ -42,6 +42,7 @@ class Crew:
         self.ready = False
         self.failures = 0  # in a row, each soon after the start
         self.failed = ""  # why its zygote could not start, or did not stay
+        self.opcache = Opcache(self._ask_caches)
         self._loop = loop
         self._listener = listener
         self._born = 0.0
@@ -52,6 +53,9 @@ class Crew:
 
     def trace(self, ident: int) -> bool:
         return self.zygote is not None and self.zygote.trace(ident)
+
+    def _ask_caches(self) -> bool:
+        return self.zygote is not None and self.ready and self.zygote.ask_caches()
 
     def close(self) -> None:
         if self.zygote is not None:
@@ -86,7 +90,7 @@ class Crew:
         self._listener.app_asked_reload()
 
     def caches_told(self, text: str) -> None:
-        self._listener.caches_told(text)
+        self.opcache.told(text)
 
     # --- does it serve? ---------------------------------------------------------------------------
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from askrctl import engine
 from askrctl.config import PLACES_MAX
 from askrctl.model import AskrError, Backend
+from askrctl.server import opcache
 from askrctl.server.backend import after_failure
 from askrctl.server.check import Check
 from askrctl.server.crew import Crew
-from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
@@ -85,7 +85,6 @@ class Generation:
         self._listening = False
         self._check: Check | None = None
         self._pools: dict[int, list[Pool]] = {}  # by index of worker: one for each crew
-        self.opcache = Opcache(self._ask_caches)
         self._watchdog = Watchdog(around.loop, around.slowlog, slow_s, self._ask_trace)
 
     # --- life -------------------------------------------------------------------------------------
@@ -213,7 +212,7 @@ class Generation:
         self._watchdog.look(self.workers.values(), self._memory)
         if self.draining or not any(crew.ready for crew in self._crews):
             return
-        self.opcache.look()
+        opcache.look(crew.opcache for crew in self._crews)
         for index, worker in self.workers.items():
             page = engine.read_status(self._memory, worker.slot)
             if page.pid != worker.pid or len(page.sites) < len(self.plan.each):
@@ -357,10 +356,9 @@ class Generation:
         found = self._place_of(pid)
         return found is not None and self._watchdog.examine(*found, self._memory, told)
 
-    def _ask_caches(self) -> bool:
-        """Of one OPcache; with several sites there is no one that could be told."""
-        zygote = self._crews[0].zygote if len(self._crews) == 1 else None
-        return zygote is not None and zygote.ask_caches()
+    def caches(self) -> dict[str, dict[str, int]]:
+        """What is known of each site's OPcache, by its name; who asks has them looked at."""
+        return {crew.plan.site_name: crew.opcache.want() for crew in self._crews}
 
     def _ask_trace(self, ident: int) -> bool:
         index = ident % PLACES_MAX
@@ -373,9 +371,6 @@ class Generation:
 
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None:
         self._watchdog.traced(ident, pid, lines)
-
-    def caches_told(self, text: str) -> None:
-        self.opcache.told(text)
 
     def app_asked_reload(self) -> None:
         if self.ready and not self.draining:
