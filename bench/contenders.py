@@ -12,7 +12,7 @@ from measure import Contender, free_port
 
 from askrctl.bench import contenders, peers
 from askrctl.bench.contenders import Site
-from askrctl.bench.peers import Missing
+from askrctl.bench.installed import Missing
 from askrctl.model import Backend
 
 TEXT = b"Hello, world!"

@@ -9,6 +9,7 @@ that. What is known to differ between servers (a banner, the name of the SAPI) h
 
 import hashlib
 import http.client
+import io
 import re
 import socket
 import threading
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from askrctl.bench.loads import Load
@@ -67,6 +68,22 @@ class Expected:
         return f"status {self.status} only; body and length vary from answer to answer"
 
 
+class _Counted(io.RawIOBase):
+    """A body as it comes: http.client takes the frames of chunks away, generators count them."""
+
+    def __init__(self, source: io.BufferedIOBase) -> None:
+        self.size = 0
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        size = self._source.readinto1(into)
+        self.size += size
+        return size
+
+
 def fetch(url: str, host: str = "") -> Answer:
     """One GET on a connection of its own; AskrError when there is no whole answer."""
     parts = urlsplit(url)
@@ -79,6 +96,8 @@ def fetch(url: str, host: str = "") -> Answer:
             link.putheader(name, value)
         link.endheaders()
         answer = link.getresponse()
+        counted = _Counted(answer.fp)
+        answer.fp = io.BufferedReader(counted)
         body = answer.read()
     except (OSError, http.client.HTTPException) as error:
         reason = str(error) or type(error).__name__
@@ -88,7 +107,7 @@ def fetch(url: str, host: str = "") -> Answer:
     lines = [f"{name}: {value}" for name, value in answer.getheaders()]
     first = f"HTTP/1.1 {answer.status} {answer.reason}"
     head = sum(len(line) + 2 for line in (first, *lines)) + 2
-    return Answer(answer.status, body, head + len(body), len(body))
+    return Answer(answer.status, body, head + counted.size, len(body))
 
 
 def without(answer: Answer, ignored: Sequence[re.Pattern[bytes]]) -> Answer:

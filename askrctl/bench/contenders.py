@@ -40,6 +40,7 @@ class Site:
     worker_script: Path | None = None
     config: Path | None = None  # an askr.toml
     processes: int = 4  # PHP processes of each server
+    connections: int = 64  # that will be kept alive
 
 
 @dataclass(slots=True)

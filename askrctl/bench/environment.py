@@ -9,7 +9,7 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from askrctl import __version__
@@ -34,6 +34,7 @@ class Environment:
     askrctl: str
     python: str
     warnings: tuple[str, ...]
+    programs: dict[str, str] = field(default_factory=dict)  # versions of PHP and the peers
 
 
 def _first(path: str) -> str:

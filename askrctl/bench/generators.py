@@ -134,7 +134,7 @@ TOOLS = (
 )
 
 
-def _version(path: str, words: Sequence[str]) -> str:
+def version_of(path: str, words: Sequence[str]) -> str:
     """Its first line that has a number; "" when it does not tell."""
     if not words:
         return ""
@@ -155,7 +155,7 @@ def detect(wanted: str = "", rate: int = 0, path: str | None = None) -> Generato
         found = shutil.which(tool.name, path=path)
         if found is None or (wanted and tool.name != wanted) or (rate and not tool.rated):
             continue
-        return Generator(tool, found, _version(found, tool.version))
+        return Generator(tool, found, version_of(found, tool.version))
     if rate and any(shutil.which(name, path=path) for name in names):
         able = ", ".join(tool.name for tool in TOOLS if tool.rated)
         raise AskrError(f"a fixed rate needs one of {able}", "apt install nghttp2-client", code=3)

@@ -3,6 +3,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from askrctl.bench.environment import Environment
+from askrctl.bench.peers import SAPIS
 from askrctl.bench.report import Report, figures
 
 
@@ -54,13 +56,18 @@ def facts(report: Report) -> list[list[str]]:
         ["CPU", f"{here.cpu}, {here.cores} cores, SMT {here.smt}, governor {here.governor}"],
         ["virtual", f"{here.hypervisor}; clock {here.clocksource}"],
         ["memory", f"{here.memory_mib} MiB; load average before {here.load_average}"],
-        ["versions", f"askrctl {here.askrctl}, Python {here.python}"],
+        ["versions", ", ".join(f"{name} {version}" for name, version in _versions(here))],
         ["taken", report.created],
     ]
 
 
+def _versions(here: Environment) -> list[tuple[str, str]]:
+    return [("askrctl", here.askrctl), ("Python", here.python), *here.programs.items()]
+
+
 def _validation(report: Report) -> str:
-    ignored = ", ".join(report.settings.ignored)
+    words = {SAPIS: "names of PHP's SAPIs"}
+    ignored = ", ".join(words.get(pattern, pattern) for pattern in report.settings.ignored)
     return f"{report.validation}; ignored: {ignored}" if ignored else report.validation
 
 

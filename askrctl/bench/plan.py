@@ -7,15 +7,15 @@ Nothing here prints. Everything that can be refused is refused before a server i
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from askrctl.bench import answers, contenders, environment, generators, peers, proc, report
 from askrctl.bench.contenders import Contender, Site
 from askrctl.bench.generators import Generator, Job
+from askrctl.bench.installed import Missing
 from askrctl.bench.loads import Load
-from askrctl.bench.peers import Missing
 from askrctl.bench.report import Report
 from askrctl.bench.runner import Measured, Progress, Runner, Settings
 from askrctl.model import AskrError, Backend
@@ -130,7 +130,9 @@ def matrix(
 ) -> Report:
     """Every mode on both backends, and the peers that are installed."""
     settings, generator = bench
-    here = environment.capture()
+    if with_peers and site.php:
+        settings = replace(settings, ignored=(*settings.ignored, peers.SAPIS))
+    here = replace(environment.capture(), programs=peers.versions())
     with _folder() as folder:
         ours = [
             _asked(contenders.askrctl(site, mode, backend, target.path, folder), target, settings)
@@ -142,7 +144,7 @@ def matrix(
         others = [_asked(one, target, settings) for one in found if isinstance(one, Contender)]
         measured: Measured = Runner(settings, generator, progress).run(ours, others)
     title = f"{site.path.name}{target.path}: every mode, both backends, and peers"
-    return report.make(title, bench, here, measured, missing)
+    return report.make(title, (settings, generator), here, measured, missing)
 
 
 def load(url: str, job: Job, generator: Generator, pids: Sequence[int] = ()) -> Loaded:

@@ -15,7 +15,7 @@ from askrctl import gate
 from askrctl.bench import stats, verdict
 from askrctl.bench.environment import Environment
 from askrctl.bench.generators import Generator
-from askrctl.bench.peers import Missing
+from askrctl.bench.installed import Missing
 from askrctl.bench.runner import Measured, Series, Settings
 from askrctl.bench.verdict import Column, Outcome, Verdict
 from askrctl.model import AskrError, Backend

@@ -18,7 +18,7 @@ from askrctl.bench import answers, generators, proc
 from askrctl.bench.answers import Expected, Level
 from askrctl.bench.contenders import Contender
 from askrctl.bench.generators import Generator, Job
-from askrctl.bench.peers import Missing, find
+from askrctl.bench.installed import Missing, find
 from askrctl.bench.verdict import Rule
 from askrctl.model import AskrError
 

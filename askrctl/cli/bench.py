@@ -207,6 +207,7 @@ def matrix_command(
     are not installed are listed as that.
     """
     from askrctl.bench import generators, plan
+    from askrctl.bench import peers as others
 
     target = plan.parse_target(route)
     settings = _settings(
@@ -215,7 +216,8 @@ def matrix_command(
     settings = replace(settings, least=_validate(validate), ignored=tuple(ignore or ()))
     bench = (settings, generators.detect(tool, rate))
     site = _site(application, worker_script or _found_script(application), config, processes)
-    count = len(plan.modes(site)) * 2 + peers
+    site = replace(site, connections=connections)
+    count = len(plan.modes(site)) * 2 + (others.count(site) if peers else 0)
     with _shown(_promise(bench, count), as_json) as progress:
         made = plan.matrix(site, target, bench, progress, peers)
     _finish(made, output, as_json, gate)

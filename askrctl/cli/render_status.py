@@ -146,12 +146,16 @@ def _sum(status: dict[str, Any], name: str) -> int:
 
 
 def _opcache(known: dict[str, int]) -> str:
-    used, looked = known.get("memory_used", 0), known.get("hits", 0) + known.get("misses", 0)
-    whole = used + known.get("memory_free", 0) + known.get("memory_wasted", 0)
-    text = f"{known.get('scripts', 0)} scripts in {used >> 20} of {whole >> 20} MiB"
+    looked = known.get("hits", 0) + known.get("misses", 0)
+    text = f"{known.get('scripts', 0)} scripts in {_opcache_size(known)}"
     if looked:
         text += f", {100 * known.get('hits', 0) / looked:.1f} % hits"
     return text + (", full: raise opcache.memory_consumption" if known.get("full") else "")
+
+
+def _opcache_size(known: dict[str, int]) -> str:
+    parts = [known.get(f"memory_{part}", 0) for part in ("used", "free", "wasted")]
+    return f"{parts[0] >> 20} of {sum(parts) >> 20} MiB" if known else ""
 
 
 def _kept(kept: dict[str, Any]) -> str:
@@ -204,6 +208,7 @@ _SITES = {
     "5xx": 46,
     "p50": 54,
     "p99": 32,
+    "opcache": 96,
     "": 0,
 }
 _ROUTES = {"route": 0, "requests": 40, "time": 0, "5xx": 46, "p50": 54, "p99": 32}
@@ -255,8 +260,16 @@ def _site_row(site: dict[str, Any]) -> Row:
         "5xx": str(site["responses"]["5xx"]),
         "p50": time_text(site.get("p50_s")),
         "p99": time_text(site.get("p99_s")),
-        "": Text(site["boot_error"], style="red"),
+        "opcache": _opcache_size(site.get("opcache") or {}),
+        "": _trouble(site),
     }
+
+
+def _trouble(site: dict[str, Any]) -> Text:
+    if site["boot_error"]:
+        return Text(site["boot_error"], style="red")
+    full = (site.get("opcache") or {}).get("full")
+    return Text("OPcache is full: raise opcache.memory_consumption" if full else "", style="yellow")
 
 
 def _route_rows(routes: list[dict[str, Any]]) -> Iterator[Row]:

@@ -20,6 +20,7 @@ STATUS_STRIDE: int = lib.askr_status_stride()
 STATUS_SIZE: int = WORKERS_MAX * STATUS_STRIDE
 PORT_SIZE: int = lib.askr_port_size()
 RATE_SEED_SIZE: int = lib.askr_rate_seed_size()
+SPANS_SIZE_MAX: int = lib.ASKR_SPANS_SIZE_MAX
 
 SPLIT_FIELDS: tuple[str, ...] = tuple(name for name, _ in ffi.typeof("struct askr_split").fields)
 HISTOGRAMS = {
@@ -168,6 +169,21 @@ def try_backend(backend: Backend) -> tuple[int, str]:
     error = ffi.new("askr_error *")
     result: int = lib.askr_io_try(_BACKENDS[backend], error)
     return (0, "") if result == 0 else (-result, _text(error.text))
+
+
+class SpanEncoder:
+    """Batches of spans from workers, as OTLP. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._made = ffi.new("uint8_t[]", lib.ASKR_OTLP_SIZE_MAX)
+        self._count = ffi.new("uint32_t *")
+
+    def encode(self, batch: bytes) -> tuple[int, bytes]:
+        """How many, and the `spans` of a ScopeSpans; ValueError when the batch is none of ours."""
+        size: int = lib.askr_spans_encode(batch, len(batch), self._made, self._count)
+        if size < 0:
+            raise ValueError("this is no batch of spans")
+        return self._count[0], ffi.buffer(self._made, size)[:]
 
 
 def companion(name: str) -> Path:

@@ -15,8 +15,8 @@ from typing import Protocol
 from askrctl import engine
 from askrctl.config import PLACES_MAX
 from askrctl.model import AskrError
+from askrctl.server import opcache
 from askrctl.server.crew import Crew
-from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
 from askrctl.server.pool import Pool
 from askrctl.server.ports import Port
@@ -65,7 +65,6 @@ class Applications:
     def __init__(self, owner: Owner, around: Surroundings, memory: memoryview) -> None:
         plan = owner.plan
         self.crews = [Crew(site, around.loop, self) for site in plan.each if site.php is not None]
-        self.opcache = Opcache(self._ask_caches)
         self._owner = owner
         self._around = around
         self._memory = memory
@@ -91,7 +90,7 @@ class Applications:
         self._watchdog.look(workers.values(), self._memory)
         if self._owner.draining or not any(crew.ready for crew in self.crews):
             return
-        self.opcache.look()
+        opcache.look(crew.opcache for crew in self.crews)
         for index, worker in workers.items():
             page = engine.read_status(self._memory, worker.slot)
             if page.pid == worker.pid and len(page.sites) >= len(self._owner.plan.each):
@@ -285,10 +284,9 @@ class Applications:
         found = self._place_of(pid)
         return found is not None and self._watchdog.examine(*found, self._memory, told)
 
-    def _ask_caches(self) -> bool:
-        """Of one OPcache; with several sites there is no one that could be told."""
-        zygote = self.crews[0].zygote if len(self.crews) == 1 else None
-        return zygote is not None and zygote.ask_caches()
+    def caches(self) -> dict[str, dict[str, int]]:
+        """What is known of each site's OPcache, by its name; who asks has them looked at."""
+        return {crew.plan.site_name: crew.opcache.want() for crew in self.crews}
 
     def _ask_trace(self, ident: int) -> bool:
         index = ident % PLACES_MAX
@@ -301,9 +299,6 @@ class Applications:
 
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None:
         self._watchdog.traced(ident, pid, lines)
-
-    def caches_told(self, text: str) -> None:
-        self.opcache.told(text)
 
     def app_asked_reload(self) -> None:
         if self._owner.ready and not self._owner.draining:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from askrctl import engine
 from askrctl.server.loop import Loop
+from askrctl.server.opcache import Opcache
 from askrctl.server.plan import Plan
 from askrctl.server.zygote import ZygoteProcess
 
@@ -31,7 +32,6 @@ class CrewListener(Protocol):
     def app_refused(self, crew: "Crew", ident: int, errnum: int) -> None: ...
     def app_traced(self, ident: int, pid: int, lines: list[str]) -> None: ...
     def app_asked_reload(self) -> None: ...
-    def caches_told(self, text: str) -> None: ...
 
 
 class Crew:
@@ -45,6 +45,7 @@ class Crew:
         self.deaths = 0  # of processes that were not told to go
         self.failures = 0  # of the zygote in a row, each soon after the start
         self.failed = ""  # why its zygote could not start, or did not stay
+        self.opcache = Opcache(self._ask_caches)
         self._loop = loop
         self._listener = listener
         self._born = 0.0
@@ -55,6 +56,9 @@ class Crew:
 
     def trace(self, ident: int) -> bool:
         return self.zygote is not None and self.zygote.trace(ident)
+
+    def _ask_caches(self) -> bool:
+        return self.zygote is not None and self.ready and self.zygote.ask_caches()
 
     def close(self) -> None:
         if self.zygote is not None:
@@ -89,7 +93,7 @@ class Crew:
         self._listener.app_asked_reload()
 
     def caches_told(self, text: str) -> None:
-        self._listener.caches_told(text)
+        self.opcache.told(text)
 
     # --- its first process ------------------------------------------------------------------------
 

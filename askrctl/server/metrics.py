@@ -314,39 +314,61 @@ def _routes(sums: Sums) -> Iterator["Metric"]:
 
 
 _OPCACHE_GAUGES = (
-    ("askr_opcache_memory_bytes", "Memory of OPcache.", "memory", ("used", "free", "wasted")),
-    ("askr_opcache_interned_strings_bytes", "For interned strings.", "strings", ("used", "free")),
+    ("memory_bytes", "Memory of OPcache.", "memory", ("used", "free", "wasted")),
+    ("interned_strings_bytes", "For interned strings.", "strings", ("used", "free")),
 )
 _OPCACHE_COUNTS = (
-    ("askr_opcache_scripts", "Scripts that are cached.", "scripts"),
-    ("askr_opcache_keys", "Keys of the cache's hash table.", "keys"),
-    ("askr_opcache_keys_max", "Room of that table.", "keys_max"),
-    ("askr_opcache_full", "1: nothing more is cached.", "full"),
+    ("scripts", "Scripts that are cached.", "scripts"),
+    ("keys", "Keys of the cache's hash table.", "keys"),
+    ("keys_max", "Room of that table.", "keys_max"),
+    ("full", "1: nothing more is cached.", "full"),
+)
+_OPCACHE_COUNTERS = (
+    ("lookups", "Of scripts.", "result", {"hit": "hits", "miss": "misses"}),
+    (
+        "restarts",
+        "The cache was emptied.",
+        "reason",
+        {reason: f"restarts_{reason}" for reason in ("memory", "keys", "asked")},
+    ),
 )
 
 
-def _opcache(known: Mapping[str, int]) -> Iterator["Metric"]:
-    """They begin anew with each generation, which has an OPcache of its own."""
+def _opcache(report: Report) -> Iterator["Metric"]:
+    """They begin anew with each generation, which has an OPcache of its own for each site."""
+    yield from _caches("askr_opcache", [([], report.opcache)])
+    by_site = [([site.name], site.opcache) for site in report.sites]
+    yield from _caches("askr_site_opcache", by_site, ["site"])
+
+
+def _caches(
+    prefix: str, known: list[tuple[list[str], dict[str, int]]], names: list[str] | None = None
+) -> Iterator["Metric"]:
+    """`known`: values of the labels `names`, and the cache that they stand for."""
     from prometheus_client.core import CounterMetricFamily as Counter
     from prometheus_client.core import GaugeMetricFamily as Gauge
 
+    known = [item for item in known if item[1]]
+    names = names or []
     if not known:
         return
-    for name, text, prefix, states in _OPCACHE_GAUGES:
-        sizes = Gauge(name, text, labels=["state"])
-        for state in states:
-            sizes.add_metric([state], known.get(f"{prefix}_{state}", 0))
+    for name, text, part, states in _OPCACHE_GAUGES:
+        sizes = Gauge(f"{prefix}_{name}", text, labels=[*names, "state"])
+        for labels, cache in known:
+            for state in states:
+                sizes.add_metric([*labels, state], cache.get(f"{part}_{state}", 0))
         yield sizes
     for name, text, key in _OPCACHE_COUNTS:
-        yield Gauge(name, text, value=known.get(key, 0))
-    lookups = Counter("askr_opcache_lookups", "Of scripts.", labels=["result"])
-    for result, key in (("hit", "hits"), ("miss", "misses")):
-        lookups.add_metric([result], known.get(key, 0))
-    restarts = Counter("askr_opcache_restarts", "The cache was emptied.", labels=["reason"])
-    for reason in ("memory", "keys", "asked"):
-        restarts.add_metric([reason], known.get(f"restarts_{reason}", 0))
-    yield lookups
-    yield restarts
+        gauge = Gauge(f"{prefix}_{name}", text, labels=names)
+        for labels, cache in known:
+            gauge.add_metric(labels, cache.get(key, 0))
+        yield gauge
+    for name, text, label, keys in _OPCACHE_COUNTERS:
+        counter = Counter(f"{prefix}_{name}", text, labels=[*names, label])
+        for labels, cache in known:
+            for value, key in keys.items():
+                counter.add_metric([*labels, value], cache.get(key, 0))
+        yield counter
 
 
 def _traces(report: Report) -> Iterator["Metric"]:
@@ -400,7 +422,7 @@ def exposition(report: Report, sums: Sums, memory: Mapping[int, tuple[int, int]]
                 *_counters(sums),
                 *_histograms(sums),
                 *_routes(sums),
-                *_opcache(report.opcache),
+                *_opcache(report),
                 *_traces(report),
                 *_memory(report, memory),
             ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How the OPcache of a generation is: its zygote is asked while somebody wants to know.
+"""How the OPcache of a site is: its zygote is asked while somebody wants to know.
 
 The zygote forks a process that looks and ends, so neither a request nor an application process has
 a part in it, and a server that nobody asks does nothing. What comes back was made by a process that
@@ -8,7 +8,7 @@ runs as the application's user: numbers by known names are taken from it, the re
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 PERIOD_S = 5.0  # between two looks: each costs a fork and an empty request, some milliseconds
@@ -51,26 +51,35 @@ def parse(text: str) -> dict[str, int]:
 
 
 class Opcache:
-    """Of one generation."""
+    """That of one zygote and its processes."""
 
     def __init__(self, ask: Callable[[], bool]) -> None:
         self._ask = ask
         self._known: dict[str, int] = {}
-        self._asked = -PERIOD_S
-        self._wanted = -WANTED_S
+        self.asked_s = -PERIOD_S
+        self._wanted_s = -WANTED_S
 
     def want(self) -> dict[str, int]:
         """What is known; empty at first, and without OPcache."""
-        self._wanted = time.monotonic()
+        self._wanted_s = time.monotonic()
         return self._known
 
-    def look(self) -> None:
-        """Called often."""
+    @property
+    def is_due(self) -> bool:
         now = time.monotonic()
-        if now - self._wanted < WANTED_S and now - self._asked >= PERIOD_S:
-            self._asked = now
-            self._ask()
+        return now - self._wanted_s < WANTED_S and now - self.asked_s >= PERIOD_S
+
+    def look(self) -> None:
+        self.asked_s = time.monotonic()
+        self._ask()
 
     def told(self, text: str) -> None:
         """The zygote's answer."""
         self._known = parse(text) or self._known
+
+
+def look(caches: Iterable[Opcache]) -> None:
+    """Called often. Asks one at a time, so that many sites do not fork all at once."""
+    due = [cache for cache in caches if cache.is_due]
+    if due:
+        min(due, key=lambda cache: cache.asked_s).look()

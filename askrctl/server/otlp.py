@@ -1,24 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""A worker's span in the words of OpenTelemetry's semantic conventions for HTTP servers.
+"""Spans to an OTLP endpoint; what they say is the engine's business (engine/proto/otlp.h).
 
-The only module that knows OpenTelemetry's libraries, which are an optional extra. They export: OTLP
+The only module that knows OpenTelemetry's libraries, which are an optional extra. They send: OTLP
 over HTTP, with the standard's environment variables, retries and time-outs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from askrctl import __version__
-from askrctl.server.spans import Span
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-
-_METHODS = frozenset(
-    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
-)
 
 
 def is_installed() -> bool:
@@ -26,67 +20,6 @@ def is_installed() -> bool:
         return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
     except ModuleNotFoundError:  # not even its parents
         return False
-
-
-def _host_and_port(host: str) -> tuple[str, int | None]:
-    name, colon, port = host.rpartition(":")
-    if colon and port.isascii() and port.isdigit() and not name.endswith(":"):
-        return name.strip("[]"), int(port)
-    return host.strip("[]"), None
-
-
-def attributes(span: Span) -> dict[str, str | int | float]:
-    """https://opentelemetry.io/docs/specs/semconv/http/http-spans/, and ours under askr.
-
-    What it conditionally requires or recommends of a server's span is there, but for `url.query`,
-    which may hold what is nobody's business. Of what it leaves to a choice, the sizes of bodies.
-    """
-    name, port = _host_and_port(span.host)
-    known = span.method in _METHODS
-    found: dict[str, str | int | float] = {
-        "http.request.method": span.method if known else "_OTHER",
-        "url.scheme": "https" if span.secure else "http",
-        "url.path": span.path,
-        "server.address": name,
-        "server.port": port or span.server_port,
-        "network.protocol.version": span.version,
-        "http.request.body.size": span.request_size,
-        "http.response.body.size": span.answer_size,
-        "askr.outcome": span.outcome,
-        "askr.worker": span.worker,
-        "askr.answered_by": "application" if span.for_app else "server",
-    }
-    if not known:
-        found["http.request.method_original"] = span.method
-    if span.status:
-        found["http.response.status_code"] = span.status
-    if span.peer_address:
-        found["network.peer.address"] = span.peer_address
-        found["network.peer.port"] = span.peer_port
-    texts = {
-        "http.route": span.route,
-        "client.address": span.client_address,
-        "user_agent.original": span.user_agent,
-        "error.type": _error(span),
-        "askr.request_id": span.request_id,
-        "askr.site": span.site,
-    }
-    found |= {key: text for key, text in texts.items() if text}
-    found |= {f"askr.{part}_s": ns / 1e9 for part, ns in span.split_ns.items()}
-    return found
-
-
-def _error(span: Span) -> str:
-    """4xx is the client's, and no error of a server's span."""
-    if span.status >= 500:
-        return str(span.status)
-    return "" if span.outcome in ("done", "limited") else span.outcome
-
-
-def name_of(span: Span) -> str:
-    """The method, and the route if there is one: few names, whatever clients ask for."""
-    method = span.method if span.method in _METHODS else "HTTP"
-    return f"{method} {span.route}" if span.route else method
 
 
 def resource(service_name: str) -> "Resource":
@@ -102,54 +35,87 @@ def resource(service_name: str) -> "Resource":
     return found.merge(Resource({"service.name": "askrctl"}))
 
 
-def readable(span: Span, about: "Resource") -> "ReadableSpan":
-    """As the library wants it."""
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
-    from opentelemetry.trace.span import TraceState
-
-    state = TraceState.from_header([span.state]) if span.state else TraceState()
-    parent = None
-    if span.parent_id is not None:
-        flags = TraceFlags(span.flags)
-        parent = SpanContext(span.trace_id, span.parent_id, True, flags, state)
-    found = attributes(span)
-    return ReadableSpan(
-        name=name_of(span),
-        context=SpanContext(span.trace_id, span.span_id, False, TraceFlags(span.flags), state),
-        parent=parent,
-        resource=about,
-        attributes=found,
-        kind=SpanKind.SERVER,
-        status=Status(StatusCode.ERROR) if "error.type" in found else Status(StatusCode.UNSET),
-        start_time=span.start_ns,
-        end_time=span.start_ns + span.total_ns,
-        instrumentation_scope=InstrumentationScope("askrctl", __version__),
-    )
-
-
 class Export(Protocol):
     """send() says whether they were taken; stop() ends a try that is under way, if it can."""
 
-    def send(self, spans: Sequence[Span]) -> bool: ...
+    def send(self, count: int, spans: bytes) -> bool: ...
     def stop(self) -> None: ...
 
 
+def _sized(tag: int, data: bytes) -> bytes:
+    """A field of Protocol Buffers that is a message or a text."""
+    size, head = len(data), bytearray([tag << 3 | 2])
+    while size >= 0x80:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    return bytes(head) + data
+
+
+class _Encoded:
+    """For the library's exporter: spans that are encoded already, so it only sends them."""
+
+    def __init__(self, count: int, data: bytes) -> None:
+        self._count = count
+        self._data = data
+
+    def __len__(self) -> int:
+        return self._count
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - the library's name
+        return self._data
+
+    SerializePartialToString = SerializeToString
+
+
 class Otlp:
-    """The library's exporter; time-outs and retries are its own."""
+    """The library's exporter; time-outs, retries, compression and TLS are its own.
+
+    Its encoder takes ten times as long as all the rest, so a batch comes with the engine's own: the
+    module's encode_spans() is replaced by one that has nothing to do.
+    """
 
     def __init__(self, endpoint: str, service_name: str, headers: Mapping[str, str]) -> None:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+        from opentelemetry.exporter.otlp.proto.http import trace_exporter
+        from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 
-        self._about = resource(service_name)
-        self._exporter = OTLPSpanExporter(endpoint=endpoint, headers=dict(headers) or None)
+        self._exporter = trace_exporter.OTLPSpanExporter(
+            endpoint=endpoint, headers=dict(headers) or None
+        )
+        if getattr(trace_exporter, "encode_spans", None) in (encode_spans, _as_it_is):
+            trace_exporter.encode_spans = _as_it_is
+        else:
+            raise RuntimeError("this release of opentelemetry-exporter-otlp-proto-http is unknown")
+        self._about = _sized(1, _resource_message(resource(service_name)))
+        scope = InstrumentationScope(name="askrctl", version=__version__)
+        self._scope = _sized(1, scope.SerializeToString())
 
-    def send(self, spans: Sequence[Span]) -> bool:
+    def message(self, spans: bytes) -> bytes:
+        """An ExportTraceServiceRequest."""
+        return _sized(1, self._about + _sized(2, self._scope + spans))
+
+    def send(self, count: int, spans: bytes) -> bool:
         from opentelemetry.sdk.trace.export import SpanExportResult
 
-        result = self._exporter.export([readable(span, self._about) for span in spans])
-        return result is SpanExportResult.SUCCESS
+        batch: Any = _Encoded(count, self.message(spans))
+        return self._exporter.export(batch) is SpanExportResult.SUCCESS
 
     def stop(self) -> None:
         self._exporter.shutdown()
+
+
+def _as_it_is(spans: Any) -> Any:
+    return spans
+
+
+def _resource_message(about: "Resource") -> bytes:
+    """As the library encodes it: that of a span that is nobody's."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext
+
+    span = ReadableSpan(name="", context=SpanContext(1, 1, False), resource=about)
+    [found] = encode_spans([span]).resource_spans
+    message: bytes = found.resource.SerializeToString()
+    return message

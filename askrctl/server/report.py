@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
 from askrctl.server import credentials
-from askrctl.server.ledger import OF_A_SITE, Route, Site, Sums
+from askrctl.server.ledger import OF_A_SITE, Route, Sums
 from askrctl.server.plan import Plan
 from askrctl.server.split import as_seconds
 
@@ -143,6 +143,7 @@ class SiteReport:
     app_deaths: int
     sendfile_refused: int
     boot_error: str
+    opcache: dict[str, int]  # as that of Report: each site has its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,8 @@ class Report:
     answered: AnsweredReport
     split: dict[str, float]  # since the start, over all generations
     routes: tuple[RouteReport, ...]  # those that took most time first
-    # Of the generation, at most some seconds old; empty before it is known, and without OPcache.
+    # Of the generation, some seconds old; empty before it is known, without OPcache, and with
+    # several sites, which have it each.
     opcache: dict[str, int]
     trace: dict[str, Any]  # the exporter of traces: Tracing.report()
     sites: tuple[SiteReport, ...] = ()  # (): there is no [[site]]
@@ -262,8 +264,9 @@ def _certificates(supervisor: "Supervisor") -> tuple[CertificateReport, ...]:
     )
 
 
-def _site(plan: Plan, pages: list[engine.WorkerStatus], known: Site | None) -> SiteReport:
+def _site(plan: Plan, pages: list[engine.WorkerStatus], around: "Around") -> SiteReport:
     index = plan.site_index
+    known = around.sums.sites.get(plan.site_name)
     now = [page.sites[index] for page in pages if len(page.sites) > index]
     last = plan.first_place + plan.place_count
     apps = [app for page in pages for app in page.apps if plan.first_place <= app.place < last]
@@ -289,6 +292,7 @@ def _site(plan: Plan, pages: list[engine.WorkerStatus], known: Site | None) -> S
         queue_p99_s=queue_p99_s,
         responses={name: counts.get(name, 0) for name in ("1xx", "2xx", "3xx", "4xx", "5xx")},
         boot_error=next((site.boot_error for site in now if site.boot_error), ""),
+        opcache=around.caches.get(plan.site_name, {}),
         **{name: counts.get(name, 0) for name in OF_A_SITE},
     )
 
@@ -298,7 +302,7 @@ class Around:
     """What a report tells of besides the workers' pages."""
 
     generation: int
-    opcache: dict[str, int]
+    caches: dict[str, dict[str, int]]  # by site; "" without [[site]]
     kept: KeptReport | None
     sums: Sums
 
@@ -344,7 +348,7 @@ def make_report(
         answered=_answered(sums),
         split=as_seconds(sums.split),
         routes=_routes(sums.routes),
-        opcache=around.opcache,
+        opcache=next(iter(around.caches.values())) if len(around.caches) == 1 else {},
         trace=supervisor.tracing.report(),
-        sites=tuple(_site(site, pages, sums.sites.get(site.site_name)) for site in plan.sites),
+        sites=tuple(_site(site, pages, around) for site in plan.sites),
     )

@@ -439,9 +439,9 @@ class Supervisor:
         )
         plan = self.plan if shown is None else shown.plan
         number = self._number if shown is None else shown.number
-        opcache = {} if shown is None else shown.applications.opcache.want()
+        caches = {} if shown is None else shown.applications.caches()
         kept = self._kept.report(self.memory) if self._kept is not None else None
-        around = Around(number, opcache, kept, sums or self.sums())
+        around = Around(number, caches, kept, sums or self.sums())
         return make_report(self, plan, pages, around)
 
     @property

@@ -32,8 +32,17 @@ log = logging.getLogger("askrctl")
 
 PAUSE_FIRST_S = 0.5
 PAUSE_MAX_S = 30.0
+_SO_SNDBUFFORCE = 32  # socket(7); the module has no name for it
 HEALTHY_S = 10.0  # it lived so long: the next failure is a first one
-_BUFFER_SIZE = 4 << 20  # asked for; the kernel gives what net.core.wmem_max allows
+_BUFFER_SIZE = 4 << 20  # some 8000 spans: what comes while the exporter waits for a processor
+
+
+def widen(sender: socket.socket) -> None:
+    """As root whatever net.core.wmem_max says; else what that allows."""
+    try:
+        sender.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER_SIZE)
+    except PermissionError:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ class Exporter:
 
     def __post_init__(self) -> None:
         self.sender, self._receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_SIZE)
+        widen(self.sender)
         self._page_fd = os.memfd_create("askr-exporter")
         os.ftruncate(self._page_fd, mmap.PAGESIZE)
         self._page = mmap.mmap(self._page_fd, mmap.PAGESIZE)

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from askrctl.server import spans
-from askrctl.server.spans import Span
+import spans
+from spans import Span
 
 from .serve_client import Answer, Server, serving
 

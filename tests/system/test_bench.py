@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from system.harness import COMMAND, ROOT, Server, alive, run, tree
 
 from askrctl import gate
+from askrctl.bench.installed import find, find_fpm
 from askrctl.model import Backend
 
 pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
@@ -183,9 +185,34 @@ def test_a_matrix_measures_what_is_there_and_names_what_is_not(site: Path, tmp_p
     names = [one["name"] for one in report["series"]]
     assert names[:2] == ["askrctl static, epoll", "askrctl static, io_uring"]
     peers = {*names[2:], *(one["name"] for one in report["missing"])}
-    assert peers == {"nginx", "Apache", "FrankenPHP classic", "RoadRunner", "Octane on Swoole"}
+    assert peers == {
+        *("nginx", "Apache", "Apache mod_php"),
+        *("FrankenPHP classic", "RoadRunner", "Octane on Swoole"),
+    }
     assert all(one["state"] and one["reason"] for one in report["missing"])
     assert "fewer than 5 promise nothing" in report["comparisons"][0]["verdict"]["sentence"]
+
+
+@pytest.mark.skipif(find("apache2") is None, reason="Apache is not installed")
+def test_apache_is_measured_and_its_answers_are_ours(tmp_path: Path) -> None:
+    page = "<?php echo 'hello from ', PHP_SAPI, $_SERVER['REQUEST_URI'];"
+    with tempfile.TemporaryDirectory() as name:  # Apache is not root, so others must get there
+        app = Path(name)
+        app.chmod(0o755)
+        (app / "index.php").write_text(page)
+        words = ("matrix", app, "--route", "/a/b?c", "--rounds", "1", "--output", tmp_path / "out")
+        done = bench(tmp_path, *words, *TOOL, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert "names of PHP's SAPIs" in (tmp_path / "out/report.md").read_text()
+    measured = {one["name"]: one["void"] for one in report["series"]}
+    assert set(measured.values()) == {""}
+    expected = {
+        "Apache mod_php": bool(list(Path("/usr/lib/apache2/modules").glob("libphp*.so"))),
+        "Apache + php-fpm": find_fpm() is not None,
+    }
+    assert {name: name in measured for name in expected} == expected
+    assert report["environment"]["programs"]["Apache"].startswith("2.")
 
 
 def test_both_modes_of_php_are_measured_and_varying_words_masked(tmp_path: Path) -> None:

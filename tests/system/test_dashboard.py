@@ -141,6 +141,9 @@ def test_it_shows_what_routes_and_sites_do_on_a_narrow_screen(
     assert float(rate) > 0 and float(p99) > 0 and float(failed) > 0
     assert sites_shown["blog"] == ["0", "–", "0", "0"]
     assert rows_of(browser, "routes")["/cart/:id"][-1] == "0"
+    wait_until("OPcache is known", lambda: set(rows_of(browser, "caches")) == {"shop", "blog"})
+    assert rows_of(browser, "caches")["shop"][-1] == "none", "it was never emptied"
+    assert not browser.find_element(By.ID, "opcache").is_displayed()
     assert too_wide(browser) == []
 
 

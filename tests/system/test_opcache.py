@@ -2,6 +2,7 @@
 """OPcache in status, metrics and API, without a request or an application process having a part."""
 
 import json
+import os
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,49 @@ def test_opcache_is_told_everywhere(server: Server) -> None:
 def hits(server: Server) -> dict[str, int] | None:
     found = opcache(server)
     return found if found.get("hits") else None
+
+
+def test_each_site_has_its_own(serve: Serve, tmp_path: Path) -> None:
+    sites = []
+    for name, scripts in (("shop", 3), ("blog", 1)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "index.php").write_text(
+            "<?php foreach (glob(__DIR__ . '/*.inc') as $one) { require $one; }"
+        )
+        for number in range(scripts):
+            (folder / f"{number}.inc").write_text("<?php return 1;")
+        sites.append({"name": name, "hosts": [f"{name}.test"], "root": str(folder)})
+    sites.append({"name": "files", "hosts": ["files.test"], "root": str(folder_of_files(tmp_path))})
+    server = serve(
+        Path(),
+        *("--admin", "127.0.0.1:0"),
+        config={"php": {"processes": 1}, "site": sites},
+        environment={"ASKR_ADMIN_TOKEN": TOKEN},
+    )
+    server.wait_applications(2)
+
+    def told() -> dict[str, int] | None:
+        for name in ("shop", "blog"):  # OPcache takes no file that has just been written
+            assert server.ask("GET", "/", [("Host", f"{name}.test")]).status == 200
+        sites = server.status()["sites"]
+        found = {site["name"]: site["opcache"].get("scripts", 0) for site in sites}
+        return found if found["shop"] >= 4 and found["blog"] >= 2 else None
+
+    known: dict[str, int] = wait_until("both are known", told, 40)
+    assert known["shop"] - known["blog"] == 2, "each has its own scripts"
+    assert known["files"] == 0
+    assert opcache(server) == {}, "there is no such one"
+    text = get(server, "/metrics")
+    assert f'askr_site_opcache_scripts{{site="shop"}} {known["shop"]}.0' in text
+    assert 'askr_site_opcache_lookups_total{result="hit",site="blog"}' in text
+    assert "askr_opcache_" not in text and 'site="files",state="used"' not in text
+    wide = run("status", "--control", server.control, env={**os.environ, "COLUMNS": "120"})
+    assert "of 128 MiB" in wide.stdout
+
+
+def folder_of_files(folder: Path) -> Path:
+    files = folder / "files"
+    files.mkdir()
+    (files / "hello.txt").write_text("hello")
+    return files

@@ -22,7 +22,7 @@ from system.harness import Server, wait_until
 
 PROCESSES = 2
 TOLERANCE = 0.05
-NOISE_S = 0.01  # per request: a client on a busy machine hears late of its answer
+TRIES = 3  # a machine that stalls makes one of them wrong, an error of the split all of them
 FILE_SIZE = 24 << 20  # more than the socket buffers of both ends can hold
 Split = dict[str, float]
 
@@ -92,39 +92,64 @@ def drive(server: Server, target: str, concurrency: int, each: int) -> Load:
     )
 
 
-@pytest.mark.parametrize(("concurrency", "each"), [(1, 6), (PROCESSES, 4), (16, 1)])
-@pytest.mark.parametrize("cost", ["sleep_ms=100", "burn_ms=50", "sleep_ms=60&burn_ms=40"])
+def off(split: Split, load: Load, requests: int) -> dict[str, float]:
+    """The buckets that are further from what arithmetic says than the tolerance, and by how much.
+
+    Without any slack: a request costs so much that 5 % of it are more than what a client hears late
+    of its answer, and whoever has no share is held to 5 % of the whole.
+    """
+    io = split["read_s"] + split["write_s"] + split["client_s"]
+    parts = split["read_s"] + split["queue_s"] + split["app_wall_s"] + split["write_s"]
+    # What a request costs besides the known part is a fraction of a millisecond.
+    cpu_s = max(TOLERANCE * load.cpu, 0.001 * requests)
+    found = {
+        "app_wall": (split["app_wall_s"] - load.wall, TOLERANCE * load.wall),
+        "app_cpu": (split["app_cpu_s"] - load.cpu, cpu_s),
+        # Whatever of the clients' time the application did not have was spent waiting for it.
+        "queue": (split["queue_s"] - (load.latency - load.wall), TOLERANCE * load.latency),
+        "io": (io, TOLERANCE * load.latency),
+        "parts": (parts - load.latency, TOLERANCE * load.latency),
+    }
+    return {name: error for name, (error, most) in found.items() if abs(error) > most}
+
+
+@pytest.mark.parametrize(
+    ("cost", "concurrency", "each"),
+    [
+        ("sleep_ms=200", 1, 2),
+        ("burn_ms=100", PROCESSES, 2),
+        ("sleep_ms=100&burn_ms=50", 1, 2),
+        ("sleep_ms=100&burn_ms=50", PROCESSES, 2),
+        ("sleep_ms=100&burn_ms=50", 16, 1),
+        ("burn_ms=50", 16, 1),
+    ],
+)
 def test_each_bucket_is_what_arithmetic_says(
     server: Server, cost: str, concurrency: int, each: int
 ) -> None:
-    before = split_of(server)
-    load = drive(server, f"/?{cost}", concurrency, each)
     requests = concurrency * each
-    split = settled(server, before, requests)
-
-    near = pytest.approx
-    assert split["app_wall_s"] == near(load.wall, rel=TOLERANCE)
-    # What a request costs besides the known part is a fraction of a millisecond.
-    assert split["app_cpu_s"] == near(load.cpu, rel=TOLERANCE, abs=requests * 0.001)
-    # Whatever of the clients' time the application did not have was spent waiting for it.
-    slack = TOLERANCE * load.latency + NOISE_S * requests
-    assert split["queue_s"] == near(load.latency - load.wall, abs=slack)
-    assert split["read_s"] + split["write_s"] + split["client_s"] <= slack
-    parts = split["read_s"] + split["queue_s"] + split["app_wall_s"] + split["write_s"]
-    assert parts == near(load.latency, abs=slack)
+    for _ in range(TRIES):
+        before = split_of(server)
+        load = drive(server, f"/?{cost}", concurrency, each)
+        wrong = off(settled(server, before, requests), load, requests)
+        if not wrong:
+            return
+    raise AssertionError(f"each of {TRIES} times, at last by seconds: {wrong}")
 
 
-@pytest.mark.parametrize("concurrency", [1, PROCESSES, 8 * PROCESSES])
-def test_a_burst_waits_as_long_as_those_before_it_take(server: Server, concurrency: int) -> None:
+def test_a_burst_waits_as_long_as_those_before_it_take(server: Server) -> None:
     """Round k of a burst waits for k rounds: nobody measured anything here but the server."""
-    sleep_s = 0.1
-    before = split_of(server)
-    drive(server, f"/?sleep_ms={sleep_s * 1000}", concurrency, 1)
-    split = settled(server, before, concurrency)
+    concurrency, sleep_s = 8 * PROCESSES, 0.1
     rounds = [index // PROCESSES for index in range(concurrency)]
-    expected = sleep_s * sum(rounds)
-    assert split["app_wall_s"] >= sleep_s * concurrency
-    assert split["queue_s"] >= expected * (1 - TOLERANCE)
+    for _ in range(TRIES):
+        before = split_of(server)
+        drive(server, f"/?sleep_ms={sleep_s * 1000}", concurrency, 1)
+        split = settled(server, before, concurrency)
+        each_s = split["app_wall_s"] / concurrency
+        assert each_s >= sleep_s
+        if split["queue_s"] == pytest.approx(each_s * sum(rounds), rel=TOLERANCE):
+            return
+    raise AssertionError(f"{split['queue_s']} s instead of {each_s * sum(rounds)}")
 
 
 def test_time_after_the_answer_is_nobodys_waiting(server: Server) -> None:

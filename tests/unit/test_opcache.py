@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from askrctl.server.opcache import Opcache, parse
+from askrctl.server.opcache import Opcache, look, parse
 
 STATUS: dict[str, Any] = {
     "cache_full": False,
@@ -37,12 +37,24 @@ def test_nonsense_is_nothing(text: str) -> None:
 def test_nobody_is_asked_before_somebody_wants_to_know() -> None:
     asked = []
     opcache = Opcache(lambda: bool(asked.append(1)))
-    opcache.look()
+    look([opcache])
     assert not asked
     assert opcache.want() == {}
-    opcache.look()
-    opcache.look()
+    look([opcache])
+    look([opcache])
     assert len(asked) == 1  # and then not again at once
     opcache.told(json.dumps(STATUS))
     opcache.told("nonsense")
     assert opcache.want()["hits"] == 90
+
+
+def test_the_caches_of_many_sites_are_asked_in_turn() -> None:
+    asked: list[int] = []
+    caches = [Opcache(lambda number=number: bool(asked.append(number))) for number in range(3)]
+    for cache in caches:
+        cache.want()
+    for count in range(1, 4):
+        look(caches)
+        assert len(asked) == count
+    look(caches)
+    assert sorted(asked) == [0, 1, 2]

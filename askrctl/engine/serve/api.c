@@ -5,6 +5,8 @@
 #include "app/port.h"
 #include "base/histogram.h"
 #include "io/io.h"
+#include "proto/otlp.h"
+#include "proto/span.h"
 #include "proto/tls.h"
 
 const char *askr_version(void)
@@ -63,6 +65,14 @@ int askr_tls_check(const void *store, size_t size, askr_error *error)
     (void)size;
     return askr_fail(error, ENOSYS, "askrctl was built without TLS");
 #endif
+}
+
+_Static_assert((int)ASKR_SPANS_SIZE_MAX == (int)TRACE_BATCH_SIZE, "the exporter's buffer");
+_Static_assert((int)ASKR_OTLP_SIZE_MAX == (int)OTLP_SIZE_MAX, "the exporter's buffer");
+
+int64_t askr_spans_encode(const void *batch, size_t size, uint8_t *otlp, uint32_t *count)
+{
+    return otlp_encode((struct slice){batch, size}, otlp, count);
 }
 
 size_t askr_port_size(void)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Validation: what is expected is learnt from the baseline, and every other answer is caught."""
 
+import socket
+import threading
 from dataclasses import replace
 
 import pytest
@@ -120,3 +122,20 @@ def test_the_sampler_stops_at_the_first_wrong_answer() -> None:
     sampler.join(30)
     assert not sampler.is_alive()
     assert sampler.asked == 3 and "'Eve' instead of 'Ann'" in sampler.trouble
+
+
+def test_the_frames_of_chunks_are_bytes_of_the_wire() -> None:
+    whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            stream, _ = listener.accept()
+            with stream:
+                stream.recv(4096)
+                stream.sendall(whole)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        found = answers.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        thread.join()
+    assert (found.body, found.body_bytes, found.wire_bytes) == (b"abcde", 5, len(whole))

@@ -12,7 +12,7 @@ import pytest
 
 from askrctl.bench import charts, html, markdown, report, verdict
 from askrctl.bench.environment import Environment, warnings
-from askrctl.bench.peers import Missing
+from askrctl.bench.installed import Missing
 from askrctl.bench.report import Report
 from askrctl.bench.runner import Sample, Series, Settings, parse_perf
 from askrctl.bench.stats import Interval

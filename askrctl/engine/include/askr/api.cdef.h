@@ -325,6 +325,12 @@ int askr_tls_check(const void *store, size_t size, askr_error *error);
 /* 1 when this build speaks HTTP/2. */
 int askr_http2_built(void);
 
+/* Bytes of a batch of spans as workers send them, and of what askr_spans_encode() makes of it. */
+enum { ASKR_SPANS_SIZE_MAX = 16384, ASKR_OTLP_SIZE_MAX = 262144 };
+/* A batch as the `spans` of an OTLP ScopeSpans (proto/otlp.h): bytes of `otlp`, and how many spans;
+ * -EINVAL when it is none of ours. */
+int64_t askr_spans_encode(const void *batch, size_t size, uint8_t *otlp, uint32_t *count);
+
 /* Run a worker until it has drained. Blocks; releases the GIL. 0, or -errno with a sentence. */
 int askr_worker_run(const struct askr_worker_config *config, askr_error *error);
 
