@@ -172,6 +172,9 @@ static void answers(void)
         (struct h2_response){.status = 200, .content_length = -1, .fields = &bad, .field_count = 1};
     OK(h2_respond(rig->h2, &stream->h2, &response, &has_body) == -EINVAL,
        "no line ends in a value");
+    bad = (struct http_field){SLICE("content\rtype"), SLICE("a")};
+    OK(h2_respond(rig->h2, &stream->h2, &response, &has_body) == -EINVAL,
+       "nor in a name that is nearly a usual one");
     add_frame(&input, 6, 0, 1, SLICE("12345678"));
     send(rig, &input);
     rig_drain(rig, true);

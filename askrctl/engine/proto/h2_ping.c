@@ -24,7 +24,7 @@ void h2_ping(struct h2 *h2, enum h2_ping kind, int32_t id)
 
 /* The peer had the time to see its answer: now it can be told to stop sending (RFC 9113 section
  * 8.1). Sooner, clients would take the reset for the end of their request and show no answer, as
- * curl before 8 does. */
+ * curl 7.88 does. */
 static void stop_sending(struct h2 *h2, int32_t id)
 {
     struct h2_stream *stream = nghttp2_session_get_stream_user_data(h2->session, id);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Answers in HTTP/2 (RFC 9113 section 8.1): heads by the rules of h1_response.c, and how many body
- * bytes wait behind them. nghttp2 has a head copied until it is sent; usual names, and
- * what is ours, it need not copy. */
+ * bytes wait behind them. nghttp2 keeps a copy of a head until it is sent, but for names that are
+ * usual and for what is ours. */
 #include "proto/h2_parts.h"
 
 #include <errno.h>
