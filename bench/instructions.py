@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Instructions per request under callgrind, for fixed scenarios: a number that noise does not move.
 
-    .venv/bin/python bench/instructions.py BUILD [BUILD...]
+    .venv/bin/python bench/instructions.py BUILD [BUILD...] [-- OPTION...]
 
 Each BUILD is a meson build directory; its serve_host, module_echo and askr-zygote are built first.
 A scenario is run twice with different numbers of requests on one connection; what differs, divided
 by the difference in requests, is the cost of one, start-up and shut-down left out. It is the
-worker's: valgrind knows no pidfds, so the application runs outside of it.
+worker's: valgrind knows no pidfds, so the application runs outside of it. Options are serve_host's;
+`--host test` makes it a server of sites.
 """
 
 import re
@@ -45,7 +46,7 @@ def _total(path: Path) -> int:
     return int(found[1])
 
 
-def _run(build: Path, target: str, count: int) -> int:
+def _run(build: Path, target: str, count: int, options: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         root = folder / "root"
@@ -56,6 +57,7 @@ def _run(build: Path, target: str, count: int) -> int:
         command += ["--log-file=/dev/null", str(build / TARGETS[0])]
         command += ["epoll", str(root), "--front", "index.php", "--apps", "1"]
         command += ["--module", str(build / TARGETS[1]), "--zygote", str(build / TARGETS[2])]
+        command += options
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         port = int(process.stdout.readline().split()[1])
@@ -67,10 +69,14 @@ def _run(build: Path, target: str, count: int) -> int:
 
 
 def main() -> None:
-    for build in map(Path, sys.argv[1:]):
+    words = sys.argv[1:]
+    at = words.index("--") if "--" in words else len(words)
+    options = words[at + 1 :]
+    for build in map(Path, words[:at]):
         subprocess.run(["ninja", "-C", str(build), *TARGETS], check=True, capture_output=True)
         for name, target in SCENARIOS.items():
-            cost = (_run(build, target, MANY) - _run(build, target, FEW)) / (MANY - FEW)
+            many, few = (_run(build, target, count, options) for count in (MANY, FEW))
+            cost = (many - few) / (MANY - FEW)
             print(f"{build}: {name}: {cost:.0f} instructions of the worker", flush=True)
 
 

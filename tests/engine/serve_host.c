@@ -380,6 +380,16 @@ ssize_t __wrap_preadv64v2(int fd, const struct iovec *slices, int count, off_t o
     return __real_preadv64v2(fd, slices, count, offset, flags);
 }
 
+/* A site with a name and a host, as with [[site]]; another host gets 421. */
+static void set_host(const char *name)
+{
+    static const char *hosts[1];
+    hosts[0] = name;
+    host.site.name = name;
+    host.site.hosts = hosts;
+    host.site.host_count = 1;
+}
+
 static void parse_arguments(int count, char **arguments)
 {
     struct askr_worker_config *config = &host.config;
@@ -407,6 +417,8 @@ static void parse_arguments(int count, char **arguments)
             host.disk = next;
         else if (strcmp(arguments[i], "--record") == 0)
             host.record_fd = (int)strtol(next, NULL, 10);
+        else if (strcmp(arguments[i], "--host") == 0)
+            set_host(next);
         else if (strcmp(arguments[i], "--apps") == 0)
             host.site.app_count = (uint32_t)strtoul(next, NULL, 10);
         else {

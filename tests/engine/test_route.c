@@ -99,8 +99,38 @@ static void what_does_not_exist_makes_no_route(void)
     OK(find(worker, "/cart/2", 404) == cart, "and is found again, also without success");
     OK(find(worker, "/boom", 500) == 4, "one that fails is there to be seen");
     config.route_segments = 0;
-    OK(find(worker, "/boom", 200) == ROUTE_OTHER, "without segments there are patterns alone");
+    OK(find(worker, "/bang", 200) == ROUTE_OTHER, "without segments there are patterns alone");
     close_worker(worker);
+}
+
+/* Far more paths than are remembered, of every size that is hashed in another way, asked twice. */
+static void what_is_remembered_changes_nothing(void)
+{
+    struct askr_worker_config config = {.route_segments = 1, .route_patterns = "/x/:y"};
+    struct worker *worker = open_worker(&config), *other;
+    bool same = true, is_long_right = true;
+    char path[ROUTE_PATH_MAX + 8];
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 2000; i++) {
+            snprintf(path, sizeof path, "/x/%.*s%d", i % 20, "aaaaaaaaaaaaaaaaaaaa", i);
+            same = same && find(worker, path, 200) == 1;
+        }
+    OK(same, "many paths of one route");
+    other = open_worker(&config);
+    OK(find(worker, "/b", 404) == ROUTE_OTHER && find(worker, "/b", 200) == 2 &&
+           find(worker, "/b", 404) == 2,
+       "one that was not found may still be found");
+    OK(find(worker, "/", 200) == 3 && find(worker, "/", 200) == 3, "the shortest one");
+    for (size_t size = ROUTE_PATH_MAX - 1; size <= ROUTE_PATH_MAX + 2; size++) {
+        memset(path, '-', size);
+        path[0] = '/';
+        path[size] = '\0';
+        uint32_t route = find(other, path, 200);
+        is_long_right = is_long_right && route == 2 && find(other, path, 200) == route;
+    }
+    OK(is_long_right, "as long as can be remembered, and longer");
+    close_worker(worker);
+    close_worker(other);
 }
 
 static void there_are_never_too_many(void)
@@ -124,6 +154,7 @@ int main(void)
     paths_are_named_by_their_first_segments();
     patterns_match_whole_paths();
     what_does_not_exist_makes_no_route();
+    what_is_remembered_changes_nothing();
     there_are_never_too_many();
     return TAP_END();
 }

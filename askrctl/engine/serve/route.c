@@ -132,7 +132,45 @@ static uint32_t hash_of(const char *name, size_t size)
     return (uint32_t)(hash >> 40);
 }
 
+/* Where a path is remembered: by its ends and its size, which tell most paths apart. */
+static struct route_path *place_of(struct routes *routes, struct slice path)
+{
+    uint64_t first = 0, last = 0;
+    if (path.size >= 8) {
+        memcpy(&first, path.data, 8);
+        memcpy(&last, path.data + path.size - 8, 8);
+    } else if (path.size >= 4) {
+        memcpy(&first, path.data, 4);
+        memcpy(&last, path.data + path.size - 4, 4);
+    } else if (path.size > 0) {
+        first = (uint8_t)path.data[0];
+        last = (uint8_t)path.data[path.size - 1];
+    }
+    uint64_t hash = (first ^ (last << 7 | last >> 57) ^ path.size) * UINT64_C(0x9E3779B97F4A7C15);
+    return &routes->paths[hash >> 58];
+}
+_Static_assert(ROUTE_PATHS == 1 << (64 - 58), "the bits that choose the place");
+
+static uint32_t find(struct worker *worker, struct slice path, int status);
+
 uint32_t routes_find(struct worker *worker, struct slice path, int status)
+{
+    if (path.size > ROUTE_PATH_MAX)
+        return find(worker, path, status);
+    struct route_path *place = place_of(&worker->routes, path);
+    if (place->route != ROUTE_OTHER && place->size == path.size &&
+        memcmp(place->path, path.data, path.size) == 0)
+        return place->route;
+    uint32_t route = find(worker, path, status);
+    if (route != ROUTE_OTHER) { /* a later answer may still make one of "(other)" */
+        memcpy(place->path, path.data, path.size);
+        place->size = (uint8_t)path.size;
+        place->route = (uint8_t)route;
+    }
+    return route;
+}
+
+static uint32_t find(struct worker *worker, struct slice path, int status)
 {
     struct routes *routes = &worker->routes;
     uint32_t segments = worker->config->route_segments;
