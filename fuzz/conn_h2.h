@@ -119,10 +119,10 @@ static void h2_check_frame(uint8_t *seen, const uint8_t *head)
 static void h2_check(const struct client *client)
 {
     static uint8_t seen[H2_STREAMS_SEEN];
-    const uint8_t *at = (const uint8_t *)client->got, *end = at + client->got_size;
     /* Nothing; or 408, in HTTP/1, when the preface had not all been read in time. */
     if (client->got_size < 9 || memcmp(client->got, "HTTP/1.1 ", 9) == 0)
         return;
+    const uint8_t *at = (const uint8_t *)client->got, *end = at + client->got_size;
     memset(seen, 0, sizeof seen);
     while (end - at >= 9) {
         size_t size = (size_t)at[0] << 16 | (size_t)at[1] << 8 | at[2];
