@@ -5,6 +5,7 @@
 #define CONN_H2_H
 
 #include "conn_world.h"
+#include "proto/h2.h"
 
 enum { H2_STREAMS_SEEN = 1 << 12, H2_FRAME_SIZE_MAX = 16384 };
 
@@ -12,6 +13,9 @@ enum { H2_STREAMS_SEEN = 1 << 12, H2_FRAME_SIZE_MAX = 16384 };
 #define H2_GET "\x82\x86\x41\x01h"
 #define H2_POST "\x83\x86\x41\x01h"
 #define H2_PATH_ECHO "\x44\x09/echo.php"
+
+/* The preface and empty SETTINGS, whose last byte is the string's NUL. */
+static const char h2_opening[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
 
 struct h2_phrase {
     uint8_t type, flags;
@@ -61,15 +65,16 @@ static const struct h2_phrase h2_phrases[] = {
     {16, 0, false, true, SLICE("\0\0\0\x01u=0, i")},
 };
 
+/* As far as it has said anything; the first four bytes would be HTTP/1's "PRI " else. */
 static bool speaks_h2(const struct client *client)
 {
-    return askr_http2_built() && client->said_size >= 4 && memcmp(client->said, "PRI ", 4) == 0;
+    return askr_http2_built() && client->said_size >= 4 &&
+           memcmp(client->said, h2_opening, size_min(client->said_size, H2_PREFACE_SIZE)) == 0;
 }
 
 static void h2_begin(struct world *world, struct client *client)
 {
-    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
-    client_say(world, client, preface, sizeof preface); /* its last byte is the NUL of the string */
+    client_say(world, client, h2_opening, sizeof h2_opening);
 }
 
 /* `which` chooses the frame, `stream` one of the first streams, for those that begin none. */
@@ -114,6 +119,9 @@ static void h2_check_frame(uint8_t *seen, const uint8_t *head)
 static void h2_check(const struct client *client)
 {
     static uint8_t seen[H2_STREAMS_SEEN];
+    /* Nothing; or 408, in HTTP/1, when the preface had not all been read in time. */
+    if (client->got_size < 9 || memcmp(client->got, "HTTP/1.1 ", 9) == 0)
+        return;
     const uint8_t *at = (const uint8_t *)client->got, *end = at + client->got_size;
     memset(seen, 0, sizeof seen);
     while (end - at >= 9) {
