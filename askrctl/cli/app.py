@@ -6,6 +6,7 @@ machine is in trouble, has no use for.
 """
 
 from importlib import import_module
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ The server and operator's toolkit for PHP applications on Linux.
 Try this: `askrctl serve .` in the folder of an application, then `askrctl status`.
 """
 
+COLUMNS_MIN = 60  # for help in frames
 HELP_OPTIONS = ["-h", "--help"]
 
 
@@ -71,7 +73,8 @@ def build(only: str = "") -> typer.Typer:
         help=HELP,
         no_args_is_help=True,
         add_completion=False,  # `askrctl completions SHELL` prints static scripts
-        rich_markup_mode="markdown",
+        # Its frames cut the names of options on a narrow terminal.
+        rich_markup_mode="markdown" if get_terminal_size().columns >= COLUMNS_MIN else None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": HELP_OPTIONS},
     )
@@ -87,7 +90,8 @@ def build(only: str = "") -> typer.Typer:
 
 
 def assemble(only: str = "") -> Any:
-    """What build() builds, to be called. Its help shows a type only where a value is expected."""
+    """What build() builds, to be called. Its help shows a type only where a value is expected, and
+    in few letters: a narrow terminal cuts the names of options else."""
     root = typer.main.get_command(build(only))
     waiting: list[Any] = [root]
     while waiting:
@@ -97,4 +101,6 @@ def assemble(only: str = "") -> Any:
         for option in command.get_params(context):
             if getattr(option, "is_flag", False):
                 option.metavar = ""
+            elif option.metavar is None and (option.min, option.max) != (None, None):
+                option.metavar = "N"  # the bounds stand beside it
     return root

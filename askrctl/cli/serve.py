@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """`askrctl serve`: find out what is to be served and how, then supervise it."""
 
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:  # the engine is loaded when somebody serves, not by every com
     from askrctl.server.supervisor import Supervisor
     from askrctl.server.tls import Tls
 
+MARGIN = 12  # of the second column of the greeting
 EPILOG = """
 **Examples**
 
@@ -35,16 +39,18 @@ EPILOG = """
 Listen = Annotated[
     list[str] | None,
     typer.Option(
+        metavar="ADDRESS",
         help="PORT (for this machine alone), HOST:PORT, [::1]:PORT, :PORT (all addresses) or "
         "unix:/path,mode=660; may be given several times. "
         "With certificates every TCP listener speaks TLS, unless one is marked `:443,tls`: then "
-        "those alone. `:80,redirect` sends to https, `:80,proxy` expects the PROXY protocol first."
+        "those alone. `:80,redirect` sends to https, `:80,proxy` expects the PROXY protocol first.",
     ),
 ]
 Admin = Annotated[
     list[str] | None,
     typer.Option(
-        help="Metrics, dashboard and API: unix:/path, or HOST:PORT with ASKR_ADMIN_TOKEN set."
+        metavar="ADDRESS",
+        help="Metrics, dashboard and API: unix:/path, or HOST:PORT with ASKR_ADMIN_TOKEN set.",
     ),
 ]
 Inspect = Annotated[
@@ -129,8 +135,20 @@ def _serve(path: Path, config: Path | None, flags: dict[str, Any], inspect: Path
 def _greet(supervisor: "Supervisor") -> None:
     """What somebody who has just started a server wants to know."""
     plan = supervisor.plan
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for line in _greeting(plan, supervisor.addresses):
-        print(line, flush=True)
+        print("\n".join(folded(line, width)), flush=True)
+
+
+def folded(line: str, width: int) -> list[str]:
+    """For a terminal: the values of the second column stay in it. URLs are never cut."""
+    return textwrap.wrap(
+        line,
+        max(width - 1, MARGIN + 20),
+        subsequent_indent=" " * MARGIN,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
 
 
 def _greeting(plan: "Plan", addresses: "Sequence[Address]") -> list[str]:
@@ -141,7 +159,7 @@ def _greeting(plan: "Plan", addresses: "Sequence[Address]") -> list[str]:
     processes = f" × {plan.app_count} PHP processes" if plan.app_count else ""
     lines = [
         "",
-        *(f"  {item.url}{f' and {item.reach}' if item.reach else ''}" for item in addresses),
+        *(f"  {_place(item)}" for item in addresses),
         "",
         *_served(plan),
         f"  backend   {choice.active}{why}",
@@ -153,6 +171,12 @@ def _greeting(plan: "Plan", addresses: "Sequence[Address]") -> list[str]:
         lines.append(f"  fix       {choice.fix}")
     urls = [address.url for address in addresses]
     return [*lines, "", *(f"  next: {line}" for line in _next(plan, urls)), ""]
+
+
+def _place(address: "Address") -> str:
+    if address.role == "redirect":
+        return f"{address.url} redirects to https"
+    return f"{address.url} and {address.reach}" if address.reach else address.url
 
 
 def _served(plan: "Plan") -> list[str]:
@@ -180,7 +204,8 @@ def _next(plan: "Plan", urls: list[str]) -> list[str]:
     found = plan.application.worker_script
     lines = ["askrctl status", "askrctl doctor"]
     if plan.mode == "classic" and found is not None:
-        lines.insert(0, f"boot it once: --worker-script {found}")
+        script = found.relative_to(plan.application.path)
+        lines.insert(0, f"boot it once: --worker-script {script}")
     if urls and urls[0].startswith("http"):
         insecure = "k" if urls[0].startswith("https") else ""
         lines.append(f"curl -i{insecure} {urls[0]}")

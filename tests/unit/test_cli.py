@@ -7,15 +7,19 @@ import sys
 
 import pytest
 
+from askrctl.cli.serve import folded
+
 PROGRAM = "from askrctl.cli import main; main()"
 
 
-def askrctl(*words: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
+def askrctl(
+    *words: str, encoding: str = "utf-8", columns: str = "80"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM, *words],
         capture_output=True,
         encoding=encoding,
-        env={**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "80"},
+        env={**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": columns},
     )
 
 
@@ -50,3 +54,17 @@ def test_a_value_that_is_none_is_refused_in_our_words() -> None:
         "askrctl: Invalid value for '--io-backend': "
         "'uring' is not one of 'auto', 'io_uring', 'epoll'."
     )
+
+
+def test_the_greeting_stays_in_its_column_and_cuts_no_url() -> None:
+    line = "  backend   epoll (no_bench_record: auto is epoll until a bench here shows a win)"
+    first, second = folded(line, 60)
+    assert first.startswith("  backend   epoll") and second.startswith(" " * 12 + "bench")
+    url = f"  http://{'a' * 70}.example:8000/"
+    assert folded(url, 60)[-1].strip() == url.strip()
+    assert folded("", 60) == [""]
+
+
+def test_a_narrow_terminal_gets_the_names_of_options_whole() -> None:
+    done = askrctl("rollback", "--help", columns="40")
+    assert "--control" in done.stdout and "--timeout" in done.stdout
