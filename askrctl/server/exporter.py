@@ -27,7 +27,7 @@ from askrctl import signals
 from askrctl.engine import SPANS_SIZE_MAX, SpanEncoder
 from askrctl.model import Credentials
 from askrctl.server.credentials import become, keep_from_others
-from askrctl.server.otlp import Export, Otlp
+from askrctl.server.otlp import Export, export_to
 
 FLUSH_S = 2.0  # for what is left when everybody else has gone
 _ERROR_MAX = 240
@@ -212,7 +212,7 @@ def main() -> int:
         logging.getLogger(name).addHandler(reason)
         logging.getLogger(name).propagate = False
     counters, queue = Counters(page), Queue(Pace.of(os.environ))
-    export = Otlp(settings["endpoint"], settings["service_name"], settings["headers"])
+    export = export_to(settings["endpoint"], settings["service_name"], settings["headers"])
     end = socket.socket(fileno=settings["fd"])
 
     def take_in() -> None:

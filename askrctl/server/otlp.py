@@ -6,6 +6,7 @@ over HTTP, with the standard's environment variables, retries and time-outs.
 """
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,14 @@ from askrctl import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
+
+
+LIBRARY = "opentelemetry-exporter-otlp-proto-http"
+_KNOWN = f"pip install '{LIBRARY}==1.45.2' has what is needed"
+
+
+class UnknownReleaseError(Exception):
+    """Of the library: it cannot be made to send what is encoded already."""
 
 
 def is_installed() -> bool:
@@ -86,7 +95,9 @@ class Otlp:
         if getattr(trace_exporter, "encode_spans", None) in (encode_spans, _as_it_is):
             trace_exporter.encode_spans = _as_it_is
         else:
-            raise RuntimeError("this release of opentelemetry-exporter-otlp-proto-http is unknown")
+            raise UnknownReleaseError(
+                f"{LIBRARY} {version(LIBRARY)} sends in another way; {_KNOWN}"
+            )
         self._about = _sized(1, _resource_message(resource(service_name)))
         scope = InstrumentationScope(name="askrctl", version=__version__)
         self._scope = _sized(1, scope.SerializeToString())
@@ -103,6 +114,27 @@ class Otlp:
 
     def stop(self) -> None:
         self._exporter.shutdown()
+
+
+class Refusal:
+    """An Export that takes nothing, and says why."""
+
+    def __init__(self, reason: UnknownReleaseError) -> None:
+        self._reason = reason
+
+    def send(self, *_: object) -> bool:
+        raise self._reason
+
+    def stop(self) -> None:
+        pass
+
+
+def export_to(endpoint: str, service_name: str, headers: Mapping[str, str]) -> Export:
+    """Spans are lost with a release that is not known: counted, and told with the reason."""
+    try:
+        return Otlp(endpoint, service_name, headers)
+    except UnknownReleaseError as reason:
+        return Refusal(reason)
 
 
 def _as_it_is(spans: Any) -> Any:

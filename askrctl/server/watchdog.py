@@ -4,7 +4,7 @@
 A request past `php.slow` is noted once in the slow log. One past `timeouts.request` has been
 answered with 504 by its worker and stopped from inside; when that did not help within
 `php.kill_grace` the worker gives the process up and says so: it is examined, then killed with what
-it had started and still waits for. Examining never delays a kill by more than TRACE_WAIT_S.
+it had started and still waits for. Examining never delays a kill by more than KILL_WAIT_S.
 """
 
 import contextlib
@@ -23,7 +23,9 @@ from askrctl.server.workers import Place, WorkerProcess
 from askrctl.server.zygote import pid_of
 
 EXAMINED_MAX = 4  # at one look: when all requests become slow at once, the others are noted later
-TRACE_WAIT_S = 0.3  # for the zygote's word on the frames; it takes a millisecond
+# For the zygote's word on the frames. It takes a millisecond, on a machine that is overloaded more.
+KILL_WAIT_S = 0.3
+NOTE_WAIT_S = 5.0  # of what goes on
 
 Ask = Callable[[int], bool]  # for the trace of an application's id; False: nobody to ask
 Told = Callable[[SlowEntry], None]
@@ -101,7 +103,8 @@ class Watchdog:
         case = _Case(event, told, worker, place, place.pid, seconds, collect(place.pid))
         self._cases[ident] = case
         if self._ask(ident):
-            self._loop.call_later(TRACE_WAIT_S, lambda: self._give_up(ident, case))
+            wait_s = KILL_WAIT_S if event == "killed" else NOTE_WAIT_S
+            self._loop.call_later(wait_s, lambda: self._give_up(ident, case))
         else:
             self._close(ident, [])
 

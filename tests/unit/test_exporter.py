@@ -258,3 +258,18 @@ def test_the_socket_is_emptied_and_everything_counted() -> None:
 )
 def test_the_standards_numbers_are_honoured(environment: dict[str, str], pace: Pace) -> None:
     assert Pace.of(environment) == pace
+
+
+def test_an_unknown_release_of_the_library_loses_spans_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter
+
+    monkeypatch.delattr(trace_exporter, "encode_spans")
+    queue, counters = Queue(Pace()), Counters(mmap.mmap(-1, mmap.PAGESIZE))
+    queue.put(Encoded(3, b""))
+    queue.end()
+    export = otlp.export_to("http://127.0.0.1:9/", "", {})
+    exporter.send_all(export, queue, counters, exporter._Reason())
+    assert (counters.exported, counters.failed) == (0, 3)
+    assert "pip install" in counters.error
