@@ -1,83 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""The admin listener: HTTP/1.1, one request for each connection, in the supervisor's own loop.
+"""The admin listener: HTTP/1.1 in the supervisor's own loop.
 
 Never the public listener. Who may ask: over a unix socket, root, the server's user and whom it runs
 as, by the peer's credentials; over TCP, whoever has the token. Health is answered to everybody, and
 so is the dashboard's page, which holds no data. Nothing here blocks: a client that does not read is
-left behind, one that says nothing is closed, and when all places are taken, the one that has had
-its place for the longest time goes for each that comes.
+left behind, one that says nothing is closed, and when all places are taken, the one that has been
+silent for the longest time goes for each that comes.
 """
 
 import hmac
-import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from askrctl.config import Address, parse_address
 from askrctl.model import AskrError
 from askrctl.server import sockets
 from askrctl.server.acceptor import Acceptor
+from askrctl.server.admin_http import HEAD_SIZE_MAX, RefusedError, Request, Response, take
 from askrctl.server.loop import Loop
 
-HEAD_SIZE_MAX = 16384
-BODY_SIZE_MAX = 65536
 CLIENTS_MAX = 64
-CLIENT_TIMEOUT_S = 10.0
-_REASONS = {
-    200: "OK",
-    202: "Accepted",
-    400: "Bad Request",
-    401: "Unauthorized",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    409: "Conflict",
-    413: "Content Too Large",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    method: str
-    path: str
-    allowed: bool  # credentials or token are right
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "application/json"
-    fields: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def of(cls, value: object, status: int = 200) -> "Response":
-        return cls(status, json.dumps(value).encode() + b"\n")
-
-    @classmethod
-    def error(cls, status: int, message: str, *fields: tuple[str, str]) -> "Response":
-        body = json.dumps({"error": message}).encode() + b"\n"
-        return cls(status, body, fields=fields)
-
-    def encode(self, head_only: bool) -> bytes:
-        lines = [
-            f"HTTP/1.1 {self.status} {_REASONS[self.status]}",
-            f"Content-Type: {self.content_type}",
-            f"Content-Length: {len(self.body)}",
-            "Connection: close",
-            "Cache-Control: no-store",
-            "X-Content-Type-Options: nosniff",
-            *(f"{name}: {value}" for name, value in self.fields),
-        ]
-        head = "\r\n".join([*lines, "", ""]).encode()
-        return head if head_only else head + self.body
-
+CLIENT_TIMEOUT_S = 10.0  # for a request to be complete, and for its answer to be read
+KEEPALIVE_S = 75.0  # between two requests: a scraper that comes each minute finds its connection
 
 Handler = Callable[[Request], Response]
 
@@ -86,8 +35,10 @@ Handler = Callable[[Request], Response]
 class _Client:
     stream: socket.socket
     trusted: bool
+    deadline: float  # by the monotonic clock
     received: bytearray = field(default_factory=bytearray)
-    left: bytes = b""
+    left: bytes = b""  # of an answer
+    last: bool = False  # nothing follows that answer
     waits: bool = False  # in the loop
 
 
@@ -135,27 +86,39 @@ class AdminServer:
             acceptor.open(loop)
 
     def _welcome(self, stream: socket.socket) -> None:
-        assert self._loop is not None
         if len(self._clients) >= CLIENTS_MAX:
             # Who asks is answered at once: those that are still here say nothing, or do not read.
             # Were newcomers refused instead, a few of them would shut everybody out.
             self._forget(*next(iter(self._clients.items())))
         stream.setblocking(False)
         fd = stream.fileno()
-        client = _Client(stream, self._is_trusted(stream))
+        client = _Client(stream, self._is_trusted(stream), time.monotonic() + CLIENT_TIMEOUT_S)
         self._clients[fd] = client
         try:
             self._read(fd, client)  # what it asks is often there already, and it never waits
         finally:
-            if self._clients.get(fd) is client:
+            if self._is_here(fd, client):
                 self._wait(fd, client)
 
+    def _is_here(self, fd: int, client: _Client) -> bool:
+        return self._clients.get(fd) is client
+
     def _wait(self, fd: int, client: _Client) -> None:
+        """For it to send, and for its deadline."""
         assert self._loop is not None
         if not client.waits:
             client.waits = True
             self._loop.add(fd, lambda: self._read(fd, client))
-            self._loop.call_later(CLIENT_TIMEOUT_S, lambda: self._forget(fd, client))
+            self._loop.call_later(CLIENT_TIMEOUT_S, lambda: self._look_at_deadline(fd, client))
+
+    def _look_at_deadline(self, fd: int, client: _Client) -> None:
+        assert self._loop is not None
+        if not self._is_here(fd, client):
+            return
+        if client.deadline <= time.monotonic():
+            self._forget(fd, client)
+            return
+        self._loop.call_later(CLIENT_TIMEOUT_S, lambda: self._look_at_deadline(fd, client))
 
     def _is_trusted(self, stream: socket.socket) -> bool:
         if stream.family != socket.AF_UNIX:
@@ -164,7 +127,7 @@ class AdminServer:
         return struct.unpack("=iII", credentials)[1] in self._users
 
     def _forget(self, fd: int, client: _Client) -> None:
-        if self._clients.get(fd) is not client:
+        if not self._is_here(fd, client):
             return
         assert self._loop is not None
         self._loop.remove(fd)
@@ -179,14 +142,41 @@ class AdminServer:
             return
         except OSError:
             data = b""
-        client.received += data
         if not data:
             self._forget(fd, client)
             return
-        answer = self._answer(client)
-        if answer is not None:
-            client.left = answer
+        if not client.received:
+            client.deadline = time.monotonic() + CLIENT_TIMEOUT_S
+        client.received += data
+        self._answer(fd, client)
+
+    def _answer(self, fd: int, client: _Client) -> None:
+        """Whatever is complete, until the client has to send more, or to read."""
+        while self._is_here(fd, client) and not client.left:
+            client.left = self._next_answer(client)
+            if not client.left:
+                return
+            self._clients[fd] = self._clients.pop(fd)  # it is not silent
             self._send(fd, client)
+
+    def _next_answer(self, client: _Client) -> bytes:
+        """Nothing while no request is complete."""
+        assert self._handler is not None
+        try:
+            request = take(client.received)
+        except RefusedError as error:
+            client.last = True
+            return error.response.encode(head_only=False, last=True)
+        if request is None:
+            return b""
+        client.last = not request.keeps
+        allowed = client.trusted or self._is_token(request.token)
+        response = self._handler(replace(request, allowed=allowed))
+        return response.encode(head_only=request.method == "HEAD", last=client.last)
+
+    def _is_token(self, token: str) -> bool:
+        right = hmac.compare_digest(token.encode(), self._token.encode())
+        return bool(self._token) and right
 
     def _send(self, fd: int, client: _Client) -> None:
         assert self._loop is not None
@@ -195,55 +185,25 @@ class AdminServer:
         except BlockingIOError:
             size = 0
         except OSError:
-            size = len(client.left)
+            self._forget(fd, client)
+            return
         client.left = client.left[size:]
         if client.left:
             self._wait(fd, client)
-            self._loop.add_writer(fd, lambda: self._send(fd, client))
-            return
-        with suppress(OSError):
-            client.stream.shutdown(socket.SHUT_WR)
-        self._forget(fd, client)
+            self._loop.set_writer(fd, lambda: self._send_rest(fd, client))
+        elif client.last:
+            with suppress(OSError):
+                client.stream.shutdown(socket.SHUT_WR)
+            self._forget(fd, client)
+        else:
+            client.deadline = time.monotonic() + KEEPALIVE_S
 
-    def _answer(self, client: _Client) -> bytes | None:
-        """The whole answer; None while the request is not complete."""
-        head, separator, body = bytes(client.received).partition(b"\r\n\r\n")
-        if not separator:
-            if len(client.received) <= HEAD_SIZE_MAX:
-                return None
-            return Response.error(431, "the request head is too long").encode(False)
-        try:
-            line, *lines = head.decode("latin-1").split("\r\n")
-            method, target, version = line.split(" ")
-            fields = dict(self._field(item) for item in lines)
-            size = int(fields.get("content-length", "0"))
-        except ValueError:
-            return Response.error(400, "this is no HTTP/1.1 request").encode(False)
-        if not version.startswith("HTTP/1.") or "transfer-encoding" in fields or size < 0:
-            return Response.error(400, "this is no request that is understood here").encode(False)
-        if size > BODY_SIZE_MAX:
-            return Response.error(413, "no request here needs a body").encode(False)
-        if len(body) < size:
-            return None
-        allowed = client.trusted or self._has_token(fields.get("authorization", ""))
-        return self._handle(Request(method, target.partition("?")[0], allowed))
-
-    @staticmethod
-    def _field(line: str) -> tuple[str, str]:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():
-            raise ValueError(line)
-        return name.lower(), value.strip()
-
-    def _has_token(self, value: str) -> bool:
-        kind, _, token = value.partition(" ")
-        right = hmac.compare_digest(token.strip().encode(), self._token.encode())
-        return bool(self._token) and kind.lower() == "bearer" and right
-
-    def _handle(self, request: Request) -> bytes:
-        assert self._handler is not None
-        response = self._handler(request)
-        return response.encode(request.method == "HEAD")
+    def _send_rest(self, fd: int, client: _Client) -> None:
+        assert self._loop is not None
+        self._send(fd, client)
+        if self._is_here(fd, client) and not client.left:
+            self._loop.set_reader(fd, lambda: self._read(fd, client))
+            self._answer(fd, client)
 
     def close(self) -> None:
         for fd, client in list(self._clients.items()):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from askrctl import __version__
 from askrctl.config import Config
-from askrctl.server.admin import Request, Response
+from askrctl.server.admin_http import Request, Response
 from askrctl.server.ledger import Sums
 from askrctl.server.metrics import CONTENT_TYPE, Memory, as_json, exposition, pids_of
 from askrctl.server.report import Report
@@ -22,6 +22,7 @@ from askrctl.server.report import Report
 # has use for two within a second.
 KEPT_S = {"/metrics": 1.0, "/api/metrics": 0.2, "/api/status": 0.2}
 SECRETS = (("admin", "token"), ("trace", "headers"))  # never shown
+_VARY = ("Vary", "Accept-Encoding")
 _POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -138,13 +139,27 @@ def config_without_secrets(config: Config) -> dict[str, Any]:
     return shown
 
 
+@dataclass(slots=True)
+class _Kept:
+    """An answer that may be given again, compressed once somebody takes it so."""
+
+    made_at: float
+    plain: Response
+    _packed: Response | None = None
+
+    def packed(self) -> Response:
+        if self._packed is None:
+            self._packed = self.plain.packed()
+        return self._packed
+
+
 class AdminApi:
     """Called in the supervisor's loop."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._memory = Memory()
-        self._kept: dict[str, tuple[float, Response]] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def __call__(self, request: Request) -> Response:
         routes = [found for route in ROUTES if (found := _match(route, request.path)) is not None]
@@ -160,13 +175,13 @@ class AdminApi:
         if chosen is None:
             allowed = ", ".join(sorted({item[0].method for item in routes}))
             return Response.error(405, f"it can be {allowed}", ("Allow", allowed))
-        return self._run(*chosen)
+        return self._run(*chosen, packed=request.gzip)
 
-    def _run(self, route: Route, worker: int) -> Response:
+    def _run(self, route: Route, worker: int, *, packed: bool) -> Response:
         if route.method == "POST":
             return self._act(route.path, worker)
         if route.path in KEPT_S:
-            return self._recent(route.path)
+            return self._recent(route.path, packed)
         made: dict[str, Callable[[], Response]] = {
             "/": _dashboard,
             "/healthz/live": lambda: Response.of({"status": "ok"}),
@@ -179,23 +194,22 @@ class AdminApi:
         }
         return made[route.path]()
 
-    def _recent(self, path: str) -> Response:
-        made_at, response = self._kept.get(path, (0.0, Response()))
+    def _recent(self, path: str, packed: bool) -> Response:
         now = time.monotonic()
-        if now - made_at > KEPT_S[path]:
-            response = self._make(path)
-            self._kept[path] = (now, response)
-        return response
+        kept = self._kept.get(path)
+        if kept is None or now - kept.made_at > KEPT_S[path]:
+            kept = self._kept[path] = _Kept(now, self._make(path))
+        return kept.packed() if packed else kept.plain
 
     def _make(self, path: str) -> Response:
         sums = self._server.sums()
         report = self._server.report(sums)
         if path == "/api/status":
-            return Response.of(report.as_dict())
+            return Response.of(report.as_dict()).with_fields(_VARY)
         memory = self._memory.of(pid for _, _, pid in pids_of(report))
         if path == "/api/metrics":
-            return Response.of(as_json(report, sums, memory))
-        return Response(body=exposition(report, sums, memory), content_type=CONTENT_TYPE)
+            return Response.of(as_json(report, sums, memory)).with_fields(_VARY)
+        return Response(200, exposition(report, sums, memory), CONTENT_TYPE, (_VARY,))
 
     def _act(self, path: str, worker: int) -> Response:
         if path == "/api/reload":

@@ -37,9 +37,13 @@ class Loop:
         """Call when `fd` is readable, or its peer is gone."""
         self._selector.register(fd, selectors.EVENT_READ, callback)
 
-    def add_writer(self, fd: int, callback: Callback) -> None:
+    def set_writer(self, fd: int, callback: Callback) -> None:
         """Call when `fd` takes bytes, instead of when it is readable."""
         self._selector.modify(fd, selectors.EVENT_WRITE, callback)
+
+    def set_reader(self, fd: int, callback: Callback) -> None:
+        """Call when `fd` is readable again, after set_writer()."""
+        self._selector.modify(fd, selectors.EVENT_READ, callback)
 
     def remove(self, fd: int) -> None:
         """Before the fd is closed. One that is not there is fine."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The admin listener: who may ask, what it says and does; and that it never hurts serving."""
 
+import gzip
 import json
 import os
 import resource
@@ -307,6 +308,43 @@ def test_what_is_no_request_is_refused(server: Server, data: bytes, status: int)
         assert connection.receive().status == status
 
 
+def test_requests_share_a_connection_until_one_says_close(server: Server) -> None:
+    with Connection(admin_address(server)) as connection:
+        for target in ("/metrics", "/api/status", "/healthz/live", "/no/such/thing"):
+            first = connection.ask("GET", target, AUTHORIZED)
+            again = connection.ask("HEAD", target, AUTHORIZED)
+            assert first.status == again.status
+            assert first.get("Connection") is None
+        both = build("GET", "/healthz/live") + build("GET", "/api/config", AUTHORIZED)
+        connection.send(both + build("GET", "/metrics", [("Connection", "close")]))
+        assert [connection.receive().status for _ in range(3)] == [200, 200, 401]
+        assert connection.is_closed_by_peer()
+    with Connection(admin_address(server)) as old:
+        old.send(b"GET /healthz/live HTTP/1.0\r\n\r\n")
+        assert old.receive().get("Connection") == "close"
+        assert old.is_closed_by_peer()
+
+
+def test_who_asks_for_more_than_it_reads_gets_all_in_order(server: Server) -> None:
+    targets = ["/metrics", "/healthz/live", "/api/openapi.json"] * 400  # more than sockets hold
+    with Connection(admin_address(server)) as connection:
+        connection.send(b"".join(build("GET", target, AUTHORIZED) for target in targets))
+        assert admin(server, "/healthz/ready").status == 200
+        types = [connection.receive().get("Content-Type") for _ in targets]
+    assert types == [types[0], "application/json", "application/json"] * 400
+    assert str(types[0]).startswith("text/plain")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/status", "/api/metrics"])
+def test_a_large_answer_is_compressed_for_who_takes_it_so(server: Server, path: str) -> None:
+    packed = admin(server, path, fields=[*AUTHORIZED, ("Accept-Encoding", "gzip")])
+    plain = admin(server, path)
+    assert (packed.get("Content-Encoding"), plain.get("Content-Encoding")) == ("gzip", None)
+    assert packed.get("Vary") == plain.get("Vary") == "Accept-Encoding"
+    assert gzip.decompress(packed.body)[:10] == plain.body[:10]
+    assert len(packed.body) < len(plain.body) / 2
+
+
 def lowest_free(pid: int) -> int:
     taken = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
     return next(fd for fd in range(len(taken) + 1) if fd not in taken)
@@ -361,3 +399,18 @@ def test_who_says_nothing_takes_nobodys_place(server: Server) -> None:
             silent = clients.enter_context(Connection(admin_address(server)))
             silent.send(b"GET /metrics HTTP/1.1\r\n")
         assert admin(server, "/metrics").status == 200
+
+
+def test_who_has_been_silent_for_longest_makes_room(server: Server) -> None:
+    with ExitStack() as clients:
+        idle, busy, *_ = crowd = [
+            clients.enter_context(Connection(admin_address(server))) for _ in range(CLIENTS_MAX)
+        ]
+        for connection in crowd:
+            assert connection.ask("GET", "/healthz/live").status == 200
+        assert busy.ask("GET", "/healthz/live").status == 200
+        for _ in range(CLIENTS_MAX - 1):
+            late = clients.enter_context(Connection(admin_address(server)))
+            assert late.ask("GET", "/healthz/live").status == 200
+        assert idle.is_closed_by_peer()
+        assert busy.ask("GET", "/healthz/live").status == 200
