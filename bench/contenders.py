@@ -6,16 +6,19 @@ those of `askrctl bench` (askrctl/bench/peers.py).
 """
 
 import shutil
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from measure import Contender, free_port
 
-from askrctl.bench import contenders, peers
+from askrctl.bench import apache, contenders, peers
 from askrctl.bench.contenders import Site
 from askrctl.bench.installed import Missing
 from askrctl.model import Backend
 
 TEXT = b"Hello, world!"
+LARGE = b"0123456789abcdef" * 640  # 10 KiB
 BACKENDS = ("io_uring", "epoll")
 
 CLASSIC = "<?php echo 'Hello, world!';\n"
@@ -33,6 +36,7 @@ def make_sites(folder: Path) -> None:
     for site in ("static", "php"):
         (folder / site).mkdir()
     (folder / "static/hello.txt").write_bytes(TEXT)
+    (folder / "static/large.txt").write_bytes(LARGE)
     (folder / "php/hello.php").write_text(CLASSIC)
     (folder / "php/worker.php").write_text(WORKER)
 
@@ -44,15 +48,21 @@ def site(folder: Path, kind: str, processes: int) -> Site:
     return Site(path, path, php=php, worker_script=script, processes=processes)
 
 
-def known(contender: contenders.Contender, name: str = "") -> Contender:
+def known(contender: contenders.Contender, name: str = "", body: bytes = TEXT) -> Contender:
     """A contender of ours, which knows its answer."""
     return Contender(
         name=name or contender.name,
         commands=contender.commands,
         url=contender.url,
         folder=contender.folder,
-        body=TEXT,
+        body=body,
     )
+
+
+def large(contender: Contender) -> Contender:
+    """The same, asked for the larger file."""
+    url = contender.url.replace("hello.txt", "large.txt")
+    return replace(contender, name=f"{contender.name}, 10 KiB", url=url, body=LARGE)
 
 
 def askrctl(folder: Path, kind: str, backend: str, processes: int) -> Contender:
@@ -61,12 +71,26 @@ def askrctl(folder: Path, kind: str, backend: str, processes: int) -> Contender:
     return known(contenders.askrctl(served, kind, Backend(backend), target, folder))
 
 
-def nginx(folder: Path, kind: str, processes: int) -> Contender:
+def own_folder(folder: Path, name: str) -> Path:
+    own = Path(tempfile.mkdtemp(prefix=f"peer-{name}-", dir=folder))
+    own.chmod(0o755)  # its workers are another user
+    return own
+
+
+def nginx(folder: Path, kind: str, processes: int, connections: int = 64) -> Contender:
     """nginx, with php-fpm where the site has PHP."""
-    own = folder / f"peer-{kind}"
-    own.mkdir()
     target = "/hello.txt" if kind == "static" else "/hello.php"
-    found = peers.nginx(site(folder, kind, processes), target, own)
+    served = replace(site(folder, kind, processes), connections=connections)
+    found = peers.nginx(served, target, own_folder(folder, "nginx"))
+    if isinstance(found, Missing):
+        raise SystemExit(f"{found.reason}: ./dev bench installs it")
+    return known(found)
+
+
+def mod_php(folder: Path, processes: int) -> Contender:
+    """Apache with PHP in its own processes."""
+    own = own_folder(folder, "apache")
+    found = apache.mod_php(site(folder, "classic", processes), "/hello.php", own)
     if isinstance(found, Missing):
         raise SystemExit(f"{found.reason}: ./dev bench installs it")
     return known(found)
@@ -94,8 +118,7 @@ def h2o(folder: Path, secure: str = "") -> Contender:
     """h2o with the static site; `secure`: the `ssl` part of its listener, in YAML's flow style."""
     if shutil.which("h2o") is None:
         raise SystemExit("h2o is not installed: ./dev bench installs it")
-    own = folder / "peer-h2o"
-    own.mkdir()
+    own = own_folder(folder, "h2o")
     port = free_port()
     text = H2O.format(own=own, port=port, root=folder / "static", secure=secure)
     (own / "h2o.conf").write_text(text)
@@ -106,16 +129,18 @@ def h2o(folder: Path, secure: str = "") -> Contender:
 
 def all_contenders(folder: Path, processes: int) -> dict[str, list[Contender]]:
     """By the work that they do; the first of a group is what the others are compared with."""
+
+    def static() -> list[Contender]:
+        ours = (askrctl(folder, "static", name, processes) for name in BACKENDS)
+        return [nginx(folder, "static", processes), h2o(folder), *ours]
+
     php = [
         askrctl(folder, kind, name, processes)
         for kind in ("classic", "worker")
         for name in BACKENDS
     ]
     return {
-        "static file, 13 bytes": [
-            nginx(folder, "static", processes),
-            h2o(folder),
-            *(askrctl(folder, "static", name, processes) for name in BACKENDS),
-        ],
-        "PHP hello": [nginx(folder, "classic", processes), *php],
+        "static file, 13 bytes": static(),
+        "static file, 10 KiB": [large(contender) for contender in static()],
+        "PHP hello": [nginx(folder, "classic", processes), mod_php(folder, processes), *php],
     }

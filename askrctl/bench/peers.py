@@ -27,6 +27,7 @@ from askrctl.bench.installed import (
 from askrctl.bench.runtimes import frankenphp, octane, roadrunner
 
 NGINX_FPM = "nginx + php-fpm"
+CONNECTIONS_MIN = 8192  # that nginx has room for
 # What PHP_SAPI says differs by definition: pages that show it are compared without it.
 SAPIS = r"\b(?:apache2handler|cgi-fcgi|cli-server|cli|fpm-fcgi|frankenphp)\b"
 
@@ -36,7 +37,7 @@ worker_processes 1;
 error_log {own}/nginx.err warn;
 pid {own}/nginx.pid;
 daemon off;
-events {{ worker_connections 8192; use epoll; }}
+events {{ worker_connections {connections}; use epoll; }}
 http {{
   types {{ text/html html; text/css css; text/plain txt; image/svg+xml svg; }}
   default_type application/octet-stream;
@@ -110,8 +111,14 @@ def nginx(site: Site, target: str, folder: Path) -> Peer:
     own = make_folder(folder, "nginx")
     port = answers.free_port()
     user = f"user {owner(site.path)};" if os.geteuid() == 0 else ""
-    locations = _nginx_locations(site, own)
-    text = _NGINX.format(own=own, port=port, root=site.root, user=user, locations=locations)
+    text = _NGINX.format(
+        own=own,
+        port=port,
+        root=site.root,
+        user=user,
+        locations=_nginx_locations(site, own),
+        connections=max(CONNECTIONS_MIN, 2 * site.connections),
+    )
     (own / "nginx.conf").write_text(text)
     commands = [fpm_command(site, own)] if site.php else []
     # -e: or the compiled-in log of the machine would be opened before the configuration is read.
