@@ -7,7 +7,7 @@ SIG_IGN and not a handler, which would end the sleep of a PHP script.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 TO_ALL = (
@@ -17,9 +17,9 @@ TO_ALL = (
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Around the start of a process, which inherits it; what comes meanwhile is heard later."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
+def held(numbers: Iterable[signal.Signals] = TO_ALL) -> Iterator[None]:
+    """What comes meanwhile is heard later. A process that is started meanwhile inherits it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

@@ -26,7 +26,7 @@ PYTHON_LAYERS: dict[str, set[str]] = {
     "engine": {"model", "config"},
     "probes": {"model", "config", "engine"},
     "checks": {"model", "config", "gate", "folklore", "probes"},
-    "tune": {"model", "config", "folklore", "probes", "checks"},
+    "tune": {"model", "config", "folklore", "signals", "probes", "checks"},
     "server": {"model", "config", "gate", "signals", "probes", "engine"},
     "bench": {"model", "config", "gate"},
     "traffic": {"model", "config", "bench"},

@@ -16,10 +16,10 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from askrctl import signals
 from askrctl.model import AskrError
 from askrctl.tune import keys, persist, sysctld
 from askrctl.tune.disk import Disk
@@ -92,16 +92,6 @@ def same(item: Item, left: str | None, right: str | None) -> bool:
     return key.same(left, right) if key else left.split() == right.split()
 
 
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Signals wait until the transaction has ended: it takes milliseconds."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 # --- apply ----------------------------------------------------------------------------------------
 
 
@@ -112,7 +102,7 @@ def apply(store: Store, facts: Facts, items: tuple[Item, ...], origin: Origin) -
         return Outcome("nothing")
     for item in items:
         _refuse_changed(item, current(disk, item))
-    with uninterrupted():
+    with signals.held(SIGNALS):  # it takes milliseconds
         try:
             journal = store.begin(_begin_record(disk, facts, items, origin))
         except OSError as error:
@@ -236,7 +226,7 @@ def undo(
 ) -> Outcome:
     """Put back what was there before, last first. `force`: also what somebody has changed since."""
     whole = journal.last(COMMITTED) is not None
-    with uninterrupted():
+    with signals.held(SIGNALS):  # it takes milliseconds
         try:
             journal.append(REVERTING, because=because)
         except OSError as error:
