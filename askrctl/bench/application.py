@@ -154,6 +154,8 @@ class _Lines:
     def skip(self, contender: Contender) -> None:
         """Forget what was asked so far."""
         while not _idle(contender):
+            if any(process.poll() is not None for process in contender.running):
+                raise _refusal(contender, "the server has ended")  # its application did not boot
             time.sleep(POLL_S)
         self._file.seek(0, os.SEEK_END)
 
@@ -213,8 +215,13 @@ def _start(contender: Contender) -> None:
     try:
         contender.start(())
     except AskrError as error:
-        said = _said(contender, 0, "askrctl: ")
-        raise AskrError(said or error.message, "askrctl serve says more", code=3) from None
+        raise _refusal(contender, error.message) from None
+
+
+def _refusal(contender: Contender, otherwise: str) -> AskrError:
+    """What `askrctl serve` said when it ended."""
+    said = _said(contender, 0, "askrctl: ")
+    return AskrError(said or otherwise, "askrctl serve says more", code=3)
 
 
 def _said(contender: Contender, place: int, mark: str) -> str:
