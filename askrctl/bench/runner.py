@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from askrctl.bench import answers, generators, proc
+from askrctl.bench import answers, contenders, generators, proc
 from askrctl.bench.answers import Expected, Level
 from askrctl.bench.contenders import Contender
 from askrctl.bench.generators import Generator, Job
@@ -40,6 +40,11 @@ class Settings:
     server_cores: tuple[int, ...] = ()
     load_cores: tuple[int, ...] = ()
     rule: Rule = field(default_factory=Rule)
+
+    @property
+    def runs(self) -> str:
+        """In words: 16 rounds of 1 s."""
+        return f"{self.rounds} round{'' if self.rounds == 1 else 's'} of {self.seconds} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +135,17 @@ class Runner:
         self._done = 0
         self._total = 1
 
-    def run(self, contenders: Sequence[Contender], optional: Sequence[Contender] = ()) -> Measured:
+    def run(self, needed: Sequence[Contender], optional: Sequence[Contender] = ()) -> Measured:
         """Measure. `optional` ones that do not start are reported; the others end the bench."""
-        everybody = [*contenders, *optional]
+        everybody = [*needed, *optional]
         self._total = len(everybody) * (3 + self.settings.rounds)
         try:
             with _on_cores(self.settings.load_cores):
-                running = self._start(contenders, optional)
+                running = self._start(needed, optional)
                 expected = self._expect(running)
                 self._measure(running, expected)
         finally:
-            for contender in everybody:
-                contender.stop()
+            contenders.stop(everybody)
         series = tuple(self._series[one.name] for one in running)
         return Measured(series, tuple(self._missing), expected, tuple(self._notes))
 
@@ -152,11 +156,14 @@ class Runner:
     # --- before -----------------------------------------------------------------------------------
 
     def _start(self, needed: Sequence[Contender], optional: Sequence[Contender]) -> list[Contender]:
+        """All at once: a bench of many is not kept waiting by each of them."""
         running = []
+        for contender in [*needed, *optional]:
+            contender.launch(self.settings.server_cores)
         for contender in [*needed, *optional]:
             self._step(f"starting {contender.name}")
             try:
-                contender.start(self.settings.server_cores)
+                contender.wait_ready()
             except AskrError as error:
                 if contender in needed:
                     raise
@@ -173,6 +180,8 @@ class Runner:
         """From the first contender; the others are held against it before anything is measured."""
         self._progress(Step(self._done, self._total, "looking at the answers"))
         expected = answers.expect(answers.look(running[0].ask), self.settings.least)
+        if expected.status >= 300:
+            self._note(f"the route redirects ({expected.status}): where to was not measured")
         for contender in running:
             found = contender.ask()
             self._answers[contender.name] = found

@@ -139,3 +139,15 @@ def test_the_frames_of_chunks_are_bytes_of_the_wire() -> None:
         found = answers.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         thread.join()
     assert (found.body, found.body_bytes, found.wire_bytes) == (b"abcde", 5, len(whole))
+
+
+def test_a_route_that_fails_is_asked_once() -> None:
+    asked = []
+
+    def ask() -> Answer:
+        asked.append(1)
+        return Answer(404, b"", 100, 0)
+
+    with pytest.raises(AskrError, match="status 404: nothing to measure"):
+        answers.look(ask)
+    assert len(asked) == 1
