@@ -127,7 +127,9 @@ def _finish(made: "Report", output: Path, as_json: bool, gate: bool) -> None:
 
 @app.command("run")
 def run_command(
-    url: Annotated[str, typer.Argument(help="http://HOST/PATH or /PATH: what to ask for.")],
+    url: Annotated[
+        str, typer.Argument(help="http://HOST/PATH or /PATH: what to ask --app for, as HOST.")
+    ],
     a: Annotated[Backend, typer.Option("--a", help="epoll or io_uring: the baseline.")],
     b: Annotated[Backend, typer.Option("--b", help="epoll or io_uring: what should win.")],
     application: App = Path(),
@@ -164,7 +166,8 @@ def run_command(
     settings = replace(settings, least=_validate(validate), ignored=tuple(ignore or ()))
     bench = (settings, generators.detect(tool, rate))
     site = _site(application, worker_script, config, processes)
-    with _shown(_promise(bench, 2), as_json) as progress:
+    what = f"two servers of {site.path} are started and asked for {target.path}, Host {target.host}"
+    with _shown(f"{what}\n{_promise(bench, 2)}", as_json) as progress:
         made = plan.run(site, target, (a, b), bench, progress)
     _finish(made, output, as_json, gate)
     outcome = made.comparisons[0].verdict.outcome
@@ -294,6 +297,5 @@ def _promise(bench: "tuple[Settings, Generator]", count: int) -> str:
     settings, generator = bench
     minutes, seconds = divmod(round(plan.estimate_s(settings, count)), 60)
     time = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    runs = f"{settings.rounds} rounds of {settings.seconds} s"
     tool = f"{generator.name} {generator.version}".strip()
-    return f"{tool}, {runs}, {settings.connections} connections: about {time}"
+    return f"{tool}, {settings.runs}, {settings.connections} connections: about {time}"
