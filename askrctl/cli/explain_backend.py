@@ -60,6 +60,8 @@ def _running(given: str) -> tuple[Running, ...]:
         try:
             status = control.ask(path, "status")
         except AskrError:
+            if named:
+                raise
             continue  # it ended meanwhile
         backend = status["io_backend"]
         words = {name: backend[name] for name in ("requested", "active", "reason", "detail")}

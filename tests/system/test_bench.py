@@ -175,6 +175,8 @@ def test_explain_tells_requested_probed_recorded_active_and_why(
     assert story["record"]["winner"] == "io_uring"
     assert story["choice"]["reason"] == "bench_win"
     assert [one["active"] for one in story["running"]] == [story["choice"]["active"]]
+    wrong = run("explain", "backend", "--control", f"{server.control}.old", env=environment)
+    assert wrong.returncode == 1 and "no server answers on" in wrong.stderr
 
 
 def test_a_matrix_measures_what_is_there_and_names_what_is_not(site: Path, tmp_path: Path) -> None:

@@ -312,7 +312,8 @@ def test_an_order_is_given_when_it_is_confirmed(board: Board) -> None:
     ui, orders = type_keys(board, Ui(), b"\x1b[B\x1b[B\x1b[Br")
     assert not orders
     assert "recycle process 0.1 (pid 112)" in ui.question
-    assert "y/n" in lines_of(board, ui, 80, 24)[-1]
+    assert lines_of(board, ui, 80, 24)[-1].endswith("when it has finished? y/n")
+    assert lines_of(board, ui, 40, 20)[-1] == "recycle process 0.1 (pid 112) when … y/n"
     assert type_keys(board, ui, b"y")[1] == [Order("recycle", 0, 112)]
     assert type_keys(board, ui, b"n")[1] == []
     assert type_keys(board, ui, b"\x1b")[0].question == ""
@@ -333,6 +334,8 @@ def test_the_filter_is_typed_and_taken_back(board: Board) -> None:
     ui, _ = type_keys(board, Ui(), b"/stuckk\x7f")
     assert ui.editing and ui.wanted == "stuck"
     assert "filter: stuck" in lines_of(board, ui, 80, 24)[-1]
+    long, _ = type_keys(board, ui, b"/and/what/follows/it/in/the/path")
+    assert lines_of(board, long, 24, 20)[-1] == "filter: /it/in/the/path_"
     ui, orders = type_keys(board, ui, b"\rq")
     assert orders == [Order("quit")]
     assert type_keys(board, ui, b"\x1b")[0].wanted == ""
