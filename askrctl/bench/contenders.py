@@ -60,6 +60,7 @@ class Contender:
     ignored: tuple[re.Pattern[bytes], ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    mode: str = ""  # of a peer: static, classic, or worker when it keeps the application booted
     refusal: str = ""  # how it answered last, if that was no answer of an application
 
     @property

@@ -62,7 +62,7 @@ def parse_target(url: str) -> Target:
 
 def estimate_s(settings: Settings, count: int) -> float:
     """About how long it will take."""
-    each = settings.rounds * (settings.seconds + 0.3) + 2 * settings.warmup_seconds + 2.0
+    each = settings.rounds * (settings.seconds + 0.3) + settings.warmup_seconds + 3.0
     return 5.0 + count * each
 
 

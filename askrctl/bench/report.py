@@ -102,7 +102,9 @@ def compare(a: Series, b: Series, rule: verdict.Rule) -> Comparison:
 
 
 def pairs(series: Sequence[Series]) -> list[tuple[Series, Series]]:
-    """What a matrix compares: io_uring with epoll in each mode, and every peer with our first."""
+    """What a matrix compares: io_uring with epoll in each mode, and every peer with ours that does
+    the same: one that boots the application for each request with classic mode, where it is there.
+    """
     by_mode: dict[str, dict[str, Series]] = {}
     for one in series:
         if one.backend:
@@ -113,7 +115,9 @@ def pairs(series: Sequence[Series]) -> list[tuple[Series, Series]]:
         if Backend.EPOLL in there and Backend.IO_URING in there
     ]
     ours = [one for one in series if one.backend]
-    return found + [(one, ours[0]) for one in series if not one.backend and ours]
+    peers = [one for one in series if not one.backend] if ours else []
+    like = {one.mode: one for one in reversed(ours)}  # the first of each mode
+    return found + [(one, like.get(one.mode, ours[0])) for one in peers]
 
 
 def _sample_notes(series: Sequence[Series]) -> list[str]:

@@ -22,6 +22,7 @@ from askrctl.bench.installed import Missing, find
 from askrctl.bench.verdict import Rule
 from askrctl.model import AskrError
 
+COUNT_S = 1  # of load, while perf counts: it would disturb a run
 SYSCALL_EVENT = "raw_syscalls:sys_enter"
 
 
@@ -138,7 +139,8 @@ class Runner:
     def run(self, needed: Sequence[Contender], optional: Sequence[Contender] = ()) -> Measured:
         """Measure. `optional` ones that do not start are reported; the others end the bench."""
         everybody = [*needed, *optional]
-        self._total = len(everybody) * (3 + self.settings.rounds)
+        warmups = 1 if self.settings.warmup_seconds else 0
+        self._total = len(everybody) * (2 + warmups + self.settings.rounds)
         try:
             with _on_cores(self.settings.load_cores):
                 running = self._start(needed, optional)
@@ -198,7 +200,7 @@ class Runner:
     # --- the runs ---------------------------------------------------------------------------------
 
     def _measure(self, running: Sequence[Contender], expected: Expected) -> None:
-        for contender in running:
+        for contender in running if self.settings.warmup_seconds else ():
             self._step(f"warming up {contender.name}")
             self._one_run(contender, expected, self.settings.warmup_seconds)
         before = {one.name: _split(one) for one in running}
@@ -287,7 +289,7 @@ class Runner:
             wrapper = [perf, "stat", "-x,", "-o", output.name, "-e", SYSCALL_EVENT]
             wrapper += ["-p", pids, "--"]
             try:
-                job = self._job(contender, self.settings.warmup_seconds)
+                job = self._job(contender, COUNT_S)
                 done = generators.run(self.generator, job, self.settings.load_cores, wrapper)
             except AskrError as error:
                 self._note(f"system calls were not counted: {error.message}")
@@ -315,7 +317,7 @@ def parse_perf(text: str) -> int | None:
 def _check_backend(contender: Contender) -> str:
     """An askrctl runs what it was asked to, or nothing is worth measuring. Returns its mode."""
     if contender.backend is None:
-        return ""
+        return contender.mode
     status = contender.status()
     if status is None:
         raise AskrError(f"{contender.name} does not answer on its control socket", code=3)

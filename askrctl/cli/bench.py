@@ -42,6 +42,9 @@ Seconds = Annotated[int | None, typer.Option(min=1, max=600, help="Of each run. 
 Rounds = Annotated[
     int | None, typer.Option(min=1, max=1000, help="Runs of each contender. Default: 20.")
 ]
+Warmup = Annotated[
+    int, typer.Option(min=0, max=3600, help="Seconds of load before, which do not count.")
+]
 Connections = Annotated[int, typer.Option(min=1, max=10000, help="Kept alive.")]
 Rate = Annotated[
     int, typer.Option(min=0, help="Requests per second, in the open loop. 0: as fast as it goes.")
@@ -139,6 +142,7 @@ def run_command(
     workers: Workers = 1,
     seconds: Seconds = None,
     rounds: Rounds = None,
+    warmup: Warmup = 1,
     connections: Connections = 64,
     rate: Rate = 0,
     tool: ToolName = "",
@@ -163,7 +167,8 @@ def run_command(
     settings = _settings(
         (seconds, rounds, quick), target.path, connections, rate, threshold, workers
     )
-    settings = replace(settings, least=_validate(validate), ignored=tuple(ignore or ()))
+    settings = replace(settings, least=_validate(validate), warmup_seconds=warmup)
+    settings = replace(settings, ignored=tuple(ignore or ()))
     bench = (settings, generators.detect(tool, rate))
     site = _site(application, worker_script, config, processes)
     what = f"two servers of {site.path} are started and asked for {target.path}, Host {target.host}"
@@ -192,6 +197,7 @@ def matrix_command(
     workers: Workers = 1,
     seconds: Seconds = None,
     rounds: Rounds = None,
+    warmup: Warmup = 1,
     connections: Connections = 64,
     rate: Rate = 0,
     tool: ToolName = "",
@@ -216,7 +222,8 @@ def matrix_command(
     settings = _settings(
         (seconds, rounds, quick), target.path, connections, rate, threshold, workers
     )
-    settings = replace(settings, least=_validate(validate), ignored=tuple(ignore or ()))
+    settings = replace(settings, least=_validate(validate), warmup_seconds=warmup)
+    settings = replace(settings, ignored=tuple(ignore or ()))
     bench = (settings, generators.detect(tool, rate))
     site = _site(application, worker_script or _found_script(application), config, processes)
     site = replace(site, connections=connections)
