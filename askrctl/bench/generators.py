@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from askrctl.bench import loads
@@ -115,7 +115,10 @@ def _ab(path: str, job: Job, _: Path) -> list[str]:
 def _h2load(path: str, job: Job, folder: Path) -> list[str]:
     (folder / "h2load.log").write_bytes(b"")
     command = [path, "--h1", "-t1", "-D", str(job.seconds), "-c", str(job.connections)]
-    command += ["--log-file", str(folder / "h2load.log"), *_headers("-H", job)]
+    # A Host field would be sent beside its own, and no server takes two: it is named as in HTTP/2.
+    headers = {":authority" if name == "Host" else name: job.headers[name] for name in job.headers}
+    command += ["--log-file", str(folder / "h2load.log")]
+    command += _headers("-H", replace(job, headers=headers))
     command += ["--rps", str(max(1, round(job.rate / job.connections)))] if job.rate else []
     return [*command, job.url]
 

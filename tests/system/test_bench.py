@@ -19,8 +19,9 @@ import pytest
 from system.harness import COMMAND, ROOT, Server, alive, run, tree
 
 from askrctl import gate
-from askrctl.bench import peers
+from askrctl.bench import answers, generators, peers
 from askrctl.bench.contenders import Contender, Site, stop
+from askrctl.bench.generators import Job
 from askrctl.bench.installed import find, find_fpm
 from askrctl.model import Backend
 
@@ -300,6 +301,22 @@ def test_misuse_is_told_before_anything_is_started(words: tuple[str, ...], tmp_p
     done = bench(tmp_path, *words)
     assert done.returncode == 2
     assert done.stderr.startswith("askrctl: ")
+
+
+def test_every_generator_of_the_distribution_is_understood_and_sends_one_host(
+    site: Path, start: Start
+) -> None:
+    """Closed loop of each, and h2load at a rate: what is counted is what the server answers."""
+    url = f"http://127.0.0.1:{start(site).port}/hello.txt"
+    answer = answers.fetch(url, "localhost")
+    expected = answers.expect([answer])
+    there = [name for name in ("wrk", "ab", "h2load") if shutil.which(name)]
+    for name, rate in [(name, 0) for name in there] + [("h2load", 40)] * ("h2load" in there):
+        job = Job(url, 1, 4, rate, {"Host": "localhost"})
+        load = generators.run(generators.detect(name, rate), job, ()).load
+        assert answers.check_load(load, expected, answer, 4) == "", name
+        assert load.requests > 4 and 0 <= load.p50_ms <= load.p99_ms
+        assert not rate or load.requests <= rate + 4
 
 
 def test_the_shell_form_loads_a_running_server(site: Path, start: Start) -> None:
