@@ -84,6 +84,15 @@ class _Counted(io.RawIOBase):
         return size
 
 
+def is_http_url(url: str) -> bool:
+    """http://HOST, with a port that there can be."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port of 99999, a bracket without its other
+        return False
+
+
 def fetch(url: str, host: str = "") -> Answer:
     """One GET on a connection of its own; AskrError when there is no whole answer."""
     parts = urlsplit(url)

@@ -101,7 +101,7 @@ def _lines(story: Story) -> list[tuple[str, str]]:
         ("recorded", story.recorded),
         ("chosen", f"{choice.active}, because {choice.reason}"),
     ]
-    if choice.detail:
+    if choice.detail not in story.recorded:  # that has just been said
         lines.append(("", choice.detail))
     for one in story.running:
         why = f"{one.reason}: {one.detail}" if one.detail else one.reason
