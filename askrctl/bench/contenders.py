@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from askrctl import signals
 from askrctl.bench import answers, proc
 from askrctl.bench.answers import Answer
 from askrctl.bench.generators import pinned
@@ -80,16 +81,17 @@ class Contender:
         """Start, and do not wait: others may be started meanwhile."""
         with self.log.open("wb") as output:
             for command in self.commands:
-                self.running.append(
-                    subprocess.Popen(
-                        pinned(command, cores),
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        env={**os.environ, **self.environment},
-                        start_new_session=True,
+                with signals.after():
+                    self.running.append(
+                        subprocess.Popen(
+                            pinned(command, cores),
+                            stdin=subprocess.DEVNULL,
+                            stdout=output,
+                            stderr=output,
+                            env={**os.environ, **self.environment},
+                            start_new_session=True,
+                        )
                     )
-                )
 
     def wait_ready(self) -> None:
         """Until it answers; AskrError with its last words when it does not."""

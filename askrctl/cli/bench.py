@@ -249,6 +249,7 @@ def load_command(
     """Load a server that runs already, and check its answers. No comparison, no verdict."""
     from askrctl.bench import generators, plan
     from askrctl.cli.bench_text import show_load
+    from askrctl.cli.interrupts import as_interrupt
 
     target = plan.parse_target(url)
     if url.startswith("/"):
@@ -257,7 +258,8 @@ def load_command(
     job = generators.Job(url, seconds, connections, rate, {"Host": target.host})
     if not as_json:
         typer.echo(f"{generator.name}: {seconds} s, {connections} connections", err=True)
-    found = plan.load(url, job, generator, pid or [])
+    with as_interrupt():
+        found = plan.load(url, job, generator, pid or [])
     show_load(found, as_json)
     raise typer.Exit(3 if found.trouble else 0)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.harness import COMMAND, ROOT, Server, alive, run, tree
+from system.harness import COMMAND, ROOT, Server, alive, run, tree, wait_until
 
 from askrctl import gate
 from askrctl.bench import answers, generators, peers
@@ -284,6 +284,22 @@ def test_an_interrupted_bench_leaves_nothing_running(site: Path, tmp_path: Path)
     assert process.returncode == 130
     assert not [pid for pid in pids if alive(pid)]
     assert not (tmp_path / "askr-bench").exists()
+
+
+def test_a_load_that_is_ended_ends_its_generator(site: Path, tmp_path: Path, start: Start) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    url = f"http://127.0.0.1:{start(site).port}/hello.txt"
+    command = [COMMAND, "bench", "load", url, "--seconds", "60", "--tool", "wrk"]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    wait_until("it is going to load", lambda: list(scratch.glob("*/done.lua")), 60)
+    wait_until("it loads", lambda: len(tree(process.pid)) > 1, 60)
+    pids = tree(process.pid)
+    process.terminate()
+    assert process.wait(60) == 130
+    assert not [pid for pid in pids if alive(pid)]
+    assert not list(scratch.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from askrctl import signals
 from askrctl.bench import contenders
 from askrctl.bench.contenders import Contender
 from askrctl.cli.interrupts import as_interrupt
@@ -51,3 +52,18 @@ def test_only_the_first_request_to_end_is_an_interrupt() -> None:
         interrupted()
     assert cleaned
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_what_has_to_be_whole_is_interrupted_behind_it() -> None:
+    done = []
+
+    def interrupted() -> None:
+        with signals.after():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("whole")
+        done.append("and more")
+
+    with pytest.raises(KeyboardInterrupt), as_interrupt():
+        interrupted()
+    assert done == ["whole"]
