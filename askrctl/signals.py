@@ -26,6 +26,24 @@ def held(numbers: Iterable[signal.Signals] = TO_ALL) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def after() -> Iterator[None]:
+    """A request to end is heard behind this, not amid it: amid `Popen` it would leave a process
+    that nobody knows. Unlike held(), nothing of it is inherited."""
+    heard: list[int] = []
+    before = [
+        (number, signal.signal(number, lambda number, _: heard.append(number)))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    ]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    if heard:
+        signal.raise_signal(heard[0])
+
+
 def pass_over() -> None:
     """In the process that was started so."""
     for number in TO_ALL:

@@ -105,8 +105,8 @@ _askrctl() {
     "tune history") words="--root --json -h --help" ;;
     "tune keys") words="--json -h --help" ;;
     "bench") words="run matrix load -h --help" ;;
-    "bench run") words="--a --b --app --config --worker-script --processes --workers --seconds --rounds --connections --rate --tool --threshold --validate --ignore --output --quick --json --gate -h --help" ;;
-    "bench matrix") words="--route --config --worker-script --processes --workers --seconds --rounds --connections --rate --tool --threshold --validate --ignore --peers --no-peers --output --quick --json --gate -h --help" ;;
+    "bench run") words="--a --b --app --config --worker-script --processes --workers --seconds --rounds --warmup --connections --rate --tool --threshold --validate --ignore --output --quick --json --gate -h --help" ;;
+    "bench matrix") words="--route --config --worker-script --processes --workers --seconds --rounds --warmup --connections --rate --tool --threshold --validate --ignore --peers --no-peers --output --quick --json --gate -h --help" ;;
     "bench load") words="--seconds --connections --rate --tool --pid --json -h --help" ;;
     esac
     if [[ -z $words || ( $current != -* && $words == -* ) ]]; then

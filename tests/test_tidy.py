@@ -28,7 +28,7 @@ PYTHON_LAYERS: dict[str, set[str]] = {
     "checks": {"model", "config", "gate", "folklore", "probes"},
     "tune": {"model", "config", "folklore", "signals", "probes", "checks"},
     "server": {"model", "config", "gate", "signals", "probes", "engine"},
-    "bench": {"model", "config", "gate"},
+    "bench": {"model", "config", "gate", "signals"},
     "traffic": {"model", "config", "bench"},
     "appcheck": {"model", "config", "server"},
     "cli": {

@@ -84,6 +84,15 @@ class _Counted(io.RawIOBase):
         return size
 
 
+def is_http_url(url: str) -> bool:
+    """http://HOST, with a port that there can be."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port of 99999, a bracket without its other
+        return False
+
+
 def fetch(url: str, host: str = "") -> Answer:
     """One GET on a connection of its own; AskrError when there is no whole answer."""
     parts = urlsplit(url)
@@ -150,13 +159,17 @@ def _varying(bodies: Sequence[bytes]) -> frozenset[int] | None:
     return found if len(found) <= MASKED_MAX else None
 
 
+def _insist_on_success(answers: Sequence[Answer]) -> None:
+    statuses = sorted({answer.status for answer in answers})
+    if len(statuses) > 1 or not 200 <= statuses[0] < 400:
+        what = " and ".join(map(str, statuses))
+        raise AskrError(f"the baseline answers with status {what}: nothing to measure", code=3)
+
+
 def expect(answers: Sequence[Answer], least: Level = "status") -> Expected:
     """What the baseline's answers have in common. AskrError when that is less than `least`."""
     first = answers[0]
-    statuses = sorted({answer.status for answer in answers})
-    if len(statuses) > 1 or not 200 <= first.status < 400:
-        what = " and ".join(map(str, statuses))
-        raise AskrError(f"the baseline answers with status {what}: nothing to measure", code=3)
+    _insist_on_success(answers)
     lengths = {len(answer.body) for answer in answers}
     masked = _varying([answer.body for answer in answers])
     level: Level = "hash" if masked is not None else "length" if len(lengths) == 1 else "status"
@@ -246,8 +259,12 @@ class Sampler(threading.Thread):
 
 
 def look(ask: Callable[[], Answer]) -> list[Answer]:
-    """Many answers of the baseline, some at once and spread over more than a second."""
+    """Many answers of the baseline, some at once and spread over more than a second.
+
+    AskrError at once when the first is none that could be measured.
+    """
     answers = [ask()]
+    _insist_on_success(answers)
     with ThreadPoolExecutor(LOOK_COUNT) as pool:
         for _ in range(LOOKS):
             time.sleep(LOOK_GAP_S)

@@ -8,17 +8,9 @@ for each connection of the load: with as many as the others have, all other conn
 import os
 from pathlib import Path
 
-from askrctl.bench import answers
+from askrctl.bench import answers, installed
 from askrctl.bench.contenders import Contender, Site
-from askrctl.bench.installed import (
-    Missing,
-    Peer,
-    find,
-    find_fpm,
-    fpm_command,
-    make_folder,
-    owner,
-)
+from askrctl.bench.installed import Missing, Peer
 
 _MODULES = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules")
 PREFORK_MAX = 512  # processes, of some MiB each
@@ -93,7 +85,7 @@ def _load(names: list[str]) -> str | None:
 
 
 def _common(site: Site, own: Path, port: int, modules: str) -> str:
-    user = owner(site.path)
+    user = installed.owner(site.path)
     if user == "root":
         user = "www-data"  # Apache refuses to run as root
     (own / "mime.types").write_text(_TYPES)
@@ -115,23 +107,24 @@ def _command(program: str, own: Path, text: str) -> list[str]:
 def apache(site: Site, target: str, folder: Path) -> Peer:
     """The event MPM; php-fpm behind it for PHP."""
     name = "Apache + php-fpm" if site.php else "Apache"
-    program = find("apache2") or find("httpd")
+    program = installed.find("apache2") or installed.find("httpd")
     if program is None:
         return Missing(name, "not installed", _NO_PROGRAM)
-    if site.php and find_fpm() is None:
+    if site.php and installed.find_fpm() is None:
         return Missing(name, "not installed", "no php-fpm in PATH or /usr/sbin")
     names = ["mpm_event", "authz_core", "dir", "mime", "unixd"]
     modules = _load(names + (["proxy", "proxy_fcgi"] if site.php else []))
     if modules is None:
         return Missing(name, "failed", f"no modules in {' or '.join(_MODULES)}")
-    own = make_folder(folder, "apache")
+    own = installed.make_folder(folder, "apache")
     port = answers.free_port()
     text = _common(site, own, port, modules)
     text += _EVENT.format(count=site.connections + SPARE)
     text += _BY_FPM.format(own=own) if site.php else ""
-    commands = [fpm_command(site, own)] if site.php else []
+    commands = [installed.fpm_command(site, own)] if site.php else []
     commands += [_command(program, own, text)]
-    return Contender(name, commands, f"http://127.0.0.1:{port}{target}", own)
+    url = f"http://127.0.0.1:{port}{target}"
+    return Contender(name, commands, url, own, mode=installed.mode_of(site))
 
 
 def _find_module() -> Path | None:
@@ -144,7 +137,7 @@ def _find_module() -> Path | None:
 def mod_php(site: Site, target: str, folder: Path) -> Peer:
     """Prefork, PHP in its own processes."""
     name = "Apache mod_php"
-    program = find("apache2") or find("httpd")
+    program = installed.find("apache2") or installed.find("httpd")
     if program is None:
         return Missing(name, "not installed", _NO_PROGRAM)
     if not site.php:
@@ -156,10 +149,10 @@ def mod_php(site: Site, target: str, folder: Path) -> Peer:
     if count > PREFORK_MAX:
         reason = f"{site.connections} connections would need as many processes"
         return Missing(name, "not applicable", reason)
-    own = make_folder(folder, "mod-php")
+    own = installed.make_folder(folder, "mod-php")
     port = answers.free_port()
     modules = _load(["mpm_prefork", "authz_core", "dir", "mime", "unixd"])
     loaded = f"{modules}\nLoadModule php_module {module}"
     text = _common(site, own, port, loaded) + _PREFORK.format(count=count) + _BY_MODULE
     url = f"http://127.0.0.1:{port}{target}"
-    return Contender(name, [_command(program, own, text)], url, own)
+    return Contender(name, [_command(program, own, text)], url, own, mode=installed.mode_of(site))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from askrctl import signals
 from askrctl.bench import answers, proc
 from askrctl.bench.answers import Answer
 from askrctl.bench.generators import pinned
@@ -60,6 +61,7 @@ class Contender:
     ignored: tuple[re.Pattern[bytes], ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    mode: str = ""  # of a peer: static, classic, or worker when it keeps the application booted
     refusal: str = ""  # how it answered last, if that was no answer of an application
 
     @property
@@ -72,18 +74,27 @@ class Contender:
 
     def start(self, cores: Sequence[int]) -> None:
         """Start, and return when it answers; AskrError with its last words when it does not."""
+        self.launch(cores)
+        self.wait_ready()
+
+    def launch(self, cores: Sequence[int]) -> None:
+        """Start, and do not wait: others may be started meanwhile."""
         with self.log.open("wb") as output:
             for command in self.commands:
-                self.running.append(
-                    subprocess.Popen(
-                        pinned(command, cores),
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        env={**os.environ, **self.environment},
-                        start_new_session=True,
+                with signals.after():
+                    self.running.append(
+                        subprocess.Popen(
+                            pinned(command, cores),
+                            stdin=subprocess.DEVNULL,
+                            stdout=output,
+                            stderr=output,
+                            env={**os.environ, **self.environment},
+                            start_new_session=True,
+                        )
                     )
-                )
+
+    def wait_ready(self) -> None:
+        """Until it answers; AskrError with its last words when it does not."""
         deadline = time.monotonic() + START_S
         while not self._answers():
             ended = [process for process in self.running if process.poll() is not None]
@@ -125,19 +136,33 @@ class Contender:
 
     def stop(self) -> None:
         """End it and everything it started."""
-        pids = [one.pid for one in proc.tree(self.roots)] if self.running else []
-        for process in self.running:
+        stop([self])
+
+
+def stop(contenders: Sequence[Contender]) -> None:
+    """End them and everything they started, all at the same time.
+
+    An interrupt while they end does not leave them: they are killed, and it goes on its way.
+    """
+    processes = [process for one in contenders for process in one.running]
+    roots = [process.pid for process in processes]
+    pids = [one.pid for one in proc.tree(roots)] if roots else []
+    try:
+        for process in processes:
             process.send_signal(signal.SIGTERM)
-        for process in self.running:
+        deadline = time.monotonic() + STOP_S
+        for process in processes:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_S)
-        if any(process.poll() is None for process in self.running):
+                process.wait(max(0.0, deadline - time.monotonic()))
+    finally:
+        if any(process.poll() is None for process in processes):
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        for process in self.running:
+        for process in processes:
             process.wait()
-        self.running.clear()
+        for one in contenders:
+            one.running.clear()
 
 
 def askrctl_command() -> list[str]:

@@ -10,12 +10,15 @@ was due says the latter.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from askrctl import signals
 from askrctl.bench import loads
 from askrctl.bench.loads import Load
 from askrctl.model import AskrError
@@ -115,7 +118,10 @@ def _ab(path: str, job: Job, _: Path) -> list[str]:
 def _h2load(path: str, job: Job, folder: Path) -> list[str]:
     (folder / "h2load.log").write_bytes(b"")
     command = [path, "--h1", "-t1", "-D", str(job.seconds), "-c", str(job.connections)]
-    command += ["--log-file", str(folder / "h2load.log"), *_headers("-H", job)]
+    # A Host field would be sent beside its own, and no server takes two: it is named as in HTTP/2.
+    headers = {":authority" if name == "Host" else name: job.headers[name] for name in job.headers}
+    command += ["--log-file", str(folder / "h2load.log")]
+    command += _headers("-H", replace(job, headers=headers))
     command += ["--rps", str(max(1, round(job.rate / job.connections)))] if job.rate else []
     return [*command, job.url]
 
@@ -172,6 +178,30 @@ def pinned(command: Sequence[str], cores: Sequence[int]) -> list[str]:
     return [taskset, "-c", ",".join(map(str, cores)), *command]
 
 
+def _finished(command: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """As subprocess.run, but whatever ends it early ends the command, and what that has started."""
+    process: subprocess.Popen[str] | None = None
+    try:
+        with signals.after():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        output, errors = process.communicate(timeout=timeout)
+    except BaseException:
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
 def run(generator: Generator, job: Job, cores: Sequence[int], wrapper: Sequence[str] = ()) -> Run:
     """Load, to the end. Errors of the server are in the Load; AskrError is the tool's own.
 
@@ -183,14 +213,7 @@ def run(generator: Generator, job: Job, cores: Sequence[int], wrapper: Sequence[
         command = [*wrapper, *command]
         before = os.times()
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=job.seconds + GRACE_S,
-            )
+            done = _finished(command, job.seconds + GRACE_S)
         except subprocess.TimeoutExpired:
             raise AskrError(f"{generator.name} did not end in time", code=3) from None
         after = os.times()

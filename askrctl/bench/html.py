@@ -64,7 +64,8 @@ def _verdict(one: Comparison) -> str:
     rest = one.verdict.sentence.removeprefix(outcome)
     words = [f"<p>{escape(one.b)} against {escape(one.a)}</p>"]
     words += [f"<p><b>{escape(outcome)}</b>{escape(rest)}</p>"]
-    words += [f'<p class="soft">{escape(one.ceiling)}</p>']
+    if one.ceiling:
+        words += [f'<p class="soft">{escape(one.ceiling)}</p>']
     return f'<div class="verdict {kind}">{"".join(words)}</div>'
 
 

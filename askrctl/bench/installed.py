@@ -58,6 +58,11 @@ def owner(path: Path) -> str:
     return pwd.getpwuid(path.stat().st_uid).pw_name
 
 
+def mode_of(site: Site) -> str:
+    """That of a server which runs each script anew for each request, as our classic mode does."""
+    return "classic" if site.php else "static"
+
+
 def as_owner(site: Site, own: Path, command: list[str]) -> list[str]:
     """For servers that do not change their user themselves; `own` is theirs then."""
     if os.geteuid() != 0 or owner(site.path) == "root":

@@ -125,7 +125,10 @@ def parse_hey(text: str) -> Load:
 
 
 def parse_ab(text: str) -> Load:
-    """ab prints whole milliseconds: of fast answers it says 0, which no ratio can use."""
+    """ab prints whole milliseconds: of fast answers it says 0, which no ratio can use.
+
+    It speaks HTTP/1.0, whose heads are others (Connection: keep-alive), so only bodies compare.
+    """
     non_2xx = re.search(r"Non-2xx responses:\s+(\d+)", text)
     return Load(
         requests=int(_figure(text, r"Complete requests:\s+(\d+)", "ab")),
@@ -134,7 +137,6 @@ def parse_ab(text: str) -> Load:
         p99_ms=_figure(text, r"99%\s+(\d+)", "ab"),
         failed=int(non_2xx[1]) if non_2xx else 0,
         errors=int(_figure(text, r"Failed requests:\s+(\d+)", "ab")),
-        wire_bytes=int(_figure(text, r"Total transferred:\s+(\d+)", "ab")),
         body_bytes=int(_figure(text, r"HTML transferred:\s+(\d+)", "ab")),
     )
 

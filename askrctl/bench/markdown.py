@@ -24,8 +24,9 @@ def _verdicts(report: Report) -> Iterator[str]:
     for one in report.comparisons:
         yield f"**{_cell(one.b)} against {_cell(one.a)}: {_cell(one.verdict.sentence)}.**"
         yield ""
-        yield f"{_cell(one.ceiling)}."
-        yield ""
+        if one.ceiling:
+            yield f"{_cell(one.ceiling)}."
+            yield ""
 
 
 def _contenders(report: Report) -> Iterator[str]:
@@ -50,7 +51,7 @@ def facts(report: Report) -> list[list[str]]:
         ["declared before", report.rule],
         ["validated", _validation(report)],
         ["load", f"{report.generator}, {at.connections} connections, {pace}; {report.loop}"],
-        ["runs", f"{at.rounds} rounds of {at.seconds} s, interleaved, who is first changes"],
+        ["runs", f"{at.runs} after {at.warmup_seconds} s, interleaved, who is first changes"],
         ["cores", f"server {_cores(at.server_cores)}, load {_cores(at.load_cores)}"],
         ["kernel", f"{here.kernel}, {here.distribution}"],
         ["CPU", f"{here.cpu}, {here.cores} cores, SMT {here.smt}, governor {here.governor}"],

@@ -11,19 +11,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from askrctl.bench import answers
+from askrctl.bench import answers, installed
 from askrctl.bench.apache import apache, mod_php
 from askrctl.bench.contenders import Contender, Site
 from askrctl.bench.generators import version_of
-from askrctl.bench.installed import (
-    Missing,
-    Peer,
-    find,
-    find_fpm,
-    fpm_command,
-    make_folder,
-    owner,
-)
+from askrctl.bench.installed import Missing, Peer
 from askrctl.bench.runtimes import frankenphp, octane, roadrunner
 
 NGINX_FPM = "nginx + php-fpm"
@@ -103,14 +95,14 @@ def _nginx_locations(site: Site, own: Path) -> str:
 def nginx(site: Site, target: str, folder: Path) -> Peer:
     """nginx for files; with php-fpm when the site has PHP."""
     name = NGINX_FPM if site.php else "nginx"
-    program = find("nginx")
+    program = installed.find("nginx")
     if program is None:
         return Missing(name, "not installed", "no nginx in PATH or /usr/sbin")
-    if site.php and find_fpm() is None:
+    if site.php and installed.find_fpm() is None:
         return Missing(name, "not installed", "no php-fpm in PATH or /usr/sbin")
-    own = make_folder(folder, "nginx")
+    own = installed.make_folder(folder, "nginx")
     port = answers.free_port()
-    user = f"user {owner(site.path)};" if os.geteuid() == 0 else ""
+    user = f"user {installed.owner(site.path)};" if os.geteuid() == 0 else ""
     text = _NGINX.format(
         own=own,
         port=port,
@@ -120,10 +112,11 @@ def nginx(site: Site, target: str, folder: Path) -> Peer:
         connections=max(CONNECTIONS_MIN, 2 * site.connections),
     )
     (own / "nginx.conf").write_text(text)
-    commands = [fpm_command(site, own)] if site.php else []
+    commands = [installed.fpm_command(site, own)] if site.php else []
     # -e: or the compiled-in log of the machine would be opened before the configuration is read.
     commands += [[program, "-e", str(own / "nginx.err"), "-c", str(own / "nginx.conf")]]
-    return Contender(name, commands, f"http://127.0.0.1:{port}{target}", own)
+    url = f"http://127.0.0.1:{port}{target}"
+    return Contender(name, commands, url, own, mode=installed.mode_of(site))
 
 
 FINDERS: tuple[Callable[[Site, str, Path], Peer], ...] = (
@@ -144,12 +137,12 @@ def find_all(site: Site, target: str, folder: Path) -> list[Peer]:
 def versions() -> dict[str, str]:
     """Of PHP and the peers that are installed."""
     known = {
-        "PHP": (find("php"), "-v"),
-        "nginx": (find("nginx"), "-v"),
-        "php-fpm": (find_fpm(), "-v"),
-        "Apache": (find("apache2") or find("httpd"), "-v"),
-        "FrankenPHP": (find("frankenphp"), "version"),
-        "RoadRunner": (find("rr"), "--version"),
+        "PHP": (installed.find("php"), "-v"),
+        "nginx": (installed.find("nginx"), "-v"),
+        "php-fpm": (installed.find_fpm(), "-v"),
+        "Apache": (installed.find("apache2") or installed.find("httpd"), "-v"),
+        "FrankenPHP": (installed.find("frankenphp"), "version"),
+        "RoadRunner": (installed.find("rr"), "--version"),
     }
     found = {name: version_of(path, [word]) for name, (path, word) in known.items() if path}
     return {name: version for name, version in found.items() if version}

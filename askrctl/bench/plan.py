@@ -49,20 +49,20 @@ def parse_target(url: str) -> Target:
     """http://host/path, or /path alone."""
     if url.startswith("/") and not url.startswith("//"):
         return Target(url, HOST)
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
+    if not answers.is_http_url(url):
         raise AskrError(
             f"{url} is neither http://HOST/PATH nor /PATH",
             "askrctl bench run http://localhost/ --a epoll --b io_uring",
             code=2,
         )
+    parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(path, parts.netloc)
 
 
 def estimate_s(settings: Settings, count: int) -> float:
     """About how long it will take."""
-    each = settings.rounds * (settings.seconds + 0.3) + 2 * settings.warmup_seconds + 2.0
+    each = settings.rounds * (settings.seconds + 0.3) + settings.warmup_seconds + 3.0
     return 5.0 + count * each
 
 

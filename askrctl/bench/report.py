@@ -36,7 +36,7 @@ class Comparison:
     a: str
     b: str
     verdict: Verdict
-    ceiling: str  # what the time split says that any I/O backend could gain at most
+    ceiling: str  # what any I/O backend could gain at most; "" beside a peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ def ceiling(series: Series) -> str:
     most = split.get("io_ceiling_pct")
     if most is None:
         return "I/O ceiling unknown: the server's status has no time split"
+    if most > 99.9:
+        return "this route is all I/O: its time split sets no limit to what a backend could gain"
     return (
         f"this route is {100 - most:.0f} % application and waiting: no I/O backend can move it by"
         f" more than {most:.1f} %"
@@ -90,8 +92,9 @@ def ceiling(series: Series) -> str:
 
 
 def compare(a: Series, b: Series, rule: verdict.Rule) -> Comparison:
-    """One pair. A void contender voids it. Peers have no time split, ours beside them may."""
-    most = ceiling(a if a.backend else b)
+    """One pair. A void contender voids it. Only two backends of ours have a ceiling: a peer differs
+    in more than its I/O, so it is no limit to what that wins or loses."""
+    most = ceiling(a) if a.backend and b.backend else ""
     for series in (a, b):
         if series.void:
             return Comparison(a.name, b.name, verdict.void(f"{series.name}: {series.void}"), most)
@@ -99,7 +102,9 @@ def compare(a: Series, b: Series, rule: verdict.Rule) -> Comparison:
 
 
 def pairs(series: Sequence[Series]) -> list[tuple[Series, Series]]:
-    """What a matrix compares: io_uring with epoll in each mode, and every peer with our first."""
+    """What a matrix compares: io_uring with epoll in each mode, and every peer with ours that does
+    the same: one that boots the application for each request with classic mode, where it is there.
+    """
     by_mode: dict[str, dict[str, Series]] = {}
     for one in series:
         if one.backend:
@@ -110,7 +115,9 @@ def pairs(series: Sequence[Series]) -> list[tuple[Series, Series]]:
         if Backend.EPOLL in there and Backend.IO_URING in there
     ]
     ours = [one for one in series if one.backend]
-    return found + [(one, ours[0]) for one in series if not one.backend and ours]
+    peers = [one for one in series if not one.backend] if ours else []
+    like = {one.mode: one for one in reversed(ours)}  # the first of each mode
+    return found + [(one, like.get(one.mode, ours[0])) for one in peers]
 
 
 def _sample_notes(series: Sequence[Series]) -> list[str]:

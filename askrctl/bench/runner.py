@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from askrctl.bench import answers, generators, proc
+from askrctl.bench import answers, contenders, generators, proc
 from askrctl.bench.answers import Expected, Level
 from askrctl.bench.contenders import Contender
 from askrctl.bench.generators import Generator, Job
@@ -22,6 +22,7 @@ from askrctl.bench.installed import Missing, find
 from askrctl.bench.verdict import Rule
 from askrctl.model import AskrError
 
+COUNT_S = 1  # of load, while perf counts: it would disturb a run
 SYSCALL_EVENT = "raw_syscalls:sys_enter"
 
 
@@ -40,6 +41,11 @@ class Settings:
     server_cores: tuple[int, ...] = ()
     load_cores: tuple[int, ...] = ()
     rule: Rule = field(default_factory=Rule)
+
+    @property
+    def runs(self) -> str:
+        """In words: 16 rounds of 1 s."""
+        return f"{self.rounds} round{'' if self.rounds == 1 else 's'} of {self.seconds} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +136,18 @@ class Runner:
         self._done = 0
         self._total = 1
 
-    def run(self, contenders: Sequence[Contender], optional: Sequence[Contender] = ()) -> Measured:
+    def run(self, needed: Sequence[Contender], optional: Sequence[Contender] = ()) -> Measured:
         """Measure. `optional` ones that do not start are reported; the others end the bench."""
-        everybody = [*contenders, *optional]
-        self._total = len(everybody) * (3 + self.settings.rounds)
+        everybody = [*needed, *optional]
+        warmups = 1 if self.settings.warmup_seconds else 0
+        self._total = len(everybody) * (2 + warmups + self.settings.rounds)
         try:
             with _on_cores(self.settings.load_cores):
-                running = self._start(contenders, optional)
+                running = self._start(needed, optional)
                 expected = self._expect(running)
                 self._measure(running, expected)
         finally:
-            for contender in everybody:
-                contender.stop()
+            contenders.stop(everybody)
         series = tuple(self._series[one.name] for one in running)
         return Measured(series, tuple(self._missing), expected, tuple(self._notes))
 
@@ -152,11 +158,14 @@ class Runner:
     # --- before -----------------------------------------------------------------------------------
 
     def _start(self, needed: Sequence[Contender], optional: Sequence[Contender]) -> list[Contender]:
+        """All at once: a bench of many is not kept waiting by each of them."""
         running = []
+        for contender in [*needed, *optional]:
+            contender.launch(self.settings.server_cores)
         for contender in [*needed, *optional]:
             self._step(f"starting {contender.name}")
             try:
-                contender.start(self.settings.server_cores)
+                contender.wait_ready()
             except AskrError as error:
                 if contender in needed:
                     raise
@@ -173,6 +182,8 @@ class Runner:
         """From the first contender; the others are held against it before anything is measured."""
         self._progress(Step(self._done, self._total, "looking at the answers"))
         expected = answers.expect(answers.look(running[0].ask), self.settings.least)
+        if expected.status >= 300:
+            self._note(f"the route redirects ({expected.status}): where to was not measured")
         for contender in running:
             found = contender.ask()
             self._answers[contender.name] = found
@@ -189,7 +200,7 @@ class Runner:
     # --- the runs ---------------------------------------------------------------------------------
 
     def _measure(self, running: Sequence[Contender], expected: Expected) -> None:
-        for contender in running:
+        for contender in running if self.settings.warmup_seconds else ():
             self._step(f"warming up {contender.name}")
             self._one_run(contender, expected, self.settings.warmup_seconds)
         before = {one.name: _split(one) for one in running}
@@ -278,7 +289,7 @@ class Runner:
             wrapper = [perf, "stat", "-x,", "-o", output.name, "-e", SYSCALL_EVENT]
             wrapper += ["-p", pids, "--"]
             try:
-                job = self._job(contender, self.settings.warmup_seconds)
+                job = self._job(contender, COUNT_S)
                 done = generators.run(self.generator, job, self.settings.load_cores, wrapper)
             except AskrError as error:
                 self._note(f"system calls were not counted: {error.message}")
@@ -306,7 +317,7 @@ def parse_perf(text: str) -> int | None:
 def _check_backend(contender: Contender) -> str:
     """An askrctl runs what it was asked to, or nothing is worth measuring. Returns its mode."""
     if contender.backend is None:
-        return ""
+        return contender.mode
     status = contender.status()
     if status is None:
         raise AskrError(f"{contender.name} does not answer on its control socket", code=3)

@@ -67,7 +67,7 @@ def frankenphp(site: Site, target: str, folder: Path) -> Peer:
     (own / "Caddyfile").write_text(_caddyfile(site, port))
     command = [program, "run", "--adapter", "caddyfile", "--config", str(own / "Caddyfile")]
     contender = Contender(
-        name, [as_owner(site, own, command)], f"http://127.0.0.1:{port}{target}", own
+        name, [as_owner(site, own, command)], f"http://127.0.0.1:{port}{target}", own, mode=mode
     )
     for kind in ("CONFIG", "DATA"):  # Caddy's own files
         contender.environment[f"XDG_{kind}_HOME"] = str(own)
@@ -98,7 +98,7 @@ def roadrunner(site: Site, target: str, folder: Path) -> Peer:
     ):
         command += ["-o", setting]
     url = f"http://127.0.0.1:{port}{target}"
-    return Contender(name, [as_owner(site, own, command)], url, own)
+    return Contender(name, [as_owner(site, own, command)], url, own, mode="worker")
 
 
 def _has_swoole(php: str) -> bool:
@@ -129,4 +129,4 @@ def octane(site: Site, target: str, folder: Path) -> Peer:
     # Nobody else's processes are replaced meanwhile; tasks are not asked for.
     command += ["--task-workers=1", "--max-requests=0"]
     url = f"http://127.0.0.1:{port}{target}"
-    return Contender(name, [as_owner(site, own, command)], url, own)
+    return Contender(name, [as_owner(site, own, command)], url, own, mode="worker")

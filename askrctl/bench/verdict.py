@@ -112,7 +112,8 @@ def _because(cpu: Interval, outcome: Outcome, rule: Rule) -> str:
 def decide(a: Column, b: Column, rule: Rule, resamples: int = RESAMPLES) -> Verdict:
     """B against A."""
     if len(a.cpu_us) < ROUNDS_MIN:
-        text = f"inconclusive: {len(a.cpu_us)} rounds, and fewer than {ROUNDS_MIN} promise nothing"
+        found = f"{len(a.cpu_us)} round{'' if len(a.cpu_us) == 1 else 's'}"
+        text = f"inconclusive: {found}, and fewer than {ROUNDS_MIN} promise nothing"
         return Verdict(Outcome.INCONCLUSIVE, text)
     cpu = ratio_interval(a.cpu_us, b.cpu_us, resamples)
     p99 = ratio_interval(a.p99_ms, b.p99_ms, resamples)

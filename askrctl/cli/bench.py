@@ -42,6 +42,9 @@ Seconds = Annotated[int | None, typer.Option(min=1, max=600, help="Of each run. 
 Rounds = Annotated[
     int | None, typer.Option(min=1, max=1000, help="Runs of each contender. Default: 20.")
 ]
+Warmup = Annotated[
+    int, typer.Option(min=0, max=3600, help="Seconds of load before, which do not count.")
+]
 Connections = Annotated[int, typer.Option(min=1, max=10000, help="Kept alive.")]
 Rate = Annotated[
     int, typer.Option(min=0, help="Requests per second, in the open loop. 0: as fast as it goes.")
@@ -127,7 +130,9 @@ def _finish(made: "Report", output: Path, as_json: bool, gate: bool) -> None:
 
 @app.command("run")
 def run_command(
-    url: Annotated[str, typer.Argument(help="http://HOST/PATH or /PATH: what to ask for.")],
+    url: Annotated[
+        str, typer.Argument(help="http://HOST/PATH or /PATH: what to ask --app for, as HOST.")
+    ],
     a: Annotated[Backend, typer.Option("--a", help="epoll or io_uring: the baseline.")],
     b: Annotated[Backend, typer.Option("--b", help="epoll or io_uring: what should win.")],
     application: App = Path(),
@@ -137,6 +142,7 @@ def run_command(
     workers: Workers = 1,
     seconds: Seconds = None,
     rounds: Rounds = None,
+    warmup: Warmup = 1,
     connections: Connections = 64,
     rate: Rate = 0,
     tool: ToolName = "",
@@ -161,10 +167,12 @@ def run_command(
     settings = _settings(
         (seconds, rounds, quick), target.path, connections, rate, threshold, workers
     )
-    settings = replace(settings, least=_validate(validate), ignored=tuple(ignore or ()))
+    settings = replace(settings, least=_validate(validate), warmup_seconds=warmup)
+    settings = replace(settings, ignored=tuple(ignore or ()))
     bench = (settings, generators.detect(tool, rate))
     site = _site(application, worker_script, config, processes)
-    with _shown(_promise(bench, 2), as_json) as progress:
+    what = f"two servers of {site.path} are started and asked for {target.path}, Host {target.host}"
+    with _shown(f"{what}\n{_promise(bench, 2)}", as_json) as progress:
         made = plan.run(site, target, (a, b), bench, progress)
     _finish(made, output, as_json, gate)
     outcome = made.comparisons[0].verdict.outcome
@@ -189,6 +197,7 @@ def matrix_command(
     workers: Workers = 1,
     seconds: Seconds = None,
     rounds: Rounds = None,
+    warmup: Warmup = 1,
     connections: Connections = 64,
     rate: Rate = 0,
     tool: ToolName = "",
@@ -213,7 +222,8 @@ def matrix_command(
     settings = _settings(
         (seconds, rounds, quick), target.path, connections, rate, threshold, workers
     )
-    settings = replace(settings, least=_validate(validate), ignored=tuple(ignore or ()))
+    settings = replace(settings, least=_validate(validate), warmup_seconds=warmup)
+    settings = replace(settings, ignored=tuple(ignore or ()))
     bench = (settings, generators.detect(tool, rate))
     site = _site(application, worker_script or _found_script(application), config, processes)
     site = replace(site, connections=connections)
@@ -239,6 +249,7 @@ def load_command(
     """Load a server that runs already, and check its answers. No comparison, no verdict."""
     from askrctl.bench import generators, plan
     from askrctl.cli.bench_text import show_load
+    from askrctl.cli.interrupts import as_interrupt
 
     target = plan.parse_target(url)
     if url.startswith("/"):
@@ -247,7 +258,8 @@ def load_command(
     job = generators.Job(url, seconds, connections, rate, {"Host": target.host})
     if not as_json:
         typer.echo(f"{generator.name}: {seconds} s, {connections} connections", err=True)
-    found = plan.load(url, job, generator, pid or [])
+    with as_interrupt():
+        found = plan.load(url, job, generator, pid or [])
     show_load(found, as_json)
     raise typer.Exit(3 if found.trouble else 0)
 
@@ -294,6 +306,5 @@ def _promise(bench: "tuple[Settings, Generator]", count: int) -> str:
     settings, generator = bench
     minutes, seconds = divmod(round(plan.estimate_s(settings, count)), 60)
     time = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    runs = f"{settings.rounds} rounds of {settings.seconds} s"
     tool = f"{generator.name} {generator.version}".strip()
-    return f"{tool}, {runs}, {settings.connections} connections: about {time}"
+    return f"{tool}, {settings.runs}, {settings.connections} connections: about {time}"

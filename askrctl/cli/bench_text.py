@@ -90,7 +90,8 @@ def _verdict(one: Comparison) -> Text:
     text = Text(f"\n{one.b} against {one.a}\n  ")
     text.append(str(outcome), style=_STYLES[outcome])
     text.append(one.verdict.sentence.removeprefix(str(outcome)))
-    text.append(f"\n  {one.ceiling}", style="dim")
+    if one.ceiling:
+        text.append(f"\n  {one.ceiling}", style="dim")
     return text
 
 

@@ -60,6 +60,8 @@ def _running(given: str) -> tuple[Running, ...]:
         try:
             status = control.ask(path, "status")
         except AskrError:
+            if named:
+                raise
             continue  # it ended meanwhile
         backend = status["io_backend"]
         words = {name: backend[name] for name in ("requested", "active", "reason", "detail")}
@@ -99,7 +101,7 @@ def _lines(story: Story) -> list[tuple[str, str]]:
         ("recorded", story.recorded),
         ("chosen", f"{choice.active}, because {choice.reason}"),
     ]
-    if choice.detail:
+    if choice.detail not in story.recorded:  # that has just been said
         lines.append(("", choice.detail))
     for one in story.running:
         why = f"{one.reason}: {one.detail}" if one.detail else one.reason

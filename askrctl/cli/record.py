@@ -77,6 +77,7 @@ def record_command(
     rules = Rules(
         fields=_names(FIELDS, redact_header, keep_header),
         parameters=_names(PARAMETERS, redact_parameter, None),
+        kept=_names((), keep_header, None),
         keep_bodies=keep_answers,
         keep_all_requests=keep_uploads,
     )
@@ -123,8 +124,8 @@ def _header(application: str, rules: "Rules") -> "Header":
     return Header(
         created=round(time.time(), 3),
         application=application,
-        redacted_fields=tuple(sorted(rules.fields)),
-        redacted_parameters=tuple(sorted(rules.parameters)),
+        redacted_fields=rules.named_fields,
+        redacted_parameters=rules.named_parameters,
     )
 
 

@@ -14,6 +14,14 @@ from askrctl.config import MIB, parse_address
 
 Rows = Iterator[tuple[str, str]]
 
+SILENT_S = 0.5  # a worker beats every 0.1 s; past this it is stopped, or gets no processor
+LONG_MS = 1000.0  # from which on a running request is told of
+_REFUSED = {
+    "queue_full": "because the queue was full",
+    "queue_expired": "because they had waited too long",
+    "rate_limited": "over a rate limit",
+}
+
 STATE_STYLES = {
     "ready": "green",
     "idle": "green",
@@ -101,6 +109,7 @@ def _work(status: dict[str, Any]) -> Rows:
     """What was done, and what was lost of it."""
     if "answered" in status:  # a server that is older does not say it
         yield "answered", _answered(status["answered"])
+    yield from _now(status["workers"])
     if status["opcache"]:
         yield "opcache", _opcache(status["opcache"])
     if status["trace"]["endpoint"]:
@@ -108,6 +117,24 @@ def _work(status: dict[str, Any]) -> Rows:
     if dropped := _sum(status, "log_dropped"):
         whole = dropped + _sum(status, "log_lines")
         yield "access log", f"{dropped} of {whole} lines lost: its file is full, or too slow"
+
+
+def _now(workers: list[dict[str, Any]]) -> Rows:
+    """What an incident is about: requests that wait, one that does not end, and those refused."""
+    if waiting := sum(worker["queue_depth"] for worker in workers):
+        oldest = max(worker.get("queue_wait_s", 0.0) for worker in workers)
+        yield "waiting", f"{count(waiting, 'request')}, the oldest for {time_text(oldest)}"
+    running = [app for worker in workers for app in worker["apps"] if app.get("since_ms")]
+    longest = max(running, key=lambda app: float(app["since_ms"]), default=None)
+    if longest is not None and longest["since_ms"] >= LONG_MS:
+        what = printable(f"{longest['method']} {longest['path']}")
+        age = time_text(longest["since_ms"] / 1000)
+        yield "running", f"{len(running)}, the longest for {age}: {what}"
+    refused = {
+        why: sum(worker.get(name, 0) for worker in workers) for name, why in _REFUSED.items()
+    }
+    if any(refused.values()):
+        yield "refused", ", ".join(f"{number} {why}" for why, number in refused.items() if number)
 
 
 def _traces(trace: dict[str, Any], lost: int) -> Rows:
@@ -165,6 +192,11 @@ def _kept(kept: dict[str, Any]) -> str:
         f" {count(kept['processes'], 'process')}, {kept['memory_bytes'] / MIB:.0f} MiB:"
         " askrctl rollback"
     )
+
+
+def _worker_state(worker: dict[str, Any]) -> str:
+    silent = worker.get("heartbeat_age_s", 0.0) > SILENT_S
+    return "silent" if silent and worker["state"] in ("ready", "draining") else str(worker["state"])
 
 
 def _state(name: str) -> Text:
@@ -239,10 +271,10 @@ def _worker_row(worker: dict[str, Any], width: int) -> Row:
     return {
         "worker": str(worker["index"]),
         "pid": str(worker["pid"]),
-        "state": _state(worker["state"]),
+        "state": _state(_worker_state(worker)),
         "conns": str(worker["connections"]),
         "requests": str(worker["requests"]),
-        "queue": str(worker["queue_depth"] + worker["inflight"]),
+        "queue": str(worker["queue_depth"]),
         "5xx": str(worker["responses"]["5xx"]),
         "errors": str(worker["errors"]),
         "apps": _apps(worker, width),
@@ -256,7 +288,7 @@ def _site_row(site: dict[str, Any]) -> Row:
         "user": site["user"],
         "processes": str(site["processes"]),
         "requests": str(site["requests"]),
-        "queue": str(site["queue_depth"] + site["inflight"]),
+        "queue": str(site["queue_depth"]),
         "5xx": str(site["responses"]["5xx"]),
         "p50": time_text(site.get("p50_s")),
         "p99": time_text(site.get("p99_s")),

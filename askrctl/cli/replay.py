@@ -53,6 +53,7 @@ def replay_command(
     Status, fields and body have to be the same, byte for byte, but for what differs from one
     answer to the next anyway (Date, Set-Cookie, …: the report names it).
     """
+    from askrctl.cli.interrupts import as_interrupt
     from askrctl.traffic import file as files
     from askrctl.traffic.replay import check_names, opened, replay
 
@@ -61,7 +62,8 @@ def replay_command(
     check_names(names)
     wishes = _wishes(ignore or [], ignore_body or [], any_method)
     recorded = files.read(file)
-    with opened(names, path or Path(recorded.header.application), config) as targets:
+    where = path or Path(recorded.header.application)
+    with as_interrupt(), opened(names, where, config) as targets:
         outcome = replay(recorded, targets, wishes)
     if machine:
         typer.echo(json.dumps(_as_json(file, names, wishes, outcome), indent=2))

@@ -4,6 +4,7 @@
 import os
 import time
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
@@ -69,6 +70,8 @@ class WorkerReport:
     boot_error: str
     apps: tuple[AppReport, ...]
     split: dict[str, float]
+    queue_wait_s: float  # how long the oldest of the queue has waited; 0: nothing waits
+    heartbeat_age_s: float  # it beats ten times a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ class SiteReport:
 class Report:
     """schema askr.status/1; changes only add."""
 
+    time: str  # when it was made, RFC 3339
     version: str
     pid: int
     uptime_s: float
@@ -201,7 +205,7 @@ def _worker(index: int, plan: Plan, page: engine.WorkerStatus) -> WorkerReport:
     same = {
         name: getattr(page, name)
         for name in WorkerReport.__dataclass_fields__
-        if name not in ("index", "cpu", "apps", "split")
+        if name not in ("index", "cpu", "apps", "split", "queue_wait_s", "heartbeat_age_s")
     }
     return WorkerReport(
         index=index,
@@ -212,6 +216,8 @@ def _worker(index: int, plan: Plan, page: engine.WorkerStatus) -> WorkerReport:
             if app.pid
         ),
         split=as_seconds(page.split),
+        queue_wait_s=page.queue_wait_ns / 1e9,
+        heartbeat_age_s=max(0, now_ns - (page.heartbeat_ns or now_ns)) / 1e9,
         **same,
     )
 
@@ -316,6 +322,7 @@ def make_report(
     choice = plan.choice
     sums = around.sums
     return Report(
+        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         version=engine.version(),
         pid=os.getpid(),
         uptime_s=round(time.time() - supervisor.started, 3),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is nobody's business leaves an exchange before it is written: fields of the head by name,
-and parameters by name wherever they stand: in the query, in forms, in JSON.
+and parameters by name wherever they stand: in the query, in forms, in JSON. A name is one of a
+list, or has a word in it that tells: `user_password`, `stripeToken`, `X-Vault-Token`.
 
 A body that cannot be looked into (an upload, a picture, one that is not whole) is not kept: its
 size and hash are. Bodies of answers hold what applications know of their users, so they are kept
@@ -8,6 +9,7 @@ only when that is asked for; their hash is enough to compare.
 """
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote_plus
@@ -25,8 +27,19 @@ PARAMETERS = (
     *("csrf_token", "api_key", "apikey", "key", "code", "otp", "pin", "session", "sessionid"),
     *("signature", "sig", "card", "card_number", "cvc", "cvv", "iban"),
 )
-_WITH_QUERY = ("referer", "location", "content-location")
+WORDS = (
+    *("password", "passwd", "passphrase", "pass", "pwd", "secret", "token", "otp", "jwt", "apikey"),
+    *("credential", "credentials", "signature"),
+)
+FIELD_WORDS = (*WORDS, "auth", "authorization", "cookie", "session")
+_ENDINGS = ("password", "passwd", "secret", "token")  # csrfmiddlewaretoken
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # user_password2, userPassword
 _DEPTH_MAX = 64  # of JSON
+
+
+def _tells(name: str, words: tuple[str, ...]) -> bool:
+    found = (word.lower() for word in _WORD.findall(name))
+    return any(word in words or word.endswith(_ENDINGS) for word in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +48,27 @@ class Rules:
 
     fields: frozenset[str] = frozenset(FIELDS)
     parameters: frozenset[str] = frozenset(PARAMETERS)
+    kept: frozenset[str] = frozenset()  # fields that stay, whatever words they have
     keep_bodies: bool = False  # of answers
     keep_all_requests: bool = False  # bodies that cannot be looked into as well
 
     def is_field(self, name: str) -> bool:
-        return name.lower() in self.fields
+        known = name.lower()
+        return known in self.fields or (known not in self.kept and _tells(name, FIELD_WORDS))
 
     def is_parameter(self, name: str) -> bool:
-        """PHP writes arrays as name[key]: each word of it counts."""
-        words = name.lower().replace("]", "").split("[")
-        return any(word in self.parameters for word in words)
+        """PHP writes arrays as name[key]: each part of it counts."""
+        parts = name.lower().replace("]", "").split("[")
+        return any(part in self.parameters for part in parts) or _tells(name, WORDS)
+
+    @property
+    def named_fields(self) -> tuple[str, ...]:
+        """What is taken out, for whoever reads the file."""
+        return (*sorted(self.fields), *(f"*{word}*" for word in FIELD_WORDS))
+
+    @property
+    def named_parameters(self) -> tuple[str, ...]:
+        return (*sorted(self.parameters), *(f"*{word}*" for word in WORDS))
 
 
 def exchange(found: Exchange, rules: Rules) -> Exchange:
@@ -69,9 +93,8 @@ def _fields(fields: Fields, rules: Rules) -> Fields:
 
 
 def _value(name: str, value: str, rules: Rules) -> str:
-    if rules.is_field(name):
-        return MARK
-    return _target(value, rules) if name.lower() in _WITH_QUERY else value
+    """Any field may hold a URL: Referer, Location, Link, X-Original-URL."""
+    return MARK if rules.is_field(name) else _target(value, rules)
 
 
 def _target(target: str, rules: Rules) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from askrctl.bench.answers import free_port
+from askrctl.bench.answers import free_port, is_http_url
 from askrctl.bench.contenders import Contender, askrctl_command
 from askrctl.model import AskrError, Backend
 from askrctl.traffic.compare import Difference, Ignores, differences
@@ -223,8 +223,7 @@ def _answer(target: Target, exchange: Exchange) -> Answer | str:
 def check_names(names: Sequence[str]) -> None:
     """AskrError unless each is a target."""
     for name in names:
-        parts = urlsplit(name)
-        if name in (*BACKENDS, RECORDED) or (parts.scheme == "http" and parts.hostname):
+        if name in (*BACKENDS, RECORDED) or is_http_url(name):
             continue
         hint = "--against epoll,io_uring, recorded, or http://HOST:PORT"
         raise AskrError(f"--against {name}: that is no target", hint, code=2)

@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.harness import COMMAND, ROOT, Server, alive, run, tree
+from system.harness import COMMAND, ROOT, Server, alive, run, tree, wait_until
 
 from askrctl import gate
+from askrctl.bench import answers, generators, peers
+from askrctl.bench.contenders import Contender, Site, stop
+from askrctl.bench.generators import Job
 from askrctl.bench.installed import find, find_fpm
 from askrctl.model import Backend
 
 pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 TIMEOUT_S = 300
-TOOL = ("--tool", "wrk", "--connections", "4", "--seconds", "1")
+TOOL = ("--tool", "wrk", "--connections", "4", "--seconds", "1", "--warmup", "0")
 
 
 @pytest.fixture
@@ -175,62 +178,87 @@ def test_explain_tells_requested_probed_recorded_active_and_why(
     assert story["record"]["winner"] == "io_uring"
     assert story["choice"]["reason"] == "bench_win"
     assert [one["active"] for one in story["running"]] == [story["choice"]["active"]]
+    wrong = run("explain", "backend", "--control", f"{server.control}.old", env=environment)
+    assert wrong.returncode == 1 and "no server answers on" in wrong.stderr
 
 
-def test_a_matrix_measures_what_is_there_and_names_what_is_not(site: Path, tmp_path: Path) -> None:
-    words = ("matrix", site, "--route", "/hello.txt", "--rounds", "1", "--output", "out")
-    done = bench(tmp_path, *words, *TOOL, "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    names = [one["name"] for one in report["series"]]
-    assert names[:2] == ["askrctl static, epoll", "askrctl static, io_uring"]
-    peers = {*names[2:], *(one["name"] for one in report["missing"])}
-    assert peers == {
-        *("nginx", "Apache", "Apache mod_php"),
-        *("FrankenPHP classic", "RoadRunner", "Octane on Swoole"),
-    }
-    assert all(one["state"] and one["reason"] for one in report["missing"])
-    assert "fewer than 5 promise nothing" in report["comparisons"][0]["verdict"]["sentence"]
+OCTANE = "Octane on Swoole"
+FILE_SERVERS = {"nginx": "nginx", "Apache": "apache2"}
+PEERS = ("Apache + php-fpm", "Apache mod_php", "FrankenPHP worker", "RoadRunner")
+PAGE = """
+$said = ['hello from', PHP_SAPI, $_SERVER['REQUEST_URI'], 'token', bin2hex(random_bytes(8))];
+echo implode(' ', [...$said, 'process', mt_rand(1000, 9999)]);
+"""
+LOOP = f"while (askr_handle_request(static function (): void {{ {PAGE} }})) {{}}"
 
 
-@pytest.mark.skipif(find("apache2") is None, reason="Apache is not installed")
-def test_apache_is_measured_and_its_answers_are_ours(tmp_path: Path) -> None:
-    page = "<?php echo 'hello from ', PHP_SAPI, $_SERVER['REQUEST_URI'];"
-    with tempfile.TemporaryDirectory() as name:  # Apache is not root, so others must get there
-        app = Path(name)
-        app.chmod(0o755)
-        (app / "index.php").write_text(page)
-        words = ("matrix", app, "--route", "/a/b?c", "--rounds", "1", "--output", tmp_path / "out")
-        done = bench(tmp_path, *words, *TOOL, "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert "names of PHP's SAPIs" in (tmp_path / "out/report.md").read_text()
-    measured = {one["name"]: one["void"] for one in report["series"]}
-    assert set(measured.values()) == {""}
-    expected = {
-        "Apache mod_php": bool(list(Path("/usr/lib/apache2/modules").glob("libphp*.so"))),
-        "Apache + php-fpm": find_fpm() is not None,
-    }
-    assert {name: name in measured for name in expected} == expected
-    assert report["environment"]["programs"]["Apache"].startswith("2.")
+@pytest.fixture
+def app() -> Iterator[Path]:
+    """A page that names the SAPI, and whose words vary: its own in every process, by both modes.
+
+    Apache is not root, so others must get there.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        public = Path(name, "public")
+        public.mkdir()
+        public.parent.chmod(0o755)
+        (public / "index.php").write_text(f"<?php {PAGE}")
+        (public / "worker.php").write_text(f"<?php {LOOP}")
+        yield public.parent
 
 
-def test_both_modes_of_php_are_measured_and_varying_words_masked(tmp_path: Path) -> None:
-    app = tmp_path / "app"
-    (app / "public").mkdir(parents=True)
-    page = "'<p>token', bin2hex(random_bytes(8)), ' process ', mt_rand(1000, 9999), '</p>'"
-    (app / "public/index.php").write_text(f"<?php echo {page};\n")
-    loop = f"while (askr_handle_request(static function (): void {{ echo {page}; }})) {{}}\n"
-    (app / "public/worker.php").write_text(f"<?php {loop}")
-    words = ("matrix", app, "--no-peers", "--rounds", "1", "--validate", "hash")
-    done = bench(tmp_path, *words, *TOOL, "--json")
+def test_a_matrix_measures_modes_backends_and_peers_and_names_what_is_not_there(
+    app: Path, tmp_path: Path
+) -> None:
+    words = ("matrix", app, "--route", "/a/b?c", "--rounds", "1", "--validate", "hash")
+    done = bench(tmp_path, *words, "--output", "out", *TOOL, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    modes = [(one["mode"], one["backend"], one["void"]) for one in report["series"]]
-    assert modes == [
-        (mode, backend, "") for mode in ("worker", "classic") for backend in ("epoll", "io_uring")
-    ]
+    ours = [(one["mode"], one["backend"]) for one in report["series"] if one["backend"]]
+    both = ("epoll", "io_uring")
+    assert ours == [(mode, backend) for mode in ("worker", "classic") for backend in both]
+    assert {one["name"]: one["void"] for one in report["series"] if one["void"]} == {}
     assert "words that vary masked" in report["validation"]
+    assert "names of PHP's SAPIs" in (tmp_path / "out/report.md").read_text()
+    assert "fewer than 5 promise nothing" in report["comparisons"][0]["verdict"]["sentence"]
+    check_peers(report)
+
+
+def check_peers(report: dict[str, Any]) -> None:
+    """Each is measured, or it is told why not; this machine's own are measured."""
+    measured = [one["name"] for one in report["series"] if not one["backend"]]
+    missing = {one["name"]: one for one in report["missing"]}
+    assert {*measured, *missing} == {*PEERS, "nginx + php-fpm", OCTANE}
+    assert all(one["state"] and one["reason"] for one in missing.values())
+    fpm, apache = find_fpm() is not None, find("apache2") is not None
+    assert ("nginx + php-fpm" in measured) == (fpm and find("nginx") is not None)
+    assert ("Apache + php-fpm" in measured) == (fpm and apache)
+    module = bool(list(Path("/usr/lib/apache2/modules").glob("libphp*.so")))
+    assert ("Apache mod_php" in measured) == (apache and module)
+    if apache:
+        assert report["environment"]["programs"]["Apache"].startswith("2.")
+
+
+def test_peers_serve_the_files_of_a_site_without_php(site: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, root = Path(name), Path(name, "root")
+        folder.chmod(0o755)
+        shutil.copytree(site, root)
+        root.chmod(0o755)
+        found = peers.find_all(Site(root, root), "/hello.txt", folder)
+        there = [one for one in found if isinstance(one, Contender)]
+        names = [one.name for one in found]
+        assert names == ["nginx", "Apache", *PEERS[1:2], "FrankenPHP classic", *PEERS[3:], OCTANE]
+        expected = [name for name, program in FILE_SERVERS.items() if find(program)]
+        assert [one.name for one in there] == expected
+        try:
+            for one in there:
+                one.start(())
+                assert one.ask().body == b"Hello, world!"
+            pids = [pid for one in there for root in one.roots for pid in tree(root)]
+        finally:
+            stop(there)
+        assert pids and not [pid for pid in pids if alive(pid)]
 
 
 def test_a_route_that_fails_measures_nothing(site: Path, tmp_path: Path) -> None:
@@ -258,6 +286,22 @@ def test_an_interrupted_bench_leaves_nothing_running(site: Path, tmp_path: Path)
     assert not (tmp_path / "askr-bench").exists()
 
 
+def test_a_load_that_is_ended_ends_its_generator(site: Path, tmp_path: Path, start: Start) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    url = f"http://127.0.0.1:{start(site).port}/hello.txt"
+    command = [COMMAND, "bench", "load", url, "--seconds", "60", "--tool", "wrk"]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    wait_until("it is going to load", lambda: list(scratch.glob("*/done.lua")), 60)
+    wait_until("it loads", lambda: len(tree(process.pid)) > 1, 60)
+    pids = tree(process.pid)
+    process.terminate()
+    assert process.wait(60) == 130
+    assert not [pid for pid in pids if alive(pid)]
+    assert not list(scratch.iterdir())
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -273,6 +317,22 @@ def test_misuse_is_told_before_anything_is_started(words: tuple[str, ...], tmp_p
     done = bench(tmp_path, *words)
     assert done.returncode == 2
     assert done.stderr.startswith("askrctl: ")
+
+
+def test_every_generator_of_the_distribution_is_understood_and_sends_one_host(
+    site: Path, start: Start
+) -> None:
+    """Closed loop of each, and h2load at a rate: what is counted is what the server answers."""
+    url = f"http://127.0.0.1:{start(site).port}/hello.txt"
+    answer = answers.fetch(url, "localhost")
+    expected = answers.expect([answer])
+    there = [name for name in ("wrk", "ab", "h2load") if shutil.which(name)]
+    for name, rate in [(name, 0) for name in there] + [("h2load", 40)] * ("h2load" in there):
+        job = Job(url, 1, 4, rate, {"Host": "localhost"})
+        load = generators.run(generators.detect(name, rate), job, ()).load
+        assert answers.check_load(load, expected, answer, 4) == "", name
+        assert load.requests > 4 and 0 <= load.p50_ms <= load.p99_ms
+        assert not rate or load.requests <= rate + 4
 
 
 def test_the_shell_form_loads_a_running_server(site: Path, start: Start) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`askrctl status` tells what is running, as text and as JSON."""
 
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,8 @@ def test_json_names_backend_workers_and_application_processes(server: Server, ba
     workers = status["workers"]
     assert {worker["pid"] for worker in workers} <= set(children(server.process.pid))
     assert [len(worker["apps"]) for worker in workers] == [4, 4]
+    assert abs(datetime.fromisoformat(status["time"]).timestamp() - time.time()) < 60
+    assert all(worker["queue_wait_s"] == 0 < worker["heartbeat_age_s"] for worker in workers)
 
 
 def test_counters_count(server: Server) -> None:

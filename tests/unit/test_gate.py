@@ -3,6 +3,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -129,6 +130,16 @@ def test_a_file_that_others_may_write_decides_nothing(place: Path) -> None:
     place.chmod(0o666)
     found = gate.read(place)
     assert isinstance(found, Refusal) and found.reason == "bench_record_edited"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_decides_nothing_and_holds_nobody_up(
+    place: Path, make: Callable[[Path], None]
+) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    make(place)
+    found = gate.read(place)
+    assert isinstance(found, Refusal) and found.reason == "bench_record_unreadable"
 
 
 def test_a_refusal_names_the_file(place: Path) -> None:

@@ -312,7 +312,8 @@ def test_an_order_is_given_when_it_is_confirmed(board: Board) -> None:
     ui, orders = type_keys(board, Ui(), b"\x1b[B\x1b[B\x1b[Br")
     assert not orders
     assert "recycle process 0.1 (pid 112)" in ui.question
-    assert "y/n" in lines_of(board, ui, 80, 24)[-1]
+    assert lines_of(board, ui, 80, 24)[-1].endswith("when it has finished? y/n")
+    assert lines_of(board, ui, 40, 20)[-1] == "recycle process 0.1 (pid 112) when … y/n"
     assert type_keys(board, ui, b"y")[1] == [Order("recycle", 0, 112)]
     assert type_keys(board, ui, b"n")[1] == []
     assert type_keys(board, ui, b"\x1b")[0].question == ""
@@ -333,6 +334,8 @@ def test_the_filter_is_typed_and_taken_back(board: Board) -> None:
     ui, _ = type_keys(board, Ui(), b"/stuckk\x7f")
     assert ui.editing and ui.wanted == "stuck"
     assert "filter: stuck" in lines_of(board, ui, 80, 24)[-1]
+    long, _ = type_keys(board, ui, b"/and/what/follows/it/in/the/path")
+    assert lines_of(board, long, 24, 20)[-1] == "filter: /it/in/the/path_"
     ui, orders = type_keys(board, ui, b"\rq")
     assert orders == [Order("quit")]
     assert type_keys(board, ui, b"\x1b")[0].wanted == ""
@@ -402,7 +405,7 @@ def test_a_line_of_the_status_table_is_one_worker_at_every_width(width: int) -> 
     table = status_text(STATUS, width).split("\n\n")[-1].rstrip().splitlines()
     assert len(table) == 13
     for line in table[1:]:
-        assert "draining" in line and " 99" in line
+        assert "draining" in line and " 90" in line
 
 
 def test_the_status_says_what_was_lost_and_what_took_the_time() -> None:
@@ -429,4 +432,20 @@ def test_the_status_of_sites_has_a_line_for_each() -> None:
     text = status_text({**STATUS, "sites": [{**site, "name": name} for name in names]}, 80)
     assert "2 sites" in text and "/srv" not in text
     for line in text.rstrip().splitlines()[-2:]:
-        assert line.split()[1:] == ["classic", "4", "7", "3", "5", "0.10s", "0.20s"]
+        assert line.split()[1:] == ["classic", "4", "7", "1", "5", "0.10s", "0.20s"]
+
+
+def test_the_status_says_what_waits_what_does_not_end_and_what_was_refused() -> None:
+    quick = {"state": "busy", "since_ms": 20.0, "method": "GET", "path": "/quick"}
+    stuck = {"state": "busy", "since_ms": 51_800.0, "method": "GET", "path": "/stuck\x1b[2J"}
+    worker = {**WORKER, "index": 0, "state": "ready", "queue_wait_s": 6.24}
+    worker |= {"apps": [quick, stuck], "queue_expired": 2, "queue_full": 0, "rate_limited": 3}
+    text = status_text({**STATUS, "workers": [{**worker, "heartbeat_age_s": 0.1}]}, 100)
+    assert "waiting   90 requests, the oldest for 6.24s" in text
+    assert "running   2, the longest for 51.8s: GET /stuck" in text and "\x1b" not in text
+    assert "refused   2 because they had waited too long, 3 over a rate limit" in text
+    assert " ready " in text and "silent" not in text
+    calm = {"queue_depth": 0, "apps": [quick], "queue_expired": 0, "rate_limited": 0}
+    text = status_text({**STATUS, "workers": [{**worker, **calm, "heartbeat_age_s": 2.0}]}, 100)
+    assert "waiting" not in text and "running" not in text and "refused" not in text
+    assert " silent " in text

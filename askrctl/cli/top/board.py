@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from askrctl.cli.render_status import SILENT_S
 from askrctl.cli.top.sample import Answered, Sample, WorkerSample
 from askrctl.engine import AppStatus, Durations, SiteStatus
 
 WINDOW_S = 10.0
-SILENT_S = 0.5  # a worker beats every 0.1 s; past this it is stopped, or gets no processor
 
 SORTS = ("process", "age", "req/s", "cpu", "memory", "requests")
 ROUTE_SORTS = ("time", "req/s", "p99", "5xx", "route")

@@ -344,11 +344,20 @@ def _worker_words(row: Row, width: int, wide: bool) -> Text:
     return _fit(parts, width)
 
 
+def _cut(text: str, end: str, width: int, style: str) -> Text:
+    """What has to be known is at the end, so it is the middle that goes."""
+    line = Text(text, style=style)
+    line.truncate(max(0, width - len(end)), overflow="ellipsis")
+    return line.append(end)
+
+
 def _foot(ui: Ui, width: int) -> Text:
     if ui.question:
-        return Text(f"{ui.question} y/n", style="bold yellow")
+        return _cut(ui.question, " y/n", width, "bold yellow")
     if ui.editing:
-        return Text(f"filter: {printable(ui.wanted)}_", style="bold")
+        return Text("filter: ", style="bold") + Text(
+            f"{printable(ui.wanted)}_"[-max(1, width - 8) :]
+        )
     if ui.message:
         return Text(printable(ui.message), style="bold red" if ui.alarm else "bold")
     chosen = _pair("filter", printable(ui.wanted)) if ui.wanted else ""

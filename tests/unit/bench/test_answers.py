@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askrctl.bench import answers
+from askrctl.bench import answers, plan
 from askrctl.bench.answers import Answer, Expected
 from askrctl.bench.loads import Load
 from askrctl.model import AskrError
@@ -139,3 +139,25 @@ def test_the_frames_of_chunks_are_bytes_of_the_wire() -> None:
         found = answers.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         thread.join()
     assert (found.body, found.body_bytes, found.wire_bytes) == (b"abcde", 5, len(whole))
+
+
+def test_a_route_that_fails_is_asked_once() -> None:
+    asked = []
+
+    def ask() -> Answer:
+        asked.append(1)
+        return Answer(404, b"", 100, 0)
+
+    with pytest.raises(AskrError, match="status 404: nothing to measure"):
+        answers.look(ask)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://a/", "a/b", "//a/", "http:///x", "http://a:99999/", "http://a:x/", "http://[::1"]
+)
+def test_what_is_no_url_of_a_server_is_misuse(url: str) -> None:
+    with pytest.raises(AskrError) as refused:
+        plan.parse_target(url)
+    assert refused.value.code == 2
+    assert plan.parse_target("http://[::1]:80/x?y").host == "[::1]:80"

@@ -187,6 +187,39 @@ def test_the_ceiling_comes_from_the_split_or_is_unknown() -> None:
     assert "unknown" in report.ceiling(EPOLL)
     known = report.ceiling(replace(EPOLL, split={"io_ceiling_pct": 2.9}))
     assert "97 % application" in known and "2.9 %" in known
+    static = report.ceiling(replace(EPOLL, split={"io_ceiling_pct": 100.0}))
+    assert static == (
+        "this route is all I/O: its time split sets no limit to what a backend could gain"
+    )
+
+
+def test_a_peer_has_no_ceiling_since_it_differs_in_more_than_its_io() -> None:
+    rule, split = verdict.Rule(), {"io_ceiling_pct": 2.9}
+    ours = replace(EPOLL, split=split)
+    assert "2.9 %" in report.compare(ours, URING, rule).ceiling
+    assert report.compare(PEER, ours, rule).ceiling == ""
+    only = made([PEER, ours])
+    assert "ceiling" not in markdown.to_markdown(only) + html.to_html(only)
+    assert '<p class="soft"></p>' not in html.to_html(only)
+
+
+def test_a_peer_is_compared_with_ours_that_does_the_same() -> None:
+    peers = [Series(mode, samples(90.0), mode=mode) for mode in ("classic", "worker", "")]
+    found = report.pairs([EPOLL, URING, CLASSIC, CLASSIC_URING, *peers])[2:]
+    assert [(a.name, b.mode, b.backend) for a, b in found] == [
+        ("classic", "classic", "epoll"),
+        ("worker", "worker", "epoll"),
+        ("", "worker", "epoll"),
+    ]
+    assert report.pairs(peers) == []
+
+
+def test_one_round_is_not_rounds() -> None:
+    one = replace(FULL, settings=replace(FULL.settings, rounds=1))
+    assert "| 1 round of 1 s after 1 s, " in markdown.to_markdown(one)
+    short = replace(EPOLL, samples=samples(50.0, 1))
+    verdict_of_one = report.compare(short, short, one.settings.rule).verdict
+    assert verdict_of_one.sentence.startswith("inconclusive: 1 round, ")
 
 
 def test_a_generator_or_a_neighbour_at_the_limit_is_noted() -> None:

@@ -108,7 +108,13 @@ def test_what_is_not_asked_again_has_a_reason(
     assert bool(said) is bool(reason)
 
 
-@pytest.mark.parametrize("names", ["epoll", "epoll,epoll", "epoll,nginx", "epoll,https://a/"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        *("epoll", "epoll,epoll", "epoll,nginx", "epoll,https://a/"),
+        *("epoll,http://a:99999", "epoll,http://a:x", "epoll,http://[::1"),
+    ],
+)
 def test_a_comparison_needs_two_targets_that_are_some(names: str) -> None:
     with pytest.raises(AskrError) as error:
         check_names(names.split(","))

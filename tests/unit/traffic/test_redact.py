@@ -23,7 +23,13 @@ def cleaned(found: Exchange, rules: Rules | None = None) -> Exchange:
     return redact.exchange(found, rules or Rules())
 
 
-@pytest.mark.parametrize("name", ["Authorization", "cookie", "SET-COOKIE", "X-Api-Key"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Authorization", "cookie", "SET-COOKIE", "X-Api-Key", "PRIVATE-TOKEN", "x-vault-token"),
+        *("X-Amz-Security-Token", "X-Forwarded-Access-Token", "X-Session-Id", "X-Client-Secret"),
+    ],
+)
 def test_fields_lose_their_values_whatever_their_case(name: str) -> None:
     found = cleaned(
         exchange(
@@ -33,6 +39,32 @@ def test_fields_lose_their_values_whatever_their_case(name: str) -> None:
     )
     assert found.request.fields == ((name, "redacted"), ("Accept", "*/*"))
     assert found.answer.fields == ((name, "redacted"),)
+
+
+def test_a_field_that_is_to_stay_stays_whatever_its_name_says() -> None:
+    rules = Rules(kept=frozenset({"x-page-token"}))
+    kept, gone = ("X-Page-Token", "3"), ("X-Auth-Token", SECRET)
+    found = cleaned(exchange(request(fields=(kept, gone))), rules)
+    assert found.request.fields == (kept, ("X-Auth-Token", "redacted"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("_password", "new_password1", "userPassword", "user_pass", "stripeToken", "APIToken"),
+        *("csrfmiddlewaretoken", "AUTH_TOKEN", "login[_password]", "client-secret-2"),
+    ],
+)
+def test_a_parameter_with_a_word_that_tells_loses_its_value(name: str) -> None:
+    assert cleaned(exchange(request(f"/x?{name}={SECRET}"))).request.target.endswith("=redacted")
+    body = json.dumps({name: SECRET, "passenger": 1, "compass": 2, "tokens": 3})
+    found = cleaned(exchange(request("/", "POST", JSON, Body.of(body.encode())))).request.body
+    assert json.loads(found.content or b"") == {
+        name: "redacted",
+        "passenger": 1,
+        "compass": 2,
+        "tokens": 3,
+    }
 
 
 @pytest.mark.parametrize(
@@ -51,12 +83,12 @@ def test_fields_lose_their_values_whatever_their_case(name: str) -> None:
 def test_parameters_of_the_query_lose_their_values(target: str, left: str) -> None:
     found = cleaned(
         exchange(
-            request(target, fields=(("Referer", f"http://a{target}"),)),
+            request(target, fields=(("Referer", f"http://a{target}"), ("X-Original-URL", target))),
             answer(302, fields=(("Location", target),)),
         )
     )
     assert found.request.target == left
-    assert found.request.fields == (("Referer", f"http://a{left}"),)
+    assert found.request.fields == (("Referer", f"http://a{left}"), ("X-Original-URL", left))
     assert found.answer.fields == (("Location", left),)
 
 
