@@ -6,7 +6,7 @@ times a second gets the same one, and the workers get their cores.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from askrctl import __version__
 from askrctl.config import Config
 from askrctl.server.admin_http import Request, Response
 from askrctl.server.ledger import Sums
-from askrctl.server.metrics import CONTENT_TYPE, Memory, as_json, exposition, pids_of
+from askrctl.server.metrics import CONTENT_TYPE, Memory, as_json, exposition
 from askrctl.server.report import Report
 
 # For so long a large answer is given again. The exposition is the dearest one to make, and nobody
@@ -38,6 +38,7 @@ class Server(Protocol):
     def started_once(self) -> bool: ...
     def report(self, sums: Sums | None = None) -> Report: ...
     def sums(self) -> Sums: ...
+    def processes(self) -> Iterable[tuple[str, int]]: ...
     def not_ready(self) -> str: ...
     def request_reload(self) -> int: ...
     def request_rollback(self) -> str: ...
@@ -206,7 +207,7 @@ class AdminApi:
         report = self._server.report(sums)
         if path == "/api/status":
             return Response.of(report.as_dict()).with_fields(_VARY)
-        memory = self._memory.of(pid for _, _, pid in pids_of(report))
+        memory = self._memory.by_role(self._server.processes())
         if path == "/api/metrics":
             return Response.of(as_json(report, sums, memory)).with_fields(_VARY)
         return Response(200, exposition(report, sums, memory), CONTENT_TYPE, (_VARY,))

@@ -174,6 +174,9 @@ class Report:
     # several sites, which have it each.
     opcache: dict[str, int]
     trace: dict[str, Any]  # the exporter of traces: Tracing.report()
+    # What was replaced and reloaded since the start, by reason (ledger.EVENTS).
+    events: dict[str, dict[str, int]]
+    serving_since_s: float  # when this generation took over, Unix time
     sites: tuple[SiteReport, ...] = ()  # (): there is no [[site]]
 
     def as_dict(self) -> dict[str, Any]:
@@ -350,5 +353,7 @@ def make_report(
         routes=_routes(sums.routes),
         opcache=next(iter(around.caches.values())) if len(around.caches) == 1 else {},
         trace=supervisor.tracing.report(),
+        events=sums.events,
+        serving_since_s=round(supervisor.since, 3),
         sites=tuple(_site(site, pages, around) for site in plan.sites),
     )

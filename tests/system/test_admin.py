@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -286,6 +287,49 @@ def test_a_worker_that_is_none_is_404(server: Server) -> None:
     for index in ("7", "99999"):
         assert admin(server, f"/api/workers/{index}/drain", "POST").status == 404
     assert admin(server, "/api/workers/x/drain", "POST").status == 404
+
+
+def counters(server: Server) -> dict[tuple[str, ...], float]:
+    """What only grows while the server runs: OPcache counts for its generation."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families(server).values()
+        if family.type in ("counter", "histogram") and "opcache" not in family.name
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_what_was_replaced_is_counted_by_reason_and_nothing_goes_back(server: Server) -> None:
+    server.get("/?burn_ms=200")
+    restarts = ("askr_application_restarts_total", "died")
+    killed = ("askr_worker_restarts_total", "died")
+    reloads = ("askr_reloads_total", "done")
+    before = counters(server)
+    os.kill(server.wait_applications(2)[0], signal.SIGKILL)
+    wait_until("another process", lambda: len(server.applications()) == 2)
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.wait_ready()
+    server.wait_applications(2)
+    generation = server.status()["generation"]
+    server.process.send_signal(signal.SIGHUP)
+    wait_until("the new generation", lambda: server.status()["generation"] == generation + 1)
+    server.wait_applications(2)
+    wanted = {key: before[key] + 1 for key in (restarts, killed, reloads)}
+
+    def told() -> bool:
+        now = counters(server)
+        assert {key: (value, now[key]) for key, value in before.items() if now[key] < value} == {}
+        return wanted.items() <= now.items()
+
+    wait_until("each is counted once", told)
+    assert server.status()["events"]["reloads"]["done"] == wanted[reloads]
+
+
+def test_memory_is_that_of_all_processes(server: Server) -> None:
+    sizes = families(server)["askr_proportional_memory_bytes"].samples
+    roles = {sample.labels["role"]: sample.value for sample in sizes}
+    assert all(roles[name] > 0 for name in ("supervisor", "worker", "zygote", "application"))
 
 
 # --- hostile --------------------------------------------------------------------------------------
