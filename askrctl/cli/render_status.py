@@ -107,6 +107,8 @@ def _work(status: dict[str, Any]) -> Rows:
         yield from _traces(status["trace"], _sum(status, "spans_lost"))
     if events := _events(status.get("events", {})):
         yield "replaced", events
+    if lost := status.get("log_lost", 0):
+        yield "log", f"{count(lost, 'line')} lost: whoever reads stderr does not"
     if dropped := _sum(status, "log_dropped"):
         whole = dropped + _sum(status, "log_lines")
         yield "access log", f"{dropped} of {whole} lines lost: its file is full, or too slow"

@@ -219,6 +219,7 @@ def _pairs(durations: Durations) -> list[tuple[float, int]]:
 
 
 def _gauges(report: Report) -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily as Counter
     from prometheus_client.core import GaugeMetricFamily as Gauge
 
     backend = report.io_backend
@@ -241,6 +242,8 @@ def _gauges(report: Report) -> Iterator["Metric"]:
         "When the generation that serves took over, in Unix time.",
         value=report.serving_since_s,
     )
+    text = "Lines of the server's log that whoever reads it did not take."
+    yield Counter("askr_log_lost", text, value=report.log_lost)
     older = "Older generations that still finish requests."
     yield Gauge("askr_draining_generations", older, value=report.draining_generations)
 

@@ -99,6 +99,7 @@ def every_family() -> list[Metric]:
         uptime_s=1.0,
         generation=1,
         serving_since_s=1.0,
+        log_lost=0,
         draining_generations=0,
         certificates=(CertificateReport("a", (), "2027-01-02T03:04:05+00:00", "", ""),),
         workers=(),
