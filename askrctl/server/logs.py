@@ -23,6 +23,7 @@ BURST = 20  # lines of one event …
 BURST_S = 10.0  # … in so many seconds; what is more is counted
 STDERR = 2
 PIPE_SIZE = 1 << 20  # what a burst may be ahead of the reader: pipe-max-size of pipe(7)
+_ESCAPE = re.compile(r"\\(.)")
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
 _PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\'[^\']*\'|\S*)')
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
@@ -34,10 +35,28 @@ _LEVELS = {
 }
 
 
+def message_of(record: logging.LogRecord) -> str:
+    """One line, whatever the values are: those of `key="%s"` are escaped, as JSON would."""
+    if record.msg == "%s" or not isinstance(record.args, tuple):
+        return record.getMessage().replace("\n", "\\n")  # a whole message, made elsewhere
+    args = tuple(_escaped(item) if isinstance(item, str) else item for item in record.args)
+    return (str(record.msg) % args).replace("\n", "\\n") if args else str(record.msg)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
 def pairs(message: str) -> dict[str, str]:
     """What a message says, by key; a message of another form is `msg`."""
-    found = {key: value.strip("\"'") for key, value in _PAIR.findall(message)}
+    found = {key: _unquoted(value) for key, value in _PAIR.findall(message)}
     return found or {"msg": message}
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] not in "\"'" or value[-1] != value[0]:
+        return value
+    return _ESCAPE.sub(lambda found: "\n" if found[1] == "n" else found[1], value[1:-1])
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -48,12 +67,12 @@ def _time(record: logging.LogRecord) -> str:
 class Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(record.created))
-        return f"{when} level={_LEVELS.get(record.levelno, 'error')} {record.getMessage()}"
+        return f"{when} level={_LEVELS.get(record.levelno, 'error')} {message_of(record)}"
 
 
 class Logfmt(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
+        message = message_of(record)
         if "=" not in message:
             message = f"msg={json.dumps(message)}"
         return f"time={_time(record)} level={_LEVELS.get(record.levelno, 'error')} {message}"
@@ -62,7 +81,7 @@ class Logfmt(logging.Formatter):
 class Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = _LEVELS.get(record.levelno, "error")
-        told = {key: _value(text) for key, text in pairs(record.getMessage()).items()}
+        told = {key: _value(text) for key, text in pairs(message_of(record)).items()}
         return json.dumps({"time": _time(record), "level": level, **told})
 
 
@@ -84,11 +103,11 @@ class Burst(logging.Filter):
         self._seen: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        event = record.getMessage().split(" ", 1)[0]
+        event = message_of(record).split(" ", 1)[0]
         begun, count = self._seen.get(event, (record.created, 0))
         if record.created - begun > BURST_S:
             if count > BURST:
-                record.msg, record.args = f"{record.getMessage()} suppressed={count - BURST}", None
+                record.msg, record.args = f"{message_of(record)} suppressed={count - BURST}", None
             begun, count = record.created, 0
         self._seen[event] = (begun, count + 1)
         return count < BURST
@@ -156,7 +175,7 @@ class Journal(Hasty):
         self._end.setblocking(False)
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
+        message = message_of(record)
         fields = {
             "MESSAGE": message,
             "PRIORITY": str(_PRIORITIES.get(record.levelno, 3)),
