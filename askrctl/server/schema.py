@@ -32,9 +32,11 @@ def schema_of(kind: Any) -> dict[str, Any]:
     if origin is tuple and arguments[1:] == (...,):
         return {"type": "array", "items": schema_of(arguments[0])}
     if origin is tuple:
+        # Not prefixItems: OpenAPI 3.1 has them, and many of its readers do not.
         count = len(arguments)
-        items = [schema_of(item) for item in arguments]
-        return {"type": "array", "prefixItems": items, "minItems": count, "maxItems": count}
+        kinds = [schema_of(item) for item in dict.fromkeys(arguments)]
+        items = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        return {"type": "array", "items": items, "minItems": count, "maxItems": count}
     raise TypeError(f"no schema for {kind}")
 
 

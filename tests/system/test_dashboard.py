@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from system.conftest import Serve, Servers, copy_app
+from system.conftest import Serve, copy_app
 from system.harness import Server, wait_until
 
 TOKEN = "a-token-of-this-test-only"
@@ -32,14 +32,6 @@ def browser() -> Iterator[webdriver.Chrome]:
     running = webdriver.Chrome(options=options, service=service)
     yield running
     running.quit()
-
-
-@pytest.fixture
-def serve_once(tmp_path: Path) -> Iterator[Serve]:
-    """A page that is drawn of numbers does not depend on the I/O backend."""
-    servers = Servers(tmp_path, "epoll")
-    yield servers
-    servers.stop()
 
 
 @pytest.fixture
