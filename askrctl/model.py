@@ -76,7 +76,9 @@ class BackendChoice:
     fix: str = ""
 
     def log_line(self) -> str:
-        text = f"io_backend={self.active} wanted={self.requested} reason={self.reason}"
+        text = (
+            f"event=backend io_backend={self.active} wanted={self.requested} reason={self.reason}"
+        )
         if self.detail:
             text += f' detail="{self.detail}"'
         if self.fix:

@@ -114,6 +114,10 @@ def _work(status: dict[str, Any]) -> Rows:
         yield "opcache", _opcache(status["opcache"])
     if status["trace"]["endpoint"]:
         yield from _traces(status["trace"], _sum(status, "spans_lost"))
+    if events := _events(status.get("events", {})):
+        yield "replaced", events
+    if lost := status.get("log_lost", 0):
+        yield "log", f"{count(lost, 'line')} lost: whoever reads stderr does not"
     if dropped := _sum(status, "log_dropped"):
         whole = dropped + _sum(status, "log_lines")
         yield "access log", f"{dropped} of {whole} lines lost: its file is full, or too slow"
@@ -135,6 +139,24 @@ def _now(workers: list[dict[str, Any]]) -> Rows:
     }
     if any(refused.values()):
         yield "refused", ", ".join(f"{number} {why}" for why, number in refused.items() if number)
+
+
+_EVENTS = {
+    "application_restarts": "process",
+    "worker_restarts": "worker",
+    "reloads": "reload",
+}
+
+
+def _events(known: dict[str, dict[str, int]]) -> str:
+    """`3 processes (2 died, 1 leak), 1 reload (1 done)`; what has not happened is not there."""
+    parts = []
+    for name, noun in _EVENTS.items():
+        reasons = {reason: n for reason, n in known.get(name, {}).items() if n}
+        if reasons:
+            why = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in reasons.items())
+            parts.append(f"{count(sum(reasons.values()), noun)} ({why})")
+    return ", ".join(parts)
 
 
 def _traces(trace: dict[str, Any], lost: int) -> Rows:

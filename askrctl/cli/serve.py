@@ -125,6 +125,7 @@ def _serve(path: Path, config: Path | None, flags: dict[str, Any], inspect: Path
     from askrctl.server.detect import logical
     from askrctl.server.launch import Request, launch, prepare
 
+    logs.unblock()
     logs.set_up("auto")
     signals.hold_until_served()
     plan = prepare(request := Request(logical(path), config, flags, inspect, path != Path()))

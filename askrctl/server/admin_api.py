@@ -6,7 +6,7 @@ times a second gets the same one, and the workers get their cores.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any, Protocol
@@ -15,8 +15,9 @@ from askrctl import __version__
 from askrctl.config import Config
 from askrctl.server.admin_http import Request, Response
 from askrctl.server.ledger import Sums
-from askrctl.server.metrics import CONTENT_TYPE, Memory, as_json, exposition, pids_of
+from askrctl.server.metrics import CONTENT_TYPE, Memory, as_json, exposition
 from askrctl.server.report import Report
+from askrctl.server.schema import schema_of
 
 # For so long a large answer is given again. The exposition is the dearest one to make, and nobody
 # has use for two within a second.
@@ -38,6 +39,7 @@ class Server(Protocol):
     def started_once(self) -> bool: ...
     def report(self, sums: Sums | None = None) -> Report: ...
     def sums(self) -> Sums: ...
+    def processes(self) -> Iterable[tuple[str, int]]: ...
     def not_ready(self) -> str: ...
     def request_reload(self) -> int: ...
     def request_rollback(self) -> str: ...
@@ -89,9 +91,10 @@ def openapi() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         operation: dict[str, Any] = {
+            "operationId": _operation(route),
             "summary": route.summary,
             "responses": {
-                str(status): _describe(status, route.content)
+                str(status): _describe(status, route)
                 for status in (*route.statuses, *(() if route.open else (401,)))
             },
             "security": [] if route.open else [{"token": []}],
@@ -114,10 +117,40 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _describe(status: int, content: str) -> dict[str, Any]:
-    media = content if status < 400 else "application/json"
-    schema = {"type": "object" if media == "application/json" else "string"}
+def _operation(route: Route) -> str:
+    """A name for functions of clients: `get_api_status`, `post_worker_drain`."""
+    path = route.path.replace("/api/workers/{worker}", "/worker").removesuffix(".json")
+    return f"{route.method.lower()}_{path.strip('/').replace('/', '_') or 'dashboard'}"
+
+
+def _describe(status: int, route: Route) -> dict[str, Any]:
+    media = route.content if status < 400 else "application/json"
+    if media != "application/json":
+        schema: dict[str, Any] = {"type": "string"}
+    elif status >= 400 and not route.open:
+        schema = _object({"error": {"type": "string"}}, "error")
+    else:
+        schema = _schema(route)
     return {"description": _DESCRIPTIONS[status], "content": {media: {"schema": schema}}}
+
+
+def _schema(route: Route) -> dict[str, Any]:
+    """Of JSON that is no error."""
+    number = {"type": "integer", "minimum": 0}
+    if route.open:
+        texts = {"status": {"enum": ["ok", "not ready"]}, "reason": {"type": "string"}}
+        return _object(texts, "status")
+    if route.method == "POST":
+        return _object({"ok": {"const": True}, "generation": number, "worker": number}, "ok")
+    if route.path == "/api/status":
+        return schema_of(Report)
+    if route.path == "/api/config":
+        return schema_of(Config)
+    return {"type": "object"}
+
+
+def _object(properties: dict[str, Any], required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [required]}
 
 
 _DESCRIPTIONS = {
@@ -173,7 +206,8 @@ class AdminApi:
         if not request.allowed and not routes[0][0].open:
             return _unauthorized()
         if chosen is None:
-            allowed = ", ".join(sorted({item[0].method for item in routes}))
+            methods = {item[0].method for item in routes}
+            allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
             return Response.error(405, f"it can be {allowed}", ("Allow", allowed))
         return self._run(*chosen, packed=request.gzip)
 
@@ -206,7 +240,7 @@ class AdminApi:
         report = self._server.report(sums)
         if path == "/api/status":
             return Response.of(report.as_dict()).with_fields(_VARY)
-        memory = self._memory.of(pid for _, _, pid in pids_of(report))
+        memory = self._memory.by_role(self._server.processes())
         if path == "/api/metrics":
             return Response.of(as_json(report, sums, memory)).with_fields(_VARY)
         return Response(200, exposition(report, sums, memory), CONTENT_TYPE, (_VARY,))

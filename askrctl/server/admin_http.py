@@ -121,12 +121,19 @@ def _read(head: bytes) -> Request:
         raise RefusedError(413, "no request here needs a body")
     return Request(
         method=method,
-        path=target.partition("?")[0],
+        path=_path(target),
         token=_token(fields.get("authorization", "")),
         body_size=int(size),
         keeps=version == "HTTP/1.1" and "close" not in _words(fields, "connection"),
         gzip="gzip" in _words(fields, "accept-encoding"),
     )
+
+
+def _path(target: str) -> str:
+    """Without the query; a proxy may send the absolute form (RFC 9112, section 3.2.2)."""
+    if target.lower().startswith(("http://", "https://")):
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return target.partition("?")[0]
 
 
 def _fields(lines: list[str]) -> dict[str, str]:

@@ -149,6 +149,8 @@ class Applications:
         for worker in self._owner.workers.values():
             for place in worker.places:
                 if place.site == crew.plan.site_index:
+                    if place.pid:
+                        self._around.ledger.note("application_restarts", "zygote")
                     place.forget()
         wait = backoff_s(crew.failures)
         self._around.loop.call_later(wait, lambda: self._start_zygote_again(crew))
@@ -214,6 +216,7 @@ class Applications:
             place.failures = 0
             place.forget()
             if worker.is_recycled(pid):
+                self._around.ledger.note("application_restarts", "asked")
                 self._fork(worker, place)
         else:
             self._died(crew, worker, place, describe_exit(wait_status))
@@ -222,12 +225,14 @@ class Applications:
         """It was not told to go."""
         pid, lived = place.pid, time.monotonic() - place.born
         place.failures = 1 if lived > HEALTHY_S else place.failures + 1
+        reason = place.killed_for or "died"
         place.forget()
         wait = backoff_s(place.failures)
         crew.process_died(how)
         if not crew.served:
             wait = max(wait, BOOT_PAUSE_S)
         if not self._owner.draining:
+            self._around.ledger.note("application_restarts", reason)
             log.warning(
                 "event=app_exited worker=%d pid=%d status=%r restart_s=%.1f",
                 worker.index,
@@ -263,6 +268,7 @@ class Applications:
 
     def overdue(self, worker: WorkerProcess, place: Place) -> None:
         config = self._owner.plan.config
+        place.killed_for = "timeout"
         self._watchdog.overdue(worker, place, config.timeouts.request + config.php.kill_grace)
 
     def _place_of(self, pid: object) -> tuple[WorkerProcess, Place] | None:

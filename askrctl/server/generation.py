@@ -160,10 +160,12 @@ class Generation:
 
     def worker_exited(self, worker: WorkerProcess, code: int) -> None:
         del self.workers[worker.index]
-        self._around.ledger.retire(worker.slot, worker.pid)
+        self._around.ledger.retire(worker.slot, worker.pid, worker.index)
         if self.draining:
             self._on_change()
             return
+        reason = worker.killed_for or ("asked" if worker.draining else "died")
+        self._around.ledger.note("worker_restarts", reason)
         lived = time.monotonic() - worker.born
         failures = 1 if lived > HEALTHY_S else self._failures.get(worker.index, 0) + 1
         self._failures[worker.index] = failures
@@ -191,7 +193,7 @@ class Generation:
         log.warning("%s", choice.log_line())
         self.plan = replace(self.plan, choice=choice)
         for other in self.workers.values():
-            other.kill()
+            other.kill("backend")
 
     def watch(self) -> None:
         """Replace workers that are stopped or loop. The caller knows it was not stopped itself."""
@@ -209,7 +211,7 @@ class Generation:
         who = f"worker={worker.index} pid={worker.pid} silent_s={silent_s:.1f}"
         if pulse is Pulse.STUCK and not worker.killed:
             log.warning("event=worker_stuck %s", who)
-            worker.kill()
+            worker.kill("stuck")
         elif pulse.waits and not worker.waits:
             detail = "this machine has more to do than it can"
             log.warning('event=worker_waits for=%s %s detail="%s"', pulse.value, who, detail)

@@ -40,6 +40,25 @@ COUNTERS = (
 )
 
 
+# What happens seldom and is told by the supervisor: why, in the order in which it is shown.
+EVENTS = {
+    "application_restarts": (
+        "died",  # by itself: a crash, or exit status
+        "timeout",  # killed: a request did not end within timeouts.request and php.kill_grace
+        "broken",  # killed: it broke the rules of its port
+        "zygote",  # whose death it shared
+        *("requests", "age", "memory", "leak"),  # php.max_…
+        "asked",
+    ),
+    "worker_restarts": (
+        "died",
+        "stuck",  # killed: it gave no sign of life
+        "backend",  # its ring did not open: all go on with epoll
+        "asked",
+    ),
+    "reloads": ("done", "failed", "refused", "rolled_back"),
+}
+
 OF_A_SITE = (
     "requests",
     "queue_full",
@@ -83,6 +102,10 @@ def _nothing() -> dict[str, Durations]:
     return {name: Durations() for name in engine.HISTOGRAMS}
 
 
+def _no_events() -> dict[str, dict[str, int]]:
+    return {name: dict.fromkeys(reasons, 0) for name, reasons in EVENTS.items()}
+
+
 @dataclass(slots=True)
 class Sums:
     """Whatever only grows, summed over workers."""
@@ -93,6 +116,8 @@ class Sums:
     histograms: dict[str, Durations] = field(default_factory=_nothing)
     routes: dict[str, Route] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)  # by name; not without any
+    io_cpu_ns: dict[int, tuple[int, int]] = field(default_factory=dict)  # user, system; by worker
+    events: dict[str, dict[str, int]] = field(default_factory=_no_events)  # by reason
 
     def add_route(self, name: str, failed: int, durations: Durations) -> None:
         known = self.routes.setdefault(name, Route(0, Durations()))
@@ -111,13 +136,18 @@ class Sums:
         for which, more in durations.items():
             known.durations[which].add(more)
 
-    def add(self, page: engine.WorkerStatus, histograms: Mapping[str, Durations]) -> None:
+    def add(
+        self, index: int, page: engine.WorkerStatus, histograms: Mapping[str, Durations]
+    ) -> None:
         for name in COUNTERS:
             self.counters[name] += getattr(page, name)
         for name, value in page.responses.items():
             self.responses[name] = self.responses.get(name, 0) + value
         for name, value in page.split.items():
             self.split[name] += value
+        user, system = self.io_cpu_ns.get(index, (0, 0))
+        more = page.split
+        self.io_cpu_ns[index] = (user + more["io_cpu_user_ns"], system + more["io_cpu_system_ns"])
         for name, durations in histograms.items():
             self.histograms[name].add(durations)
 
@@ -132,6 +162,8 @@ class Sums:
                 name: Site(dict(item.counts), _copied(item.durations))
                 for name, item in self.sites.items()
             },
+            dict(self.io_cpu_ns),
+            {name: dict(counts) for name, counts in self.events.items()},
         )
 
 
@@ -153,7 +185,7 @@ class _Names:
 
 
 class Ledger:
-    """`memory` is the status memory; a worker is a pair of its slot and its pid."""
+    """`memory` is the status memory; a worker is its slot, its pid and its index."""
 
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
@@ -161,11 +193,11 @@ class Ledger:
         self._routes = _Names(ROUTES_MAX)
         self._sites = _Names(SITES_SHOWN_MAX)
 
-    def _add(self, sums: Sums, slot: int, pid: int) -> None:
+    def _add(self, sums: Sums, slot: int, pid: int, index: int) -> None:
         page = engine.read_status(self._memory, slot)
         if page.pid != pid:  # it has not begun yet, and this is its predecessor's
             return
-        sums.add(page, engine.read_histograms(self._memory, slot))
+        sums.add(index, page, engine.read_histograms(self._memory, slot))
         for name, (failed, durations) in engine.read_routes(self._memory, slot).items():
             sums.add_route(self._routes.of(name), failed, durations)
         of_sites = engine.read_site_histograms(self._memory, slot)
@@ -173,13 +205,17 @@ class Ledger:
             if site.name:
                 sums.add_site(self._sites.of(site.name), site, of_sites.get(site.name, {}))
 
-    def retire(self, slot: int, pid: int) -> None:
-        """It has exited: its page is final."""
-        self._add(self._gone, slot, pid)
+    def note(self, event: str, reason: str) -> None:
+        """One of EVENTS has happened."""
+        self._gone.events[event][reason] += 1
 
-    def sums(self, alive: Iterable[tuple[int, int]]) -> Sums:
+    def retire(self, slot: int, pid: int, index: int) -> None:
+        """It has exited: its page is final."""
+        self._add(self._gone, slot, pid, index)
+
+    def sums(self, alive: Iterable[tuple[int, int, int]]) -> Sums:
         """Of all workers there ever were, `alive` being those there are."""
         sums = self._gone.copy()
-        for slot, pid in alive:
-            self._add(sums, slot, pid)
+        for slot, pid, index in alive:
+            self._add(sums, slot, pid, index)
         return sums

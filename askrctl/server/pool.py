@@ -123,7 +123,7 @@ class Pool:
             if limits is None or not _serves(place, states.get(place.index)):
                 continue
             why = recycle.reason(limits, place.requests, now - place.born, tuple(place.samples))
-            if why:
+            if why is not None:
                 self._replace(place, why)
                 return
 
@@ -131,16 +131,17 @@ class Pool:
         """Because somebody asks for it. False: another one is being replaced, or this one is."""
         if place not in self._staying() or self._coming() is not None:
             return False
-        self._replace(place, "asked")
+        self._replace(place, recycle.Reason("asked", "asked"))
         return True
 
-    def _replace(self, place: Place, why: str) -> None:
+    def _replace(self, place: Place, why: recycle.Reason) -> None:
+        self.worker.around.ledger.note("application_restarts", why.kind)
         log.info(
             'event=app_recycled worker=%d%s pid=%d reason="%s"',
             self.worker.index,
             self._label,
             place.pid,
-            why,
+            why.text,
         )
         vacant = self._vacant()
         if vacant is None:  # 64 processes: there is no room for a replacement beside it

@@ -43,6 +43,12 @@ class Sample:
     pss: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    kind: str  # one of ledger.RESTARTS
+    text: str  # for the log
+
+
 def limits_of(config: PhpConfig) -> Limits:
     return Limits(
         requests=config.max_requests,
@@ -91,26 +97,26 @@ def slope(samples: Sequence[Sample]) -> float:
     return together / spread
 
 
-def reason(limits: Limits, requests: int, age_s: float, samples: Sequence[Sample]) -> str:
-    """Why the process is to be replaced, for the log; "" when it may stay."""
+def reason(limits: Limits, requests: int, age_s: float, samples: Sequence[Sample]) -> Reason | None:
+    """Why the process is to be replaced; None when it may stay."""
     if limits.requests and requests >= limits.requests:
-        return f"{requests} requests"
+        return Reason("requests", f"{requests} requests")
     if limits.age_s and age_s >= limits.age_s:
-        return f"{age_s:.0f} s old"
+        return Reason("age", f"{age_s:.0f} s old")
     latest = samples[-limits.samples :]
     if len(latest) == limits.samples:
         for name in ("rss", "pss"):
             limit = getattr(limits, name)
             if limit and all(getattr(item, name) > limit for item in latest):
-                return f"{name} of {getattr(latest[-1], name) >> 20} MiB"
+                return Reason("memory", f"{name} of {getattr(latest[-1], name) >> 20} MiB")
     return _leak_reason(limits, samples)
 
 
-def _leak_reason(limits: Limits, samples: Sequence[Sample]) -> str:
+def _leak_reason(limits: Limits, samples: Sequence[Sample]) -> Reason | None:
     if not limits.leak or not samples:
-        return ""
+        return None
     found = slope(samples)
     growth = samples[-1].own - min(item.own for item in samples)
     if found <= limits.leak or growth < SLOPE_GROWTH_MIN:
-        return ""
-    return f"it grows by {found / 1024:.1f} KiB a request"
+        return None
+    return Reason("leak", f"it grows by {found / 1024:.1f} KiB a request")

@@ -20,7 +20,14 @@ log = logging.getLogger("askrctl")
 
 KEPT_MAX = 64
 # What a server takes from its start, and keeps.
-_OF_THE_START = ("server.listen", "server.control", "admin.listen", "admin.token", "php.slowlog")
+_OF_THE_START = (
+    "server.listen",
+    "server.control",
+    "admin.listen",
+    "admin.token",
+    "log.format",
+    "php.slowlog",
+)
 
 
 def tell_of_restarts(before: Config, after: Config) -> None:

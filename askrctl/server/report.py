@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from askrctl import engine
-from askrctl.server import credentials
+from askrctl.server import credentials, logs
 from askrctl.server.ledger import OF_A_SITE, Route, Sums
 from askrctl.server.plan import Plan
 from askrctl.server.split import as_seconds
@@ -178,6 +178,10 @@ class Report:
     # several sites, which have it each.
     opcache: dict[str, int]
     trace: dict[str, Any]  # the exporter of traces: Tracing.report()
+    # What was replaced and reloaded since the start, by reason (ledger.EVENTS).
+    events: dict[str, dict[str, int]]
+    log_lost: int  # lines of the server's log that nobody took
+    serving_since_s: float  # when this generation took over, Unix time
     sites: tuple[SiteReport, ...] = ()  # (): there is no [[site]]
 
     def as_dict(self) -> dict[str, Any]:
@@ -357,5 +361,8 @@ def make_report(
         routes=_routes(sums.routes),
         opcache=next(iter(around.caches.values())) if len(around.caches) == 1 else {},
         trace=supervisor.tracing.report(),
+        events=sums.events,
+        log_lost=logs.lost(),
+        serving_since_s=round(supervisor.since, 3),
         sites=tuple(_site(site, pages, around) for site in plan.sites),
     )

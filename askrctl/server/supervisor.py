@@ -10,7 +10,7 @@ import mmap
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Supervisor:
     ) -> None:
         self.plan = plan
         self.addresses = [address for _, address in listeners]
-        self.started = time.time()
+        self.started = self.since = time.time()  # the server; the generation that serves
         self.control = control
         self._replan = replan
         self.path = path  # as it was given, symlinks and all
@@ -229,6 +229,7 @@ class Supervisor:
             self.failure = AskrError(coming.failed, self._what_to_type(coming.plan))
             self._stopping = True
             return
+        self._ledger.note("reloads", "failed")
         notify.ready()
         self._reload_if_asked()
 
@@ -242,6 +243,7 @@ class Supervisor:
     def _promote(self, coming: Generation) -> None:
         before, self._current, self._next = self._current, coming, None
         self.started_once = True
+        self.since = time.time()
         self.plan = coming.plan
         self.tracing.shown = coming.exporter
         coming.listen()
@@ -251,6 +253,7 @@ class Supervisor:
             log.log(*_backend_line(coming.plan.choice))
             self._on_ready(self)
         else:
+            self._ledger.note("reloads", "done")
             self._let_go(before, coming.plan.config.server.keep_previous)
         self._follow_files(coming.plan)
         self._reload_if_asked()
@@ -338,6 +341,7 @@ class Supervisor:
             return
         log.error('event=reload_refused detail="%s" fix="%s"', detail.replace('"', "'"), fix)
         self._refused = detail
+        self._ledger.note("reloads", "refused")
         self.tickets.fail(0, detail)
         notify.ready()
 
@@ -426,7 +430,8 @@ class Supervisor:
 
     def sums(self) -> Sums:
         """Counters since the start, of workers that are gone as well."""
-        return self._ledger.sums((worker.slot, worker.pid) for worker in self._workers())
+        workers = self._workers()
+        return self._ledger.sums((worker.slot, worker.pid, worker.index) for worker in workers)
 
     def _workers(self) -> list[WorkerProcess]:
         return [worker for item in self._alive() for worker in item.workers.values()]
@@ -443,6 +448,16 @@ class Supervisor:
         kept = self._kept.report(self.memory) if self._kept is not None else None
         around = Around(number, caches, kept, sums or self.sums())
         return make_report(self, plan, pages, around)
+
+    def processes(self) -> Iterator[tuple[str, int]]:
+        """(role, pid) of all there are, those of older generations and of the next one as well."""
+        yield "supervisor", os.getpid()
+        for generation in self._alive():
+            for worker in generation.workers.values():
+                yield "worker", worker.pid
+                yield from (("application", place.pid) for place in worker.places if place.pid)
+            yield from (("zygote", pid) for pid, _ in generation.applications.zygotes)
+        yield from (("exporter", pid) for pid in self.tracing.pids)
 
     @property
     def draining_count(self) -> int:
@@ -539,6 +554,8 @@ class Supervisor:
     def _switch_back(self, good: Generation, bad: Generation) -> Ticket:
         began = time.monotonic()
         log.warning("event=rollback generation=%d from=%d", good.number, bad.number)
+        self._ledger.note("reloads", "rolled_back")
+        self.since = time.time()
         good.listen()
         bad.drain(bad.plan.config.timeouts.drain)
         self._old.append(bad)

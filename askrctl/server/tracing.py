@@ -194,6 +194,11 @@ class Tracing:
             self._ending.remove(exporter)
             exporter.release()
 
+    @property
+    def pids(self) -> list[int]:
+        """Of exporters that run."""
+        return [item.pid for item in (*self._ending, *self._used) if item.pid]
+
     def report(self) -> dict[str, Any]:
         """For `askrctl status`: counters are of all exporters that there were."""
         totals = self._gone

@@ -56,6 +56,7 @@ class Place:
     failures: int = 0  # in a row, each soon after the start
     restarting: bool = False  # its process died; another is started after a pause
     leaving: bool = False  # it was told to go
+    killed_for: str = ""  # one of ledger.EVENTS, when it is to be killed
     replaces: int = 0  # the place whose process goes when this one is ready, with its pid; 0: none
     replaces_pid: int = 0
     requests: int = 0  # finished by this process
@@ -84,6 +85,7 @@ class Place:
             self.port.close()
         self.pid, self.pidfd, self.port = 0, -1, None
         self.leaving, self.replaces_pid, self.requests = False, 0, 0
+        self.killed_for = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class WorkerProcess:
     ready: bool = False
     draining: bool = False
     killed: bool = False
+    killed_for: str = ""  # one of ledger.EVENTS
     waits: bool = False  # for a processor or a disk, and gives no sign of life: it was told
     born: float = field(default_factory=time.monotonic)
     places: list[Place] = field(init=False)
@@ -274,9 +277,10 @@ class WorkerProcess:
         value = max(1, round(deadline_s * 1000))
         wire.send(self._socket, wire.Message(wire.Control.KEEP, value=value))
 
-    def kill(self) -> None:
+    def kill(self, reason: str = "") -> None:
         """SIGKILL; worker_exited() follows."""
         self.killed = True
+        self.killed_for = self.killed_for or reason
         self.process.kill()
 
     def _on_message(self) -> None:
@@ -307,6 +311,7 @@ class WorkerProcess:
             if message.value == wire.Kill.OVERDUE:
                 self.listener.app_overdue(self, place)
             else:
+                place.killed_for = "broken"
                 place.kill()
 
     def _on_exit(self) -> None:

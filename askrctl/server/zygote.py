@@ -12,7 +12,7 @@ from typing import Protocol
 
 from askrctl import signals
 from askrctl.model import AskrError
-from askrctl.server import wire
+from askrctl.server import logs, wire
 from askrctl.server.loop import Loop
 from askrctl.server.plan import Plan, zygote_command, zygote_environment
 
@@ -54,7 +54,7 @@ class ZygoteProcess:
         try:
             with signals.held():
                 return subprocess.Popen(
-                    zygote_command(plan, fd),
+                    [*zygote_command(plan, fd), "--log-format", logs.form()],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[fd],
                     cwd=plan.application.path,

@@ -66,7 +66,6 @@ static struct {
     struct askr_exchange exchange;
     struct series series;
 } driver;
-
 static const struct askr_module *module;
 
 static void append(struct buffer *buffer, const char *data, size_t size)
@@ -373,9 +372,11 @@ static void host_finish(struct askr_exchange *exchange, enum askr_outcome outcom
     driver.next++;
 }
 
-static void host_log(enum askr_level level, const char *line)
+static void host_log(enum askr_level level, const char *id, const char *text)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
+    char line[8192];
+    snprintf(line, sizeof line, id ? "[%s] %s" : "%s%s", id ? id : "", text);
     print_event("log", names[level], line);
 }
 

@@ -408,11 +408,10 @@ def test_handle_request_belongs_to_worker_mode(answer: Callable[..., Answer]) ->
     assert got.body == b"frankenphp_handle_request() called while not in worker mode"
 
 
-def test_log_messages_are_lines_with_a_level(serve: Callable[..., Run]) -> None:
+def test_log_messages_are_whole_and_have_a_level(serve: Callable[..., Run]) -> None:
     run = serve(Request(query="a=log"))
     assert run.logs == [
-        ("info", "first line"),
-        ("info", "second line"),
+        ("info", "first line\nsecond line"),
         ("warn", 'structured {"user":7,"path":"/a"}'),
     ]
 

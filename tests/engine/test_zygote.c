@@ -379,7 +379,7 @@ static void test_a_module_that_does_not_start_is_explained(void)
     check_failure("/does/not/exist.so", "a=b", NULL, "/does/not/exist.so");
     check_failure(MODULE_ECHO, "a=b", "/no/libphp.so", "/no/libphp.so");
     check_failure("libm.so.6", "a=b", NULL, "not an application module");
-    check_failure(MODULE_OLD, "a=b", NULL, "built for module ABI 5 and this askrctl has 4");
+    check_failure(MODULE_OLD, "a=b", NULL, "built for module ABI 6 and this askrctl has 5");
     check_failure(MODULE_ECHO, "start-error=no such thing", NULL, "no such thing");
 }
 
@@ -403,7 +403,7 @@ static void test_the_command_line_answers(void)
     char output[4096];
     const char *describe[] = {"--describe", "--module", MODULE_ECHO, NULL};
     OK(run(describe, output, sizeof output) == 0 &&
-           strcmp(output, "{\"name\": \"echo\", \"abi\": 4}\n") == 0,
+           strcmp(output, "{\"name\": \"echo\", \"abi\": 5}\n") == 0,
        "--describe prints the module's facts");
     const char *missing[] = {"--describe", "--module", "/no.so", NULL};
     OK(run(missing, output, sizeof output) == 1 && strstr(output, "/no.so") != NULL,

@@ -61,6 +61,14 @@ def serve(tmp_path: Path, backend: str) -> Iterator[Serve]:
     servers.stop()
 
 
+@pytest.fixture
+def serve_once(tmp_path: Path) -> Iterator[Serve]:
+    """`serve` for what does not depend on the I/O backend."""
+    servers = Servers(tmp_path, "epoll")
+    yield servers
+    servers.stop()
+
+
 @pytest.fixture(scope="module")
 def serve_shared(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iterator[Serve]:
     """The same for a server that the tests of a module share."""

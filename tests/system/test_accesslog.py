@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -287,16 +288,75 @@ def test_journald_gets_fields_of_its_own(tmp_path: Path) -> None:
     assert "ASKR_DETAIL=two words" in lines
 
 
+SAYING = '<?php error_log("a \\"b\\" k\xc3\xa4se \\xff\\x01\nsecond"); echo \'x\';'
+
+
 @pytest.mark.parametrize("form", ["text", "logfmt", "json"])
 def test_the_servers_own_log_has_the_form_that_is_asked_for(
-    serve: Serve, folder: Path, form: str
+    serve: Serve, tmp_path: Path, form: str
 ) -> None:
-    server = serve(folder, config={"log": {"format": form}})
-    server.wait_log("worker_ready")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/index.php").write_bytes(SAYING.encode("latin-1"))
+    server = serve(tmp_path / "app", config={"log": {"format": form}, "php": {"processes": 1}})
+    server.get("/")
+    server.wait_log("second")
     line = next(line for line in server.log.splitlines() if "worker_ready" in line)
+    told = [line for line in server.log.splitlines() if "käse" in line or "second" in line]
     if form == "json":
-        entry = json.loads(line)
-        assert (entry["level"], entry["event"], entry["worker"]) == ("info", "worker_ready", "0")
+        entries = [json.loads(line) for line in server.log.splitlines()]
+        [entry] = [entry for entry in entries if entry.get("event") == "worker_ready"]
+        assert (entry["level"], entry["worker"]) == ("info", 0)
+        [entry] = [entry for entry in entries if entry.get("event") == "application"]
+        assert entry["msg"] == 'a "b" käse \ufffd\x01\nsecond'
+        assert re.fullmatch(r"[0-9a-f]{32}", entry["request_id"])
+        assert entry["pid"] == server.applications()[0]
+        return
+    assert " level=info event=worker_ready worker=0 pid=" in line
+    assert line.startswith("time=") is (form == "logfmt")
+    if form == "logfmt":
+        ending = r'request_id="[0-9a-f]{32}" msg="a \\"b\\" käse \\ufffd\\u0001\\nsecond"'
+        assert len(told) == 1 and re.search(ending, told[0])
     else:
-        assert " level=info event=worker_ready worker=0 pid=" in line
-        assert line.startswith("time=") is (form == "logfmt")
+        begin = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} level=info \[[0-9a-f]{32}\] "
+        assert re.match(begin + 'a "b" käse', told[0])
+        assert re.fullmatch(begin + "second", told[1])
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody(serve: Serve, tmp_path: Path) -> None:
+    """Docker, a shell's pipe, a collector: whoever reads stderr may stand still."""
+    (tmp_path / "app").mkdir()
+    script = "<?php error_log(str_repeat('x', 1000)); echo getmypid();"
+    (tmp_path / "app/index.php").write_text(script)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    wrapper = ["sh", "-c", 'exec "$@" 2>"$0"', str(pipe)]
+    server = serve(tmp_path / "app", config={"php": {"processes": 1}}, wrapper=wrapper)
+    server.wait_applications(1)
+    filler = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while os.write(filler, b"y" * 512):
+            pass
+    answers = [server.get("/") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200] * 3
+    server.process.send_signal(signal.SIGUSR2)  # the supervisor has something to say
+    wait_until("it is counted", lambda: server.status()["log_lost"] > 0)
+    said = b""
+    with suppress(BlockingIOError):
+        while more := os.read(reader, 1 << 20):
+            said += more
+    assert b"event=signal_passed_over" not in said
+    server.get("/")
+    server.process.send_signal(signal.SIGUSR2)
+
+    def told() -> bool:
+        nonlocal said
+        with suppress(BlockingIOError):
+            said += os.read(reader, 1 << 20)
+        return b"event=signal_passed_over" in said
+
+    wait_until("it goes on", told)
+    assert b"level=warn 3 records of this process were lost" in said
+    assert b"level=warn event=log_lost lines=1\n" in said
+    os.close(filler)
+    os.close(reader)

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from system.client import Connection, Response, ask, build
@@ -131,6 +133,11 @@ print(end.recv(100).decode().split()[1])
 # --- health ---------------------------------------------------------------------------------------
 
 
+def test_a_wrong_method_is_told_the_right_ones(server: Server) -> None:
+    assert admin(server, "/metrics", "POST").get("Allow") == "GET, HEAD"
+    assert admin(server, "/api/reload").get("Allow") == "POST"
+
+
 @pytest.mark.parametrize("kind", ["live", "ready", "startup"])
 def test_health_is_told_to_everybody_and_says_no_more(server: Server, kind: str) -> None:
     answer = admin(server, f"/healthz/{kind}", fields=[])
@@ -235,11 +242,14 @@ def test_the_description_has_every_path_and_each_path_is_there(server: Server) -
     description = admin_json(server, "/api/openapi.json")
     assert description["openapi"].startswith("3.1")
     for path, operations in description["paths"].items():
-        for method, operation in operations.items():
-            if method != "get":
-                continue
-            answer = admin(server, path)
-            assert str(answer.status) in operation["responses"], path
+        if "get" not in operations:
+            continue
+        answer = admin(server, path)
+        told = operations["get"]["responses"][str(answer.status)]["content"]
+        [(media, content)] = told.items()
+        assert (answer.get("Content-Type") or "").startswith(media)
+        if media == "application/json":
+            jsonschema.validate(json.loads(answer.body), content["schema"])
 
 
 # --- what it does ---------------------------------------------------------------------------------
@@ -288,6 +298,49 @@ def test_a_worker_that_is_none_is_404(server: Server) -> None:
     assert admin(server, "/api/workers/x/drain", "POST").status == 404
 
 
+def counters(server: Server) -> dict[tuple[str, ...], float]:
+    """What only grows while the server runs: OPcache counts for its generation."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families(server).values()
+        if family.type in ("counter", "histogram") and "opcache" not in family.name
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_what_was_replaced_is_counted_by_reason_and_nothing_goes_back(server: Server) -> None:
+    server.get("/?burn_ms=200")
+    restarts = ("askr_application_restarts_total", "died")
+    killed = ("askr_worker_restarts_total", "died")
+    reloads = ("askr_reloads_total", "done")
+    before = counters(server)
+    os.kill(server.wait_applications(2)[0], signal.SIGKILL)
+    wait_until("another process", lambda: len(server.applications()) == 2)
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.wait_ready()
+    server.wait_applications(2)
+    generation = server.status()["generation"]
+    server.process.send_signal(signal.SIGHUP)
+    wait_until("the new generation", lambda: server.status()["generation"] == generation + 1)
+    server.wait_applications(2)
+    wanted = {key: before[key] + 1 for key in (restarts, killed, reloads)}
+
+    def told() -> bool:
+        now = counters(server)
+        assert {key: (value, now[key]) for key, value in before.items() if now[key] < value} == {}
+        return wanted.items() <= now.items()
+
+    wait_until("each is counted once", told)
+    assert server.status()["events"]["reloads"]["done"] == wanted[reloads]
+
+
+def test_memory_is_that_of_all_processes(server: Server) -> None:
+    sizes = families(server)["askr_proportional_memory_bytes"].samples
+    roles = {sample.labels["role"]: sample.value for sample in sizes}
+    assert all(roles[name] > 0 for name in ("supervisor", "worker", "zygote", "application"))
+
+
 # --- hostile --------------------------------------------------------------------------------------
 
 
@@ -299,10 +352,15 @@ def test_a_worker_that_is_none_is_404(server: Server) -> None:
         (b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"POST /api/reload HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413),
         (b"POST /api/reload HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST /api/reload HTTP/1.1\r\nContent-Length: +0\r\n\r\n", 400),
+        (b"POST /api/reload HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n", 400),
+        (b"GET http://x/healthz/live HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        (b"GET http://x HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        (b"GET http://x/metrics HTTP/1.1\r\nHost: x\r\n\r\n", 401),
         (b"GET /" + b"x" * 40000, 431),
     ],
 )
-def test_what_is_no_request_is_refused(server: Server, data: bytes, status: int) -> None:
+def test_requests_of_every_form_get_what_is_right(server: Server, data: bytes, status: int) -> None:
     with Connection(admin_address(server)) as connection:
         connection.send(data)
         assert connection.receive().status == status

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The dashboard in a real browser: light, dark, and on a narrow screen."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from system.conftest import Serve, Servers, copy_app
+from system.conftest import Serve, copy_app
 from system.harness import Server, wait_until
 
 TOKEN = "a-token-of-this-test-only"
@@ -34,18 +35,10 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture
-def server(serve: Serve, tmp_path: Any) -> Server:
+def server(serve_once: Serve, tmp_path: Path) -> Server:
     (tmp_path / "hello.txt").write_text("hello")
     config = {"admin": {"listen": ["127.0.0.1:0"], "token": TOKEN}}
-    return serve(tmp_path, config=config)
-
-
-@pytest.fixture
-def serve_once(tmp_path: Path) -> Iterator[Serve]:
-    """For what is drawn of numbers that do not depend on the I/O backend."""
-    servers = Servers(tmp_path, "epoll")
-    yield servers
-    servers.stop()
+    return serve_once(tmp_path, config=config)
 
 
 def set_width(browser: webdriver.Chrome, width: int) -> None:
@@ -77,7 +70,8 @@ def log_in(browser: webdriver.Chrome, server: Server) -> None:
     browser.get(url)
     field = browser.find_element(By.ID, "token")
     wait_until("it asks for the token", field.is_displayed)
-    assert "401" not in browser.find_element(By.ID, "facts").text
+    assert browser.find_element(By.ID, "state").text == "a token is needed"
+    assert not browser.find_element(By.ID, "charts").is_displayed(), "nothing is known yet"
     field.send_keys(TOKEN)
     browser.find_element(By.CSS_SELECTOR, "#login button").click()
     wait_until("it is ready", lambda: browser.find_element(By.ID, "state").text == "ready")
@@ -105,7 +99,8 @@ def test_it_shows_what_the_server_does(
     wait_until("the rate is a line", drawn)
     assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == paper
     assert too_wide(browser) == []
-    assert "answered" in (browser.find_element(By.ID, "rate").get_attribute("aria-label") or "")
+    label = browser.find_element(By.ID, "rate").get_attribute("aria-label") or ""
+    assert re.fullmatch(r"Requests per second last \d+ s: answered [\d.]+", label)
     row = browser.execute_script("return document.querySelector('#workers tr').textContent")
     assert "ready" in row
     assert str(server.workers()[0]) in row
@@ -167,4 +162,9 @@ def test_a_worker_can_be_drained_with_the_keyboard(
     path = "[aria-label='drain worker 0']"
     wait_until("the button is there", lambda: browser.find_elements(By.CSS_SELECTOR, path))
     browser.find_element(By.CSS_SELECTOR, path).send_keys("\n")
+    state = browser.find_element(By.ID, "state")
+    wait_until("it says so", lambda: state.text == "worker 0: drain has begun")
     wait_until("another worker serves", lambda: pid not in server.workers())
+    server.stop()
+    wait_until("it knows how old it is", lambda: state.text.startswith("no answer: this is of "))
+    assert "old" in (browser.find_element(By.ID, "charts").get_attribute("class") or "")

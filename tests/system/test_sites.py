@@ -280,7 +280,7 @@ def test_a_broken_site_stops_no_start_and_no_deploy_of_another(
     # … and from then on a reload that would break it is refused.
     (tmp_path / "bad/worker.php").write_text("<?php throw new Exception('bad again');")
     server.signal(signal.SIGHUP)
-    server.wait_log('event=generation_failed generation=4 detail="site "bad.test"')
+    server.wait_log('event=generation_failed generation=4 detail="site \\"bad.test\\"')
     assert ask_for("bad.test")[0] == 200
     assert ask_for("good.test") == (200, "first")
 

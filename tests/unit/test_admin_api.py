@@ -13,3 +13,10 @@ def test_the_description_is_valid_openapi() -> None:
         (method.upper(), path) for path, item in description["paths"].items() for method in item
     }
     assert told == {(route.method, route.path) for route in ROUTES}
+    names = {
+        item["operationId"] for path in description["paths"].values() for item in path.values()
+    }
+    assert len(names) == len(ROUTES), "each operation has a name of its own"
+    status = description["paths"]["/api/status"]["get"]["responses"]["200"]["content"]
+    worker = status["application/json"]["schema"]["properties"]["workers"]["items"]
+    assert worker["properties"]["apps"]["items"]["properties"]["pid"] == {"type": "integer"}

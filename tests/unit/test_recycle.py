@@ -29,28 +29,39 @@ def of_rss(*sizes: int) -> list[Sample]:
 @pytest.mark.parametrize(
     ("limits", "requests", "age_s", "samples", "expected"),
     [
-        (NONE, 10**9, 10**9, grown(10**6), ""),
-        (replace(NONE, requests=500), 499, 0, [], ""),
-        (replace(NONE, requests=500), 500, 0, [], "500 requests"),
-        (replace(NONE, age_s=60), 0, 59.9, [], ""),
-        (replace(NONE, age_s=60), 0, 60.0, [], "60 s old"),
-        (RSS, 0, 0, of_rss(200, 200), ""),
-        (RSS, 0, 0, of_rss(200, 200, 200), "rss of 200 MiB"),
-        (RSS, 0, 0, of_rss(200, 200, 99, 200, 200), ""),  # a peak is no size
-        (RSS, 0, 0, of_rss(100, 100, 100), ""),
-        (replace(NONE, pss=100 * MIB), 0, 0, of_rss(1, 101, 102, 103), "pss of 103 MiB"),
-        (LEAK, 0, 0, grown(2048), "it grows by 2.0 KiB a request"),
-        (LEAK, 0, 0, grown(1000), ""),
-        (LEAK, 0, 0, grown(2048, count=7), ""),  # too few to tell
-        (LEAK, 0, 0, grown(2048, step=10), ""),  # too little to matter
-        (LEAK, 0, 0, grown(-2048), ""),
-        (LEAK, 0, 0, [], ""),
+        (NONE, 10**9, 10**9, grown(10**6), None),
+        (replace(NONE, requests=500), 499, 0, [], None),
+        (replace(NONE, requests=500), 500, 0, [], ("requests", "500 requests")),
+        (replace(NONE, age_s=60), 0, 59.9, [], None),
+        (replace(NONE, age_s=60), 0, 60.0, [], ("age", "60 s old")),
+        (RSS, 0, 0, of_rss(200, 200), None),
+        (RSS, 0, 0, of_rss(200, 200, 200), ("memory", "rss of 200 MiB")),
+        (RSS, 0, 0, of_rss(200, 200, 99, 200, 200), None),  # a peak is no size
+        (RSS, 0, 0, of_rss(100, 100, 100), None),
+        (
+            replace(NONE, pss=100 * MIB),
+            0,
+            0,
+            of_rss(1, 101, 102, 103),
+            ("memory", "pss of 103 MiB"),
+        ),
+        (LEAK, 0, 0, grown(2048), ("leak", "it grows by 2.0 KiB a request")),
+        (LEAK, 0, 0, grown(1000), None),
+        (LEAK, 0, 0, grown(2048, count=7), None),  # too few to tell
+        (LEAK, 0, 0, grown(2048, step=10), None),  # too little to matter
+        (LEAK, 0, 0, grown(-2048), None),
+        (LEAK, 0, 0, [], None),
     ],
 )
 def test_a_process_is_replaced_for_a_reason(
-    limits: Limits, requests: int, age_s: float, samples: Sequence[Sample], expected: str
+    limits: Limits,
+    requests: int,
+    age_s: float,
+    samples: Sequence[Sample],
+    expected: tuple[str, str] | None,
 ) -> None:
-    assert reason(limits, requests, age_s, samples) == expected
+    found = reason(limits, requests, age_s, samples)
+    assert (found and (found.kind, found.text)) == expected
 
 
 def test_the_slope_is_that_of_the_line_through_noise() -> None:

@@ -8,16 +8,14 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "app/app_log.h"
 #include "app/port_app_end.h"
 #include "app/zygote.h"
-
-enum { LOG_LINE_MAX = 2048 }; /* PHP cuts its own at 1024; below PIPE_BUF, so one write is atomic */
 
 /* An epoll set in which the bell is the only member. */
 static int open_sleep_fd(int app_bell_fd, askr_error *error)
@@ -69,21 +67,6 @@ void port_app_close(struct askr_port *port)
     munmap(port->shared, port_shm_size());
     close(port->sleep_fd);
     free(port);
-}
-
-/* One write, so that lines of several processes do not mix; a line break inside would fake one. */
-static void app_log(enum askr_level level, const char *line)
-{
-    static const char *const names[] = {"debug", "info", "warning", "error"};
-    const char *name = (size_t)level < COUNT_OF(names) ? names[level] : "error";
-    char text[LOG_LINE_MAX];
-    int size = snprintf(text, sizeof text - 1, "%s: %s", name, line);
-    size_t end = size_min((size_t)size, sizeof text - 2);
-    for (size_t i = 0; i < end; i++)
-        text[i] = text[i] == '\n' || text[i] == '\r' ? ' ' : text[i];
-    text[end] = '\n';
-    ssize_t logged = write(STDERR_FILENO, text, end + 1);
-    (void)logged; /* nowhere left to complain */
 }
 
 /* The zygote passes it on. A process whose zygote has gone is about to be killed, and must not

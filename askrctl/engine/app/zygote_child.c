@@ -21,7 +21,7 @@ static void pin(uint32_t cpu)
     if (cpu < CPU_SETSIZE && sched_setaffinity(0, sizeof set, &set) != 0) {
         char line[128];
         snprintf(line, sizeof line, "cannot run on processor %u: %s", cpu, strerror(errno));
-        port_host.log(ASKR_WARN, line);
+        port_host.log(ASKR_WARN, NULL, line);
     }
 }
 
@@ -61,7 +61,7 @@ int zygote_child_serve(const struct zygote_child *child, const struct askr_modul
     int result =
         port_app_open(&port, child->memfd, child->app_bell_fd, child->worker_bell_fd, &error);
     if (result != 0) {
-        port_host.log(ASKR_ERROR, error.text);
+        port_host.log(ASKR_ERROR, NULL, error.text);
         return 1;
     }
     close(child->memfd); /* the mapping stays */

@@ -4,6 +4,7 @@
  * be in it, and so that libphp never meets the Python interpreter.
  *
  *   askr-zygote --control-fd N --module PATH [--preload LIBRARY] [--set key=value]...
+ *               [--log-format text|logfmt|json|journald]
  *   askr-zygote --describe --module PATH [--preload LIBRARY] [--set key=value]...
  *
  * Exit status: 0 after the supervisor's end of file, 1 when the module does not start (the sentence
@@ -16,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "app/app_log.h"
 #include "app/module_load.h"
 #include "app/port_app.h"
 #include "app/zygote_run.h"
@@ -38,7 +40,7 @@ static int misuse(const char *what)
     fprintf(stderr,
             "askr-zygote: %s\n"
             "usage: askr-zygote --control-fd N | --describe  --module PATH [--preload LIBRARY] "
-            "[--set key=value]...\n",
+            "[--set key=value]... [--log-format FORMAT]\n",
             what);
     return 2;
 }
@@ -67,9 +69,13 @@ static bool parse_fd(const char *text, int *fd)
 static int parse_command(struct command *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"control-fd", required_argument, NULL, 'c'}, {"describe", no_argument, NULL, 'd'},
-        {"module", required_argument, NULL, 'm'},     {"preload", required_argument, NULL, 'p'},
-        {"set", required_argument, NULL, 's'},        {NULL, 0, NULL, 0},
+        {"control-fd", required_argument, NULL, 'c'},
+        {"describe", no_argument, NULL, 'd'},
+        {"module", required_argument, NULL, 'm'},
+        {"preload", required_argument, NULL, 'p'},
+        {"set", required_argument, NULL, 's'},
+        {"log-format", required_argument, NULL, 'l'},
+        {NULL, 0, NULL, 0},
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'c' && !parse_fd(optarg, &command->control_fd))
@@ -82,6 +88,8 @@ static int parse_command(struct command *command, int argc, char **argv)
             command->preload = optarg;
         else if (option == 's' && !add_setting(command, optarg))
             return misuse("--set takes key=value, at most 256 times");
+        else if (option == 'l' && !app_log_set_format(optarg))
+            return misuse("--log-format is text, logfmt, json or journald");
         else if (option == '?')
             return misuse("it does not know this option");
     }

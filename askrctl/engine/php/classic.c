@@ -55,7 +55,7 @@ static void answer_not_found(void)
     struct php_request *request = &php.request;
     char line[512];
     snprintf(line, sizeof line, "no script at %s", request->head->script_filename.data);
-    php.host->log(ASKR_WARN, line);
+    log_lines(ASKR_WARN, line);
     request->head_sent = true;
     if (php.host->head(request->exchange, 404, &type, 1) == 0)
         php.host->write(request->exchange, text, sizeof text - 1);

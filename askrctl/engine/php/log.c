@@ -1,50 +1,36 @@
 /* SPDX-License-Identifier: MIT
- * PHP's error log to the host's log. A message with a stack trace is several lines; the host takes
- * lines. No memory is allocated, as the message may be that there is none. */
-#include <string.h>
+ * PHP's error log to the host's log. No memory is allocated, as the message may be that there is
+ * none. */
 #include <strings.h>
 #include <syslog.h>
 
 #include "askr_php.h"
 
-enum {
-    LOG_LINE_MAX = 2048,  /* longer ones are continued on the next line */
-    REQUEST_ID_MAX = 128, /* the host accepts no longer one */
-};
+enum { REQUEST_ID_MAX = 128 }; /* the host accepts no longer one */
 
-/* "[request-id] ", as the access log has it; nothing outside of a request. Its size. */
-static size_t put_request_id(char *line)
+/* As the access log has it; NULL outside of a request. */
+static const char *request_id(char text[static REQUEST_ID_MAX + 1])
 {
     const struct php_request *request = SG(server_context);
     if (!request || !request->exchange || !request->head)
-        return 0;
+        return NULL;
     for (size_t i = 0; i < request->head->field_count; i++) {
         const struct askr_field *field = &request->head->fields[i];
         if (field->name.size != 12 || strncasecmp(field->name.data, "X-Request-Id", 12) != 0)
             continue;
         if (field->value.size > REQUEST_ID_MAX)
-            return 0;
-        line[0] = '[';
-        memcpy(line + 1, field->value.data, field->value.size);
-        memcpy(line + 1 + field->value.size, "] ", 2);
-        return field->value.size + 3;
+            return NULL;
+        memcpy(text, field->value.data, field->value.size);
+        text[field->value.size] = '\0';
+        return text;
     }
-    return 0;
+    return NULL;
 }
 
 void log_lines(enum askr_level level, const char *text)
 {
-    char line[LOG_LINE_MAX];
-    size_t start = put_request_id(line);
-    while (*text) {
-        size_t size = strcspn(text, "\n");
-        size_t taken = size < LOG_LINE_MAX - start ? size : LOG_LINE_MAX - 1 - start;
-        memcpy(line + start, text, taken);
-        line[start + taken] = '\0';
-        if (taken)
-            php.host->log(level, line);
-        text += taken + (taken == size && text[taken] == '\n');
-    }
+    char id[REQUEST_ID_MAX + 1];
+    php.host->log(level, request_id(id), text);
 }
 
 /* error_log() comes as LOG_NOTICE, and it is how applications write their log. */

@@ -137,7 +137,7 @@ static void refuse_head(struct php_request *request)
     char line[128];
     snprintf(line, sizeof line, "the script set more than %d header fields: answered with 500",
              HEAD_FIELDS_MAX);
-    php.host->log(ASKR_ERROR, line);
+    log_lines(ASKR_ERROR, line);
     note_refusal(request, -E2BIG);
 }
 

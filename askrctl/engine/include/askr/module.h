@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ASKR_MODULE_ABI 4
+#define ASKR_MODULE_ABI 5
 
 struct askr_port;     /* one application process's end of its port */
 struct askr_exchange; /* one request and its answer; valid from take() to finish() */
@@ -105,7 +105,8 @@ struct askr_host {
     void (*finish)(struct askr_exchange *, enum askr_outcome);
     bool (*aborted)(struct askr_exchange *);
 
-    void (*log)(enum askr_level, const char *line);
+    /* To the server's log. `request_id`: of the request it is about, or NULL. */
+    void (*log)(enum askr_level, const char *request_id, const char *text);
     /* Ask for a new generation in place of this one, as an operator's reload does: fresh processes,
      * fresh caches. Returns at once. */
     void (*reload)(struct askr_port *);
