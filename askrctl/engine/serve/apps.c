@@ -97,6 +97,7 @@ static void start(struct app *app, int32_t pid, int fds[static 3])
     app->pid = pid;
     app->ready = app->failed = app->overdue = app->retiring = app->gone = false;
     app->handed_count = 0;
+    app->served = NULL;
     app->started_ns = 0;
     app->told_ns = worker->io.now_ns;
     app->pace_ns = APP_BATCH_NS; /* one at a time until it has shown to be quick */
@@ -145,6 +146,8 @@ void app_release(struct app *app, struct handed *handed)
     assert(handed->busy && app->handed_count > 0);
     if (handed->exchange != NULL)
         handed->exchange->app = NULL;
+    if (app->served == handed)
+        app->served = NULL;
     *handed = (struct handed){0};
     app->handed_count--;
     app->site->handed_count--;
@@ -256,6 +259,7 @@ static void started(struct app *app, struct handed *handed, int64_t began_ns, in
     const struct handed_name *name = app_name(app, handed);
     _Static_assert(sizeof status->path == sizeof name->path, "copied whole");
     handed->started = true;
+    app->served = handed;
     app->started_ns = now_ns;
     app->began_ns = began_ns;
     memcpy(status->method, name->method, sizeof status->method);
@@ -303,14 +307,9 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
  * than its ring, and would be lost. */
 static bool held_back(const struct app *app)
 {
-    if (app->handed_count == 0 || app->gone)
-        return false; /* asked several times a turn, also by a worker that serves files */
-    for (size_t i = 0; i < PORT_SLOTS; i++) {
-        const struct handed *handed = &app->handed[i];
-        if (handed->busy && handed->started && handed->exchange != NULL)
-            return !answer_has_room(handed->exchange);
-    }
-    return false;
+    const struct handed *served = app->served;
+    return served != NULL && served->exchange != NULL && !app->gone &&
+           !answer_has_room(served->exchange);
 }
 
 uint32_t app_drain(struct app *app, int64_t now_ns)
@@ -337,17 +336,13 @@ uint32_t app_drain(struct app *app, int64_t now_ns)
 
 static void feed_body(struct app *app)
 {
-    for (size_t i = 0; i < PORT_SLOTS; i++) {
-        struct handed *handed = &app->handed[i];
-        if (!handed->busy || !handed->started || handed->exchange == NULL)
-            continue;
-        struct body *body = &handed->exchange->body;
-        if (body->size <= PORT_INLINE_BODY_MAX || body->fed == body->size)
-            continue;
-        if (body_feed(body, app->port) < 0)
-            app_kill(app, CONTROL_KILL_BROKEN, 502, "the request body could not be read back");
-        return; /* only one request is being served */
-    }
+    if (app->served == NULL || app->served->exchange == NULL)
+        return;
+    struct body *body = &app->served->exchange->body;
+    if (body->size <= PORT_INLINE_BODY_MAX || body->fed == body->size)
+        return;
+    if (body_feed(body, app->port) < 0)
+        app_kill(app, CONTROL_KILL_BROKEN, 502, "the request body could not be read back");
 }
 
 uint32_t apps_drain(struct worker *worker, int64_t now_ns)
@@ -371,8 +366,7 @@ uint32_t apps_drain(struct worker *worker, int64_t now_ns)
             show_state(app, app->retiring           ? ASKR_APP_LEAVING
                             : app->handed_count > 0 ? ASKR_APP_BUSY
                                                     : ASKR_APP_IDLE);
-        if (app->handed_count > 0)
-            feed_body(app);
+        feed_body(app);
     }
     return count;
 }

@@ -51,10 +51,11 @@ struct app {
     struct handed handed[PORT_SLOTS];
     struct handed_name names[PORT_SLOTS]; /* of each; not cleared with it */
     uint32_t handed_count;
-    int64_t started_ns; /* of the request being served; 0: none */
-    int64_t pace_ns;    /* smoothed time per request */
-    int64_t began_ns;   /* the same by the application's clock */
-    int64_t told_ns;    /* when it last told its CPU time */
+    struct handed *served; /* the one it has begun; NULL: none */
+    int64_t started_ns;    /* of the request being served; 0: none */
+    int64_t pace_ns;       /* smoothed time per request */
+    int64_t began_ns;      /* the same by the application's clock */
+    int64_t told_ns;       /* when it last told its CPU time */
 };
 
 struct apps {

@@ -274,13 +274,11 @@ static void give_up_request(struct app *app)
     app->worker->status->timeouts++;
     app->site->status->timeouts++;
     take_back(app);
-    for (size_t i = 0; i < PORT_SLOTS; i++) {
-        struct handed *handed = &app->handed[i];
-        if (!handed->busy || !handed->started || handed->exchange == NULL)
-            continue;
-        app_route(app, handed, 504);
-        exchange_fail(handed->exchange, 504, "the application took too long");
-    }
+    struct handed *served = app->served;
+    if (served == NULL || served->exchange == NULL)
+        return;
+    app_route(app, served, 504);
+    exchange_fail(served->exchange, 504, "the application took too long");
 }
 
 void apps_retire(struct worker *worker, uint32_t place, int32_t pid)
