@@ -4,8 +4,9 @@
     .venv/bin/python bench/guard.py            # compare with bench/guard.json; exit 1 past 2 %
     .venv/bin/python bench/guard.py --write    # what is measured now becomes the baseline
 
-tests/engine/cost.c has the scenarios: each does the same work N times in one thread, with neither a
-socket nor a clock in it, so callgrind counts the same on every run, however busy the machine is.
+tests/engine/cost.c has the scenarios: each does the same work N times in one thread, with no clock
+in it, and no socket but a pair that is at once, so callgrind counts the same on every run, however
+busy the machine is.
 It is run with few rounds and with many; what differs, divided by the rounds, is the cost of one.
 
 What else could move the number is named in the baseline, and another one is not compared: compiler,
@@ -34,6 +35,7 @@ SCENARIOS = {
     "h1": "a request head is parsed",
     "static": "a small file is answered through the simulated backend",
     "port": "a request goes to an application and its answer comes back",
+    "app": "a request is answered by an application of a site, both processes",
 }
 FEW, MANY = 100, 1100
 TOLERANCE_PCT = 2.0
@@ -85,19 +87,20 @@ def surroundings(build: Path = BUILD) -> dict[str, str]:
     }
 
 
-def make(build: Path = BUILD) -> None:
+def make(build: Path = BUILD, *targets: str) -> None:
     """Build the scenarios; nothing to do when they are up to date."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = ["ninja", "-C", str(build), TARGET]
+    command = ["ninja", "-C", str(build), *(targets or (TARGET,))]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path})
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
 
-def _total(build: Path, scenario: str, rounds: int, waste: int) -> int:
+def _total(program: Path, scenario: str, rounds: int, waste: int, only: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
-        command += [str(build / TARGET), scenario, str(rounds), str(waste)]
+        command += [f"--toggle-collect={only}"] if only else []
+        command += [str(program), scenario, str(rounds), str(waste)]
         tunables = ",".join(f"-{name}" for name in _PLAIN.split(","))
         environment = {**os.environ, "GLIBC_TUNABLES": f"glibc.cpu.hwcaps={tunables}"}
         done = subprocess.run(
@@ -109,9 +112,13 @@ def _total(build: Path, scenario: str, rounds: int, waste: int) -> int:
         return int(found[1])
 
 
-def cost(scenario: str, build: Path = BUILD, waste: int = 0) -> float:
-    """Instructions of one round; `waste` more are spent on purpose."""
-    many, few = (_total(build, scenario, rounds, waste) for rounds in (MANY, FEW))
+def cost(
+    scenario: str, build: Path = BUILD, waste: int = 0, target: str = TARGET, only: str = ""
+) -> float:
+    """Instructions of one round; `waste` more are spent on purpose. `only`: of this function, and
+    of what it calls."""
+    program = build / target
+    many, few = (_total(program, scenario, rounds, waste, only) for rounds in (MANY, FEW))
     return (many - few) / (MANY - FEW)
 
 

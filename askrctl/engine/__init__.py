@@ -48,6 +48,7 @@ WORKER_STATES = {
     lib.ASKR_WORKER_FAILED: "failed",
     lib.ASKR_WORKER_KEPT: "kept",
 }
+_CLASSES = {f"{digit}xx": digit for digit in range(1, 6)}
 APP_STATES = {
     lib.ASKR_APP_NONE: "none",
     lib.ASKR_APP_BOOTING: "booting",
@@ -203,7 +204,7 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         AppStatus(
             place,
             app.pid,
-            APP_STATES.get(app.state, "unknown"),
+            _state_of(app),
             app.requests,
             app.restarts,
             app.since_ns,
@@ -213,6 +214,7 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         for place, app in enumerate(status.apps[0 : min(status.app_count, lib.ASKR_APPS_MAX)])
     )
     names = {value: str(key) for key, value in _BACKENDS.items()}
+    tallies = _tallies(status)
     return WorkerStatus(
         pid=status.pid,
         state=WORKER_STATES.get(status.state, "unknown"),
@@ -223,8 +225,11 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         queue_depth=status.queue_depth,
         inflight=status.inflight,
         accepted=status.accepted,
-        requests=status.requests,
-        responses={f"{digit}xx": status.responses[digit] for digit in range(1, 6)},
+        requests=sum(map(_answered, tallies)),
+        responses={
+            name: sum(tally.responses[index] for tally in tallies)
+            for name, index in _CLASSES.items()
+        },
         bytes_in=status.bytes_in,
         bytes_out=status.bytes_out,
         errors=status.errors,
@@ -252,22 +257,39 @@ def read_status(memory: memoryview, slot: int) -> WorkerStatus:
         spans_lost=status.spans_lost,
         boot_error=_text(status.boot_error),
         apps=apps,
-        sites=tuple(
-            _site(site) for site in status.sites[0 : min(status.site_count, lib.ASKR_SITES_MAX)]
-        ),
+        sites=tuple(map(_site, _sites(status))),
         split={name: getattr(status.split, name) for name in SPLIT_FIELDS},
     )
+
+
+def _state_of(app: Any) -> str:
+    runs = app.state == lib.ASKR_APP_IDLE and app.since_ns != 0
+    return APP_STATES.get(lib.ASKR_APP_BUSY if runs else app.state, "unknown")
+
+
+def _sites(status: Any) -> list[Any]:
+    return list(status.sites[0 : min(status.site_count, lib.ASKR_SITES_MAX)])
+
+
+def _tallies(status: Any) -> list[Any]:
+    """What was answered: by no site in particular, and by each."""
+    return [status.tally, *(site.tally for site in _sites(status))]
+
+
+def _answered(tally: Any) -> int:
+    return sum(tally.responses)
 
 
 def _site(site: Any) -> SiteStatus:
     same = {
         name: getattr(site, name)
         for name in SiteStatus.__dataclass_fields__
-        if name not in ("name", "responses", "boot_error")
+        if name not in ("name", "requests", "responses", "boot_error")
     }
     return SiteStatus(
         name=_text(site.name),
-        responses={f"{digit}xx": site.responses[digit] for digit in range(1, 6)},
+        requests=_answered(site.tally),
+        responses={name: site.tally.responses[index] for name, index in _CLASSES.items()},
         boot_error=_text(site.boot_error),
         **same,
     )
@@ -289,7 +311,11 @@ def _status(memory: memoryview, slot: int) -> Any:
 def read_histograms(memory: memoryview, slot: int) -> dict[str, Durations]:
     """Durations by histogram."""
     status = _status(memory, slot)
-    return {name: Durations(status.histograms[index]) for name, index in HISTOGRAMS.items()}
+    found = {name: Durations() for name in SITE_HISTOGRAMS}
+    for tally in _tallies(status):
+        for name, durations in found.items():
+            durations.add(Durations(tally.histograms[HISTOGRAMS[name]]))
+    return found | {"app_wall": Durations(status.app_wall)}
 
 
 def read_routes(memory: memoryview, slot: int) -> dict[str, tuple[int, Durations]]:
@@ -307,10 +333,11 @@ def read_site_histograms(memory: memoryview, slot: int) -> dict[str, dict[str, D
     """The same as of the worker, by site; nothing without [[site]]."""
     status = _status(memory, slot)
     found = {}
-    for site in status.sites[0 : min(status.site_count, lib.ASKR_SITES_MAX)]:
+    for site in _sites(status):
         if name := _text(site.name):
             found[name] = {
-                which: Durations(site.histograms[HISTOGRAMS[which]]) for which in SITE_HISTOGRAMS
+                which: Durations(site.tally.histograms[HISTOGRAMS[which]])
+                for which in SITE_HISTOGRAMS
             }
     return found
 

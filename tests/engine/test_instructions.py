@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The hot path costs no more instructions than the committed baseline says: bench/guard.py."""
+"""The hot path costs no more instructions than the committed baseline says (bench/guard.py), and
+metrics no more than 2 % of them (bench/metrics.py)."""
 
 import importlib.util
 import json
@@ -19,13 +20,18 @@ WASTE_PCT = 3  # more than the tolerance, and nothing that a clock would show
 Require = Callable[[bool, str], None]
 
 
-@pytest.fixture(scope="module")
-def guard(require: Require) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("guard", ROOT / "bench/guard.py")
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"bench/{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["guard"] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def guard(require: Require) -> ModuleType:
+    module = load("guard")
     require(shutil.which("valgrind") is not None, "valgrind")
     require(module.BUILD.exists(), "build/release")
     module.make()
@@ -44,7 +50,16 @@ def baseline(guard: ModuleType) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("scenario", ["h1", "static", "port"])
+@pytest.fixture(scope="module")
+def metrics(guard: ModuleType, baseline: Mapping[str, Any]) -> ModuleType:
+    """Another compiler would have another share: `baseline` says of which one it is."""
+    module = load("metrics")
+    assert module.guard is guard and baseline["instructions"]
+    module.make()
+    return module
+
+
+@pytest.mark.parametrize("scenario", ["h1", "static", "port", "app"])
 def test_a_request_costs_no_more_instructions_than_it_did(
     guard: ModuleType, baseline: Mapping[str, Any], scenario: str
 ) -> None:
@@ -70,3 +85,16 @@ def test_another_compiler_is_told_apart(guard: ModuleType) -> None:
     reason = guard.differs({**here, "compiler": "clang 99"}, here)
     assert "clang 99" in reason
     assert here["compiler"] in reason
+
+
+def test_metrics_cost_less_than_2_percent_of_a_file_and_of_a_workers_part(
+    metrics: ModuleType,
+) -> None:
+    worker, _ = metrics.application()
+    for share in (metrics.static(), worker):
+        assert 0 < share.pct <= 2, share.sentence()
+
+
+def test_metrics_that_cost_more_than_2_percent_are_found(metrics: ModuleType) -> None:
+    share = metrics.static(waste=40)
+    assert share.pct > metrics.SHARE_MAX_PCT, share.sentence()

@@ -52,6 +52,8 @@ def server(serve_shared: Serve, mode: str, tmp_path_factory: pytest.TempPathFact
     running.wait_applications(PROCESSES)
     for _ in range(4 * PROCESSES):  # compile, and touch what is touched for the first time
         running.get("/?burn_ms=1")
+    # An answer is counted behind its send, so whoever has it may look too early.
+    wait_until("all of it is counted", lambda: split_of(running)["requests"] >= 4 * PROCESSES)
     return running
 
 

@@ -16,7 +16,7 @@
 struct slot_writer {
     char *text;
     struct port_slot_head *head;
-    uint32_t at;
+    uint32_t at, room; /* bytes written and left; a string has a NUL behind it */
     bool full;
 };
 
@@ -48,39 +48,43 @@ static struct port_text put_bytes(struct slot_writer *writer, struct slice bytes
 {
     if (bytes.size == 0)
         return (struct port_text){0, 0};
-    if (writer->full || bytes.size >= PORT_SLOT_TEXT_SIZE - writer->at) {
+    if (UNLIKELY(bytes.size >= writer->room)) {
         writer->full = true;
+        writer->room = 0;
         return (struct port_text){0, 0};
     }
     struct port_text text = {writer->at, (uint32_t)bytes.size};
     memcpy(writer->text + writer->at, bytes.data, bytes.size);
     writer->text[writer->at + text.size] = '\0';
     writer->at += text.size + 1;
+    writer->room -= text.size + 1;
     return text;
 }
 
+/* What a field's name may be made of. */
+static const uint8_t fine_bytes[256] = {
+    ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['0' ... '9'] = 1, ['-'] = 1};
+
 static bool name_survives(struct slice name)
 {
-    for (size_t i = 0; i < name.size; i++) {
-        char c = name.data[i];
-        bool fine =
-            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-        if (UNLIKELY(!fine))
-            return false;
-    }
-    return name.size > 0 && !(name.size == 5 && strncasecmp(name.data, "Proxy", 5) == 0);
+    uint8_t fine = name.size > 0;
+    for (size_t i = 0; i < name.size; i++)
+        fine &= fine_bytes[(uint8_t)name.data[i]];
+    return fine && !(name.size == 5 && strncasecmp(name.data, "Proxy", 5) == 0);
 }
 
 static bool name_is(struct slice name, struct slice wanted)
 {
-    return name.size == wanted.size && strncasecmp(name.data, wanted.data, wanted.size) == 0;
+    return name.size == wanted.size && (name.data[0] | 0x20) == (wanted.data[0] | 0x20) &&
+           strncasecmp(name.data, wanted.data, wanted.size) == 0;
 }
 
 /* Cookie may come in pieces over HTTP/2 (RFC 9113 section 8.2.3), to be joined with "; ". */
 static void join_cookie(struct slot_writer *writer, struct slice value)
 {
     struct port_text *cookie = &writer->head->cookie;
-    if (cookie->size + value.size + 2 >= PORT_SLOT_TEXT_SIZE - writer->at) {
+    size_t size = cookie->size + 2 + value.size;
+    if (size >= writer->room) {
         writer->full = true;
         return;
     }
@@ -88,10 +92,11 @@ static void join_cookie(struct slot_writer *writer, struct slice value)
     memcpy(joined, writer->text + cookie->offset, cookie->size);
     memcpy(joined + cookie->size, "; ", 2);
     memcpy(joined + cookie->size + 2, value.data, value.size);
-    cookie->size += (uint32_t)value.size + 2;
+    cookie->size = (uint32_t)size;
     cookie->offset = writer->at;
     joined[cookie->size] = '\0';
     writer->at += cookie->size + 1;
+    writer->room -= cookie->size + 1;
 }
 
 /* Fields an application wants by name point at the value that is in the slot anyway. */
@@ -164,7 +169,8 @@ static void put_variables(struct slot_writer *writer, const struct port_request 
 static bool fill_slot(struct port_slot *slot, struct port_slot_head *head,
                       const struct port_request *request)
 {
-    struct slot_writer writer = {.text = slot->text, .head = head, .at = 1};
+    struct slot_writer writer = {
+        .text = slot->text, .head = head, .at = 1, .room = PORT_SLOT_TEXT_SIZE - 1};
     put_head(&writer, request);
     put_fields(&writer, request->http);
     put_variables(&writer, request);

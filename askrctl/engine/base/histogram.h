@@ -16,15 +16,16 @@ enum {
 };
 
 /* The bucket of a duration; negative ones count as 0, those past the last bucket in the last one,
- * which begins at 2199 s. */
+ * which begins at 2199 s. The duration's upper bits, its first one included, are the step and 16:
+ * so one octave goes on where the one before it ends. */
 static inline uint32_t histogram_index(int64_t duration_ns)
 {
-    if (duration_ns < 1 << HISTOGRAM_FIRST_BITS)
-        return 0;
-    uint32_t bits = 63 - (uint32_t)__builtin_clzll((uint64_t)duration_ns);
-    uint32_t step =
-        (uint32_t)(duration_ns >> (bits - HISTOGRAM_STEP_BITS)) & ((1u << HISTOGRAM_STEP_BITS) - 1);
-    uint32_t index = ((bits - HISTOGRAM_FIRST_BITS) << HISTOGRAM_STEP_BITS) + step + 1;
+    const uint64_t first = (1 << HISTOGRAM_FIRST_BITS) - 1; /* the end of the first bucket */
+    const uint32_t before = ((HISTOGRAM_FIRST_BITS + 1) << HISTOGRAM_STEP_BITS) - 1;
+    uint64_t value = duration_ns > (int64_t)first ? (uint64_t)duration_ns : first;
+    uint32_t bits = 63 ^ (uint32_t)__builtin_clzll(value); /* 63 - what it says, at once */
+    uint32_t index = (bits << HISTOGRAM_STEP_BITS) - before;
+    index += (uint32_t)(value >> (bits - HISTOGRAM_STEP_BITS));
     return index < ASKR_BUCKETS ? index : ASKR_BUCKETS - 1;
 }
 

@@ -22,6 +22,7 @@ void apps_init(struct worker *worker)
         apps->app[place] = (struct app){.worker = worker,
                                         .site = site,
                                         .place = place,
+                                        .status = &worker->status->apps[place],
                                         .memfd = -1,
                                         .bell_fd = -1,
                                         .pidfd = -1,
@@ -30,11 +31,11 @@ void apps_init(struct worker *worker)
     worker->status->app_count = apps->count;
 }
 
-static void show_state(struct app *app, enum askr_app_state state)
+/* When the request began that it runs; 0: it runs none. */
+static void set_started(struct app *app, int64_t now_ns)
 {
-    struct askr_app_status *status = &app->worker->status->apps[app->place];
-    status->state = state;
-    status->since_ns = app->started_ns;
+    app->started_ns = now_ns;
+    app->status->since_ns = now_ns;
 }
 
 static void close_fds(int fds[static 3])
@@ -97,14 +98,16 @@ static void start(struct app *app, int32_t pid, int fds[static 3])
     app->pid = pid;
     app->ready = app->failed = app->overdue = app->retiring = app->gone = false;
     app->handed_count = 0;
-    app->started_ns = 0;
+    app->served = NULL;
+    app->taken_name = NULL;
+    set_started(app, 0);
     app->told_ns = worker->io.now_ns;
     app->pace_ns = APP_BATCH_NS; /* one at a time until it has shown to be quick */
     memset(app->handed, 0, sizeof app->handed);
-    struct askr_app_status *status = &worker->status->apps[app->place];
+    struct askr_app_status *status = app->status;
     status->restarts += status->pid != 0;
     status->pid = pid;
-    show_state(app, ASKR_APP_BOOTING);
+    status->state = ASKR_APP_BOOTING;
     app->watched = true;
     io_poll(&worker->io, &app->pidfd_op, app->pidfd, EPOLLIN, on_pidfd);
 }
@@ -133,11 +136,21 @@ struct handed *app_handed(struct app *app, uint32_t tag)
     return NULL;
 }
 
+static inline __attribute__((always_inline)) void
+note_route(struct app *app, const struct handed *handed, int status)
+{
+    struct slice path = {handed->name->path, handed->name->path_size};
+    if (!ASKR_METRICS)
+        return;
+    uint32_t route = routes_recall(&app->worker->routes, path);
+    if (UNLIKELY(route == ROUTE_OTHER))
+        route = routes_find(app->worker, path, status);
+    handed->exchange->route = route;
+}
+
 void app_route(struct app *app, const struct handed *handed, int status)
 {
-    const struct handed_name *name = app_name(app, handed);
-    struct slice path = {name->path, name->path_size};
-    handed->exchange->route = routes_find(app->worker, path, status);
+    note_route(app, handed, status);
 }
 
 void app_release(struct app *app, struct handed *handed)
@@ -145,11 +158,13 @@ void app_release(struct app *app, struct handed *handed)
     assert(handed->busy && app->handed_count > 0);
     if (handed->exchange != NULL)
         handed->exchange->app = NULL;
+    if (app->served == handed)
+        app->served = NULL;
     *handed = (struct handed){0};
     app->handed_count--;
     app->site->handed_count--;
     if (--app->worker->apps.handed_count == 0)
-        split_held(app->worker);
+        split_released(&app->worker->split, app->worker->io.now_ns);
 }
 
 /* What was handed over and not finished: started requests fail with `status`, the others go back to
@@ -180,18 +195,33 @@ static void settle(struct app *app, int status, const char *detail)
     assert(app->handed_count == 0);
 }
 
+/* What it took last. It is copied once in a heartbeat, not for each request, so the page is behind
+ * by that much. */
+static void show_name(struct app *app)
+{
+    struct askr_app_status *status = app->status;
+    const struct handed_name *name = app->taken_name;
+    _Static_assert(sizeof status->path == sizeof name->path, "copied whole");
+    if (name == NULL)
+        return;
+    memcpy(status->method, name->method, sizeof status->method);
+    memcpy(status->path, name->path, sizeof status->path);
+    app->taken_name = NULL;
+}
+
 void app_lost(struct app *app, int status, const char *detail)
 {
     struct worker *worker = app->worker;
     assert(app->port != NULL);
+    show_name(app);
     settle(app, status, detail);
     port_close(app->port);
     app->port = NULL;
     app->ready = false;
-    app->started_ns = 0;
-    show_state(app, app->retiring ? ASKR_APP_NONE : ASKR_APP_DEAD);
+    set_started(app, 0);
+    app->status->state = app->retiring ? ASKR_APP_NONE : ASKR_APP_DEAD;
     if (app->retiring)
-        worker->status->apps[app->place].pid = 0;
+        app->status->pid = 0;
     app->leaving = true;
     if (app->watched)
         io_cancel(&worker->io, &app->pidfd_op);
@@ -216,7 +246,7 @@ static void boot_failed(struct app *app, struct slice why)
     memcpy(site->status->boot_error, site->boot_error, size);
     site->status->boot_error[size] = '\0';
     app->failed = true;
-    show_state(app, ASKR_APP_FAILED);
+    app->status->state = ASKR_APP_FAILED;
     if (!apps_any_ready(site))
         queue_fail_all(site);
 }
@@ -227,7 +257,7 @@ static void became_ready(struct app *app)
     app->site->boot_error[0] = '\0';
     app->site->status->boot_error[0] = '\0';
     app->worker->status->boot_error[0] = '\0';
-    show_state(app, ASKR_APP_IDLE);
+    app->status->state = app->retiring ? ASKR_APP_LEAVING : ASKR_APP_IDLE;
 }
 
 /* How long a request takes here, smoothed: decides how many are handed ahead. The times are the
@@ -245,21 +275,24 @@ static void finished(struct app *app, struct handed *handed, int64_t ended_ns)
 {
     measure_pace(app, ended_ns);
     app_release(app, handed);
-    app->started_ns = 0;
+    set_started(app, 0);
     app->overdue = false;
-    app->worker->status->apps[app->place].requests++;
+    app->status->requests++;
 }
 
 static void started(struct app *app, struct handed *handed, int64_t began_ns, int64_t now_ns)
 {
-    struct askr_app_status *status = &app->worker->status->apps[app->place];
-    const struct handed_name *name = app_name(app, handed);
-    _Static_assert(sizeof status->path == sizeof name->path, "copied whole");
     handed->started = true;
-    app->started_ns = now_ns;
+    app->served = handed;
+    set_started(app, now_ns);
     app->began_ns = began_ns;
-    memcpy(status->method, name->method, sizeof status->method);
-    memcpy(status->path, name->path, sizeof status->path);
+    app->taken_name = handed->name;
+}
+
+void apps_beat(struct worker *worker)
+{
+    for (uint32_t place = 0; place < worker->apps.count; place++)
+        show_name(&worker->apps.app[place]);
 }
 
 /* A message about one request. */
@@ -286,7 +319,7 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
     } else if (exchange == NULL) {
         return; /* the client has left */
     } else if (event == PORT_HEAD) {
-        app_route(app, handed, message->status);
+        note_route(app, handed, message->status);
         answer_head(exchange, message);
     } else if (event == PORT_BODY) {
         answer_body(exchange, message->text);
@@ -303,14 +336,9 @@ static void hear(struct app *app, enum port_event event, const struct port_messa
  * than its ring, and would be lost. */
 static bool held_back(const struct app *app)
 {
-    if (app->handed_count == 0 || app->gone)
-        return false; /* asked several times a turn, also by a worker that serves files */
-    for (size_t i = 0; i < PORT_SLOTS; i++) {
-        const struct handed *handed = &app->handed[i];
-        if (handed->busy && handed->started && handed->exchange != NULL)
-            return !answer_has_room(handed->exchange);
-    }
-    return false;
+    const struct handed *served = app->served;
+    return served != NULL && served->exchange != NULL && !app->gone &&
+           !answer_has_room(served->exchange);
 }
 
 uint32_t app_drain(struct app *app, int64_t now_ns)
@@ -337,17 +365,13 @@ uint32_t app_drain(struct app *app, int64_t now_ns)
 
 static void feed_body(struct app *app)
 {
-    for (size_t i = 0; i < PORT_SLOTS; i++) {
-        struct handed *handed = &app->handed[i];
-        if (!handed->busy || !handed->started || handed->exchange == NULL)
-            continue;
-        struct body *body = &handed->exchange->body;
-        if (body->size <= PORT_INLINE_BODY_MAX || body->fed == body->size)
-            continue;
-        if (body_feed(body, app->port) < 0)
-            app_kill(app, CONTROL_KILL_BROKEN, 502, "the request body could not be read back");
-        return; /* only one request is being served */
-    }
+    if (app->served == NULL || app->served->exchange == NULL)
+        return;
+    struct body *body = &app->served->exchange->body;
+    if (body->size <= PORT_INLINE_BODY_MAX || body->fed == body->size)
+        return;
+    if (body_feed(body, app->port) < 0)
+        app_kill(app, CONTROL_KILL_BROKEN, 502, "the request body could not be read back");
 }
 
 uint32_t apps_drain(struct worker *worker, int64_t now_ns)
@@ -367,12 +391,7 @@ uint32_t apps_drain(struct worker *worker, int64_t now_ns)
         count += heard;
         if (app->port == NULL)
             continue;
-        if (heard > 0 && app->ready)
-            show_state(app, app->retiring           ? ASKR_APP_LEAVING
-                            : app->handed_count > 0 ? ASKR_APP_BUSY
-                                                    : ASKR_APP_IDLE);
-        if (app->handed_count > 0)
-            feed_body(app);
+        feed_body(app);
     }
     return count;
 }

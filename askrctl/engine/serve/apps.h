@@ -24,12 +24,10 @@ struct handed {                /* one request in the port */
     uint32_t tag;
     bool busy, started;
     int64_t put_ns, taken_ns, ended_ns; /* split.h */
-};
-
-/* What it asks for, as askr_app_status shows it once it is taken. */
-struct handed_name {
-    char method[8], path[120];
-    uint32_t path_size;
+    struct handed_name {                /* what it asks for, as askr_app_status will show it */
+        char method[8], path[120];
+        uint32_t path_size;
+    } * name;
 };
 
 struct app {
@@ -37,6 +35,7 @@ struct app {
     struct worker *worker;
     struct site *site; /* whose requests it serves */
     struct port *port; /* NULL: no process in this place */
+    struct askr_app_status *status;
     int memfd, bell_fd, pidfd;
     int32_t pid;
     uint32_t place;
@@ -49,12 +48,14 @@ struct app {
     int32_t next_pid;   /* who takes the place then; 0: nobody yet */
     int next_fds[3];
     struct handed handed[PORT_SLOTS];
-    struct handed_name names[PORT_SLOTS]; /* of each; not cleared with it */
+    struct handed_name names[PORT_SLOTS];
+    const struct handed_name *taken_name; /* of what it took last; NULL: the page shows that */
     uint32_t handed_count;
-    int64_t started_ns; /* of the request being served; 0: none */
-    int64_t pace_ns;    /* smoothed time per request */
-    int64_t began_ns;   /* the same by the application's clock */
-    int64_t told_ns;    /* when it last told its CPU time */
+    struct handed *served; /* the one it has begun; NULL: none */
+    int64_t started_ns;    /* of the request being served; 0: none */
+    int64_t pace_ns;       /* smoothed time per request */
+    int64_t began_ns;      /* the same by the application's clock */
+    int64_t told_ns;       /* when it last told its CPU time */
 };
 
 struct apps {
@@ -64,11 +65,6 @@ struct apps {
     uint32_t queued;       /* requests in the queues of all sites */
     uint32_t handed_count; /* in all ports */
 };
-
-static inline struct handed_name *app_name(struct app *app, const struct handed *handed)
-{
-    return &app->names[handed - app->handed];
-}
 
 void apps_init(struct worker *);
 /* A process for this place; takes over the fds. */
@@ -86,6 +82,8 @@ void apps_dispatch(struct worker *, int64_t now_ns);
 void apps_publish(struct worker *);
 /* Ask to be rung. False: there are answers already. */
 bool apps_arm(struct worker *);
+/* Every heartbeat: what the page shows of what they do. */
+void apps_beat(struct worker *);
 /* Time-outs of the queues and of running requests; every heartbeat. */
 void apps_tick(struct worker *, int64_t now_ns);
 /* When handed-ahead requests must be looked at again; NEVER. */

@@ -62,6 +62,8 @@ void chain_drop_first(struct chain *chain)
         chain->memory -= piece->end - piece->begin;
     else if (piece->kind == PIECE_SPOOL)
         chain->spooled -= piece->left;
+    else
+        chain->filed -= piece->left;
     piece_free(chain->worker, piece);
 }
 
@@ -70,6 +72,8 @@ void chain_push(struct chain *chain, struct piece *piece)
     assert(piece->next == NULL);
     if (piece->kind == PIECE_BYTES)
         chain->memory += piece->end - piece->begin;
+    else if (piece->kind == PIECE_FILE)
+        chain->filed += piece->left;
     *chain->last = piece;
     chain->last = &piece->next;
 }
@@ -161,6 +165,8 @@ void chain_sent(struct chain *chain, int64_t size)
     piece->left -= size;
     if (piece->kind == PIECE_SPOOL)
         chain->spooled -= size;
+    else
+        chain->filed -= size;
     if (piece->left == 0)
         chain_drop_first(chain);
 }

@@ -55,6 +55,7 @@ struct chain {
     struct piece *first, **last;
     chain_told_fn *told;
     size_t memory;   /* bytes in PIECE_BYTES pieces */
+    int64_t filed;   /* bytes in PIECE_FILE pieces */
     int64_t spooled; /* bytes in PIECE_SPOOL pieces */
     int64_t ahead;   /* … of them, those that are not stored yet */
     uint32_t frozen; /* pieces at the front that a send in flight points into */
@@ -92,10 +93,7 @@ static inline bool chain_empty(const struct chain *chain)
 /* Bytes that are still to be sent, those in flight included. */
 static inline uint64_t chain_size(const struct chain *chain)
 {
-    uint64_t size = 0;
-    for (const struct piece *piece = chain->first; piece != NULL; piece = piece->next)
-        size += piece->kind == PIECE_BYTES ? piece->end - piece->begin : (uint64_t)piece->left;
-    return size;
+    return chain->memory + (uint64_t)chain->filed + (uint64_t)chain->spooled;
 }
 void chain_push(struct chain *, struct piece *);
 /* Free the first piece, which has been sent. */

@@ -53,7 +53,6 @@ struct conn *conn_open(struct worker *worker, int fd, const struct sockaddr *nam
         per_address_enter(conn);
     worker->status->connections = worker->conn_count;
     worker->status->accepted++;
-    conn->parked_last = &conn->parked;
     conn->owed.wait = CONN_WRITE;
     timer_init(&conn->timer, conn_timer_fire);
     conn_timer_update(conn);
@@ -206,7 +205,8 @@ static void pause_or_go_on(struct conn *conn)
 
 void conn_take(struct conn *conn, struct slice bytes)
 {
-    conn->worker->status->bytes_in += bytes.size;
+    if (ASKR_METRICS)
+        conn->worker->status->bytes_in += bytes.size;
     if (conn->linger) {
         conn->received += bytes.size;
         if (conn->received > CONN_LINGER_SIZE_MAX)
@@ -291,8 +291,13 @@ void conn_sent(struct conn *conn, int64_t result)
         conn_close(conn);
         return;
     }
-    conn->worker->status->bytes_out += (uint64_t)result;
-    split_sent(conn, result);
+    conn->sent += (uint64_t)result;
+    if (ASKR_METRICS)
+        conn->worker->status->bytes_out += (uint64_t)result;
+    if (ASKR_METRICS && UNLIKELY(conn->output->op.waited_ns > 0))
+        split_waited(conn, conn->output->op.waited_ns);
+    if (ASKR_METRICS && conn->parked != NULL)
+        split_sent(conn);
     conn_dirty(conn);
 }
 

@@ -98,7 +98,7 @@ struct conn {
     int64_t begun_ns;     /* when the first bytes of a head came that is not complete; 0 */
     uint32_t requests;    /* begun, ever */
     uint64_t sent;        /* bytes handed to the kernel, ever */
-    struct exchange *parked, **parked_last; /* answered, and not yet sent to their end */
+    struct exchange *parked, *parked_last; /* answered, and not yet sent to their end: split.h */
     struct address peer;
 };
 

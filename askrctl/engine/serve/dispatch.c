@@ -112,9 +112,19 @@ static uint32_t copy_cut(char *target, size_t target_size, struct slice source)
     return (uint32_t)size;
 }
 
+/* As it is shown; what is usual is not looked at byte by byte. */
 static void note_name(struct handed_name *name, const struct worker *worker)
 {
-    copy_cut(name->method, sizeof name->method, worker->request.method_name);
+    static const char usual[HTTP_OTHER][sizeof name->method] = {
+        [HTTP_GET] = "GET",     [HTTP_HEAD] = "HEAD",       [HTTP_POST] = "POST",
+        [HTTP_PUT] = "PUT",     [HTTP_DELETE] = "DELETE",   [HTTP_OPTIONS] = "OPTIONS",
+        [HTTP_PATCH] = "PATCH", [HTTP_CONNECT] = "CONNECT", [HTTP_TRACE] = "TRACE",
+    };
+    const struct http_request *request = &worker->request;
+    if (LIKELY(request->method != HTTP_OTHER))
+        memcpy(name->method, usual[request->method], sizeof name->method);
+    else
+        copy_cut(name->method, sizeof name->method, request->method_name);
     name->path_size = copy_cut(name->path, sizeof name->path, worker->target.path);
 }
 
@@ -124,13 +134,16 @@ static void note_handed(struct app *app, struct exchange *exchange, uint32_t tag
         struct handed *handed = &app->handed[i];
         if (handed->busy)
             continue;
-        *handed = (struct handed){
-            .exchange = exchange, .tag = tag, .busy = true, .put_ns = app->worker->io.now_ns};
+        *handed = (struct handed){.exchange = exchange,
+                                  .tag = tag,
+                                  .busy = true,
+                                  .put_ns = app->worker->io.now_ns,
+                                  .name = &app->names[i]};
         app->handed_count++;
         app->site->handed_count++;
         if (app->worker->apps.handed_count++ == 0)
-            split_held(app->worker);
-        note_name(app_name(app, handed), app->worker);
+            split_held(&app->worker->split, app->worker->io.now_ns);
+        note_name(handed->name, app->worker);
         exchange->app = app;
         exchange->tag = tag;
         exchange->body.fed = 0;
@@ -274,13 +287,11 @@ static void give_up_request(struct app *app)
     app->worker->status->timeouts++;
     app->site->status->timeouts++;
     take_back(app);
-    for (size_t i = 0; i < PORT_SLOTS; i++) {
-        struct handed *handed = &app->handed[i];
-        if (!handed->busy || !handed->started || handed->exchange == NULL)
-            continue;
-        app_route(app, handed, 504);
-        exchange_fail(handed->exchange, 504, "the application took too long");
-    }
+    struct handed *served = app->served;
+    if (served == NULL || served->exchange == NULL)
+        return;
+    app_route(app, served, 504);
+    exchange_fail(served->exchange, 504, "the application took too long");
 }
 
 void apps_retire(struct worker *worker, uint32_t place, int32_t pid)

@@ -53,8 +53,13 @@ static struct exchange *exchange_new(struct conn *conn, struct exchange **owner)
     exchange->content_length = -1;
     exchange->owner = owner;
     *owner = exchange;
-    exchange->times.began_ns = conn->begun_ns != 0 ? conn->begun_ns : worker->io.now_ns;
-    conn->begun_ns = 0;
+    if (ASKR_METRICS) {
+        exchange->times.began_ns = worker->io.now_ns;
+        if (UNLIKELY(conn->begun_ns != 0)) { /* its head came in pieces */
+            exchange->times.began_ns = conn->begun_ns;
+            conn->begun_ns = 0;
+        }
+    }
     return exchange;
 }
 
@@ -91,15 +96,25 @@ static inline void exchange_release(struct exchange *exchange)
         exchange_drop_trailers(exchange);
 }
 
-void exchange_recycle(struct exchange *exchange)
+static __attribute__((noinline)) void recycle_slowly(struct exchange *exchange)
 {
     struct worker *worker = exchange->conn->worker;
     for (struct overflow *block; (block = exchange->overflow) != NULL;) {
         exchange->overflow = block->next;
         free(block);
     }
-    if (worker->exchanges_free_count >= EXCHANGES_FREE_MAX) {
+    if (worker->exchanges_free_count >= EXCHANGES_FREE_MAX)
         free(exchange);
+    else
+        exchange_recycle(exchange);
+}
+
+void exchange_recycle(struct exchange *exchange)
+{
+    struct worker *worker = exchange->conn->worker;
+    if (UNLIKELY(exchange->overflow != NULL ||
+                 worker->exchanges_free_count >= EXCHANGES_FREE_MAX)) {
+        recycle_slowly(exchange);
         return;
     }
     exchange->next = worker->exchanges_free;
@@ -363,12 +378,6 @@ void exchange_body(struct exchange *exchange, struct slice bytes)
 static void exchange_finish(struct exchange *exchange)
 {
     struct conn *conn = exchange->conn;
-    struct askr_worker_status *status = conn->worker->status;
-    status->requests++;
-    if (exchange->status >= 100 && exchange->status < 600)
-        status->responses[exchange->status / 100]++;
-    if (UNLIKELY(conn->worker->hosts != NULL) && exchange->site != NULL)
-        site_count(exchange);
     conn->served = true;
     exchange_release(exchange);
     split_answered(exchange);

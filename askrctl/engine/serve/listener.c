@@ -80,7 +80,7 @@ static bool overloaded(const struct worker *worker)
         if (peer == NULL || peer->queue_wait_ns != 0)
             continue;
         for (uint32_t place = 0; place < COUNT_OF(peer->apps) && place < peer->app_count; place++)
-            if (peer->apps[place].state == ASKR_APP_IDLE)
+            if (peer->apps[place].state == ASKR_APP_IDLE && peer->apps[place].since_ns == 0)
                 return true;
     }
     return false;

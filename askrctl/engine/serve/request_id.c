@@ -100,12 +100,23 @@ static bool is_sound(struct slice id)
     return id.size > 0 && id.size <= REQUEST_ID_SIZE_MAX;
 }
 
+/* Eight digits at a time: a byte of up to 9 gets '0' added, one of more gets 'a' - 10, which is 39
+ * above that; 6 carries into the fifth bit from 10 on. */
+#define NIBBLES UINT64_C(0x0f0f0f0f0f0f0f0f)
+static void put_digits(char *digits, uint64_t values)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t letters = (values + 6 * ones) >> 4 & ones;
+    uint64_t text = values + '0' * ones + letters * ('a' - 10 - '0');
+    memcpy(digits, &text, sizeof text);
+}
+
 static void make(struct trust *trust, char id[static REQUEST_ID_SIZE])
 {
     for (int half = 0; half < 2; half++) {
         uint64_t bits = mix64(trust->id_seed + ++trust->id_count * MIX_STEP);
-        for (int i = 0; i < 16; i++, bits >>= 4)
-            id[16 * half + i] = "0123456789abcdef"[bits & 15];
+        put_digits(id + 16 * half, bits & NIBBLES);
+        put_digits(id + 16 * half + 8, bits >> 4 & NIBBLES);
     }
 }
 

@@ -132,42 +132,15 @@ static uint32_t hash_of(const char *name, size_t size)
     return (uint32_t)(hash >> 40);
 }
 
-/* Where a path is remembered: by its ends and its size, which tell most paths apart. */
-static struct route_path *place_of(struct routes *routes, struct slice path)
+static void remember(struct routes *routes, struct slice path, uint32_t route)
 {
-    uint64_t first = 0, last = 0;
-    if (path.size >= 8) {
-        memcpy(&first, path.data, 8);
-        memcpy(&last, path.data + path.size - 8, 8);
-    } else if (path.size >= 4) {
-        memcpy(&first, path.data, 4);
-        memcpy(&last, path.data + path.size - 4, 4);
-    } else if (path.size > 0) {
-        first = (uint8_t)path.data[0];
-        last = (uint8_t)path.data[path.size - 1];
-    }
-    uint64_t hash = (first ^ (last << 7 | last >> 57) ^ path.size) * UINT64_C(0x9E3779B97F4A7C15);
-    return &routes->paths[hash >> 58];
-}
-_Static_assert(ROUTE_PATHS == 1 << (64 - 58), "the bits that choose the place");
-
-static uint32_t find(struct worker *worker, struct slice path, int status);
-
-uint32_t routes_find(struct worker *worker, struct slice path, int status)
-{
-    if (path.size > ROUTE_PATH_MAX)
-        return find(worker, path, status);
-    struct route_path *place = place_of(&worker->routes, path);
-    if (place->route != ROUTE_OTHER && place->size == path.size &&
-        memcmp(place->path, path.data, path.size) == 0)
-        return place->route;
-    uint32_t route = find(worker, path, status);
-    if (route != ROUTE_OTHER) { /* a later answer may still make one of "(other)" */
-        memcpy(place->path, path.data, path.size);
-        place->size = (uint8_t)path.size;
-        place->route = (uint8_t)route;
-    }
-    return route;
+    struct route_path *place = route_place(routes, path);
+    place->first = route_first(path);
+    place->last = route_last(path);
+    if (path.size > ROUTE_ENDS)
+        memcpy(place->middle, path.data + 8, path.size - ROUTE_ENDS);
+    place->size = (uint8_t)path.size;
+    place->route = (uint8_t)route;
 }
 
 static uint32_t find(struct worker *worker, struct slice path, int status)
@@ -189,6 +162,14 @@ static uint32_t find(struct worker *worker, struct slice path, int status)
         return ROUTE_OTHER;
     routes->slots[at] = (uint8_t)add(worker, (struct slice){name, size});
     return routes->slots[at];
+}
+
+uint32_t routes_find(struct worker *worker, struct slice path, int status)
+{
+    uint32_t route = find(worker, path, status);
+    if (route != ROUTE_OTHER && path.size <= ROUTE_PATH_MAX)
+        remember(&worker->routes, path, route); /* "(other)" may still become one */
+    return route;
 }
 
 struct slice route_of(const struct exchange *exchange)

@@ -24,7 +24,7 @@ int say_head(struct exchange *exchange, const struct answer_head *head)
         return result;
     exchange->status = head->status;
     exchange->head_sent = true;
-    if (exchange->times.first_ns == 0)
+    if (ASKR_METRICS && exchange->times.first_ns == 0)
         exchange->times.first_ns = exchange->conn->worker->io.now_ns;
     exchange->length_left = exchange->sized ? head->content_length - (int64_t)held_size : 0;
     assert(exchange->length_left >= 0);

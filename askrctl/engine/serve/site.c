@@ -39,6 +39,7 @@ static void name_status(struct site *site, uint32_t index)
     struct askr_worker_status *page = site->worker->status;
     const char *name = site->config->name != NULL ? site->config->name : "";
     site->status = &page->sites[index];
+    site->tally = name[0] != '\0' ? &site->status->tally : &page->tally;
     memcpy(site->status->name, name, size_min(strlen(name), sizeof site->status->name - 1));
     page->site_count = index + 1;
 }
@@ -106,14 +107,6 @@ struct site *site_of(const struct exchange *exchange)
 struct slice site_name_of(const struct exchange *exchange)
 {
     return exchange->site == NULL ? SLICE("") : slice_of(exchange->site->status->name);
-}
-
-void site_count(struct exchange *exchange)
-{
-    struct askr_site_status *status = exchange->site->status;
-    status->requests++;
-    if (exchange->status >= 100 && exchange->status < 600)
-        status->responses[exchange->status / 100]++;
 }
 
 int sites_open(struct worker *worker, askr_error *error)

@@ -21,6 +21,7 @@ struct site {
     struct worker *worker;
     const struct askr_site_config *config;
     struct askr_site_status *status; /* part of the worker's page */
+    struct askr_tally *tally;        /* where its answers are counted */
     struct static_files *files;
     struct static_files **sendfile_files; /* one for each of config->sendfile; NULL: none */
     struct queue queue;
@@ -42,8 +43,6 @@ void sites_close(struct worker *);
 struct site *site_of(const struct exchange *);
 /* The name of an exchange's site; "" before it has one, and without sites. */
 struct slice site_name_of(const struct exchange *);
-/* An answer of the site's was complete. */
-void site_count(struct exchange *);
 /* Every heartbeat: what the page says of them now. */
 void sites_beat(struct worker *, int64_t now_ns);
 

@@ -57,7 +57,7 @@ static void receive_some(struct conn *conn, struct slice *input)
             worker->request_of = NULL; /* the next head overwrites it, also an unfinished one */
         switch (h1_next(&conn->h1, input, &worker->request, &body)) {
         case H1_NEED_DATA:
-            if (input->size > 0 && conn->exchange == NULL && conn->begun_ns == 0)
+            if (ASKR_METRICS && input->size > 0 && conn->exchange == NULL && conn->begun_ns == 0)
                 conn->begun_ns = worker->io.now_ns;
             return;
         case H1_REQUEST: {

@@ -18,31 +18,25 @@ static void add(uint64_t *sum, int64_t duration_ns)
     *sum += duration_ns > 0 ? (uint64_t)duration_ns : 0;
 }
 
-static inline __attribute__((always_inline)) void
-count(struct worker *worker, enum askr_histogram which, int64_t duration_ns)
+static inline void count(uint64_t *histogram, int64_t duration_ns)
 {
-    worker->status->histograms[which][histogram_index(duration_ns)]++;
+    histogram[histogram_index(duration_ns)]++;
 }
 
 /* --- one request ------------------------------------------------------------------------------ */
 
-/* For the worker, and for the site when there are several. */
-static inline __attribute__((always_inline)) void
-count_here(const struct exchange *exchange, enum askr_histogram which, int64_t duration_ns)
+static inline struct askr_tally *tally_of(const struct exchange *exchange)
 {
-    struct worker *worker = exchange->conn->worker;
-    uint32_t index = histogram_index(duration_ns);
-    worker->status->histograms[which][index]++;
-    if (UNLIKELY(worker->hosts != NULL) && exchange->site != NULL)
-        exchange->site->status->histograms[which][index]++;
+    const struct site *site = exchange->site;
+    return LIKELY(site != NULL) ? site->tally : &exchange->conn->worker->status->tally;
 }
 
 /* Read and queue: what is known once the answer begins, or will never begin. The stamps are the
- * loop's, so they are in order. */
-static inline void count_request(struct exchange *exchange, int64_t first_ns)
+ * loop's, so they are in order; that of taking it is cut to be. */
+static inline void count_request(const struct exchange *exchange, struct askr_tally *tally,
+                                 int64_t first_ns)
 {
-    struct worker *worker = exchange->conn->worker;
-    struct askr_split *split = &worker->status->split;
+    struct askr_split *split = &exchange->conn->worker->status->split;
     const struct split_times *times = &exchange->times;
     split->requests++;
     if (times->received_ns == 0) { /* it ended with its head */
@@ -54,99 +48,136 @@ static inline void count_request(struct exchange *exchange, int64_t first_ns)
         return;
     int64_t queue_ns = (times->taken_ns != 0 ? times->taken_ns : first_ns) - times->received_ns;
     add(&split->queue_ns, queue_ns);
-    count_here(exchange, ASKR_HISTOGRAM_QUEUE, queue_ns);
+    count(tally->histograms[ASKR_HISTOGRAM_QUEUE], queue_ns);
 }
 
-static inline void count_route(const struct exchange *exchange, int64_t duration_ns)
+/* Before its client can have it, so that who has an answer finds it counted. */
+static inline void count_class(const struct exchange *exchange)
 {
+    uint32_t class = (uint32_t)exchange->status / 100; /* a status has three digits, or is 0 */
+    tally_of(exchange)->responses[class]++;
+}
+
+static inline void count_answer(const struct exchange *exchange, struct askr_tally *tally,
+                                int64_t duration_ns)
+{
+    uint32_t index = histogram_index(duration_ns);
+    if (!exchange->for_app) {
+        tally->histograms[ASKR_HISTOGRAM_SELF][index]++;
+        return;
+    }
     struct askr_route *route = &exchange->conn->worker->status->routes[exchange->route];
-    route->failed += exchange->status >= 500;
-    route->histogram[histogram_index(duration_ns)]++;
+    tally->histograms[ASKR_HISTOGRAM_APP][index]++;
+    route->histogram[index]++;
+    if (UNLIKELY(exchange->status >= 500))
+        route->failed++;
 }
 
-/* The last byte is with the kernel, or never will be. */
-static inline void complete(struct exchange *exchange, const char *how)
+/* Whoever keeps more of a request than numbers. `how`: NULL is as the exchange says. */
+static void tell(struct exchange *exchange, const char *how)
 {
-    struct worker *worker = exchange->conn->worker;
-    struct askr_split *split = &worker->status->split;
-    const struct split_times *times = &exchange->times;
-    int64_t now_ns = worker->io.now_ns;
-    count_request(exchange, times->first_ns);
-    add(&split->write_ns, now_ns - times->first_ns);
-    split->client_ns += (uint64_t)times->client_ns;
-    count_here(exchange, exchange->for_app ? ASKR_HISTOGRAM_APP : ASKR_HISTOGRAM_SELF,
-               now_ns - times->began_ns);
-    if (exchange->for_app)
-        count_route(exchange, now_ns - times->began_ns);
-    if (UNLIKELY(worker->log != NULL))
+    if (how == NULL)
+        how = exchange->cut ? "cut" : exchange->limited ? "limited" : "done";
+    if (exchange->conn->worker->log != NULL)
         accesslog_write(exchange, how);
-    if (UNLIKELY(exchange->trace != NULL))
+    if (exchange->trace != NULL)
         trace_end(exchange, how);
-    if (UNLIKELY(exchange->record != NULL))
+    if (exchange->record != NULL)
         record_end(exchange, how);
+}
+
+static __attribute__((noinline)) void tell_last(struct exchange *exchange, const char *how)
+{
+    tell(exchange, how);
     exchange_recycle(exchange);
 }
 
-static const char *outcome_of(const struct exchange *exchange)
+static inline bool is_told(const struct exchange *exchange)
 {
-    return exchange->cut ? "cut" : exchange->limited ? "limited" : "done";
+    return UNLIKELY(exchange->conn->worker->log != NULL || exchange->trace != NULL ||
+                    exchange->record != NULL);
+}
+
+/* The last byte is with the kernel, or, `cut`, never will be. */
+static void complete(struct exchange *exchange, bool cut)
+{
+    struct worker *worker = exchange->conn->worker;
+    const struct split_times *times = &exchange->times;
+    struct askr_tally *tally = tally_of(exchange);
+    int64_t now_ns = worker->io.now_ns;
+    count_request(exchange, tally, times->first_ns);
+    add(&worker->status->split.write_ns, now_ns - times->first_ns);
+    count_answer(exchange, tally, now_ns - times->began_ns);
+    if (is_told(exchange))
+        tell_last(exchange, cut ? "cut" : NULL);
+    else
+        exchange_recycle(exchange);
 }
 
 void split_answered(struct exchange *exchange)
 {
     struct conn *conn = exchange->conn;
     const struct output *output = conn->output;
-    uint64_t waiting =
-        output == NULL ? 0 : chain_size(&output->chain) + chain_size(&output->cipher);
+    if (!ASKR_METRICS) {
+        if (is_told(exchange))
+            tell_last(exchange, NULL);
+        else
+            exchange_recycle(exchange);
+        return;
+    }
+    count_class(exchange);
+    uint64_t waiting = output == NULL ? 0 : chain_size(&output->chain) + output->cipher.memory;
     if (conn->protocol->fill != NULL)
         waiting++; /* its frames are still to be made: it is the send after this one that counts */
-    if (waiting == 0 || conn->closing) {
-        complete(exchange, conn->closing ? "cut" : outcome_of(exchange));
+    if (UNLIKELY(waiting == 0 || conn->closing)) {
+        complete(exchange, conn->closing);
         return;
     }
     exchange->position = conn->sent + waiting;
     exchange->next = NULL;
-    *conn->parked_last = exchange;
-    conn->parked_last = &exchange->next;
+    if (conn->parked == NULL)
+        conn->parked = exchange;
+    else
+        conn->parked_last->next = exchange;
+    conn->parked_last = exchange;
 }
 
 void split_abandoned(struct exchange *exchange)
 {
     struct worker *worker = exchange->conn->worker;
+    if (!ASKR_METRICS)
+        return;
     worker->status->abandoned++;
     if (exchange->times.first_ns == 0)
-        count_request(exchange, worker->io.now_ns);
-    if (worker->log != NULL)
-        accesslog_write(exchange, "left");
-    if (exchange->trace != NULL)
-        trace_end(exchange, "left");
-    if (exchange->record != NULL)
-        record_end(exchange, "left");
+        count_request(exchange, tally_of(exchange), worker->io.now_ns);
+    if (is_told(exchange))
+        tell(exchange, "left");
 }
 
-static struct exchange *unpark(struct conn *conn)
-{
-    struct exchange *exchange = conn->parked;
-    conn->parked = exchange->next;
-    if (conn->parked == NULL)
-        conn->parked_last = &conn->parked;
-    return exchange;
-}
-
-void split_sent(struct conn *conn, int64_t size)
+void split_waited(struct conn *conn, int64_t waited_ns)
 {
     struct exchange *first = conn->parked != NULL ? conn->parked : conn->exchange;
-    if (UNLIKELY(conn->output->op.waited_ns > 0) && first != NULL)
-        first->times.client_ns += conn->output->op.waited_ns;
-    conn->sent += (uint64_t)size;
-    for (; (first = conn->parked) != NULL && first->position <= conn->sent;)
-        complete(unpark(conn), outcome_of(first));
+    if (!ASKR_METRICS || first == NULL)
+        return;
+    first->times.client_ns += waited_ns; /* its answer is the one there was no room for */
+    conn->worker->status->split.client_ns += (uint64_t)waited_ns;
+}
+
+void split_sent(struct conn *conn)
+{
+    struct exchange *first;
+    while ((first = conn->parked) != NULL && first->position <= conn->sent) {
+        conn->parked = first->next;
+        complete(first, false);
+    }
 }
 
 void split_closed(struct conn *conn)
 {
-    while (conn->parked != NULL)
-        complete(unpark(conn), "cut");
+    for (struct exchange *first; (first = conn->parked) != NULL;) {
+        conn->parked = first->next;
+        complete(first, true);
+    }
 }
 
 struct split_parts split_parts(const struct exchange *exchange)
@@ -188,6 +219,8 @@ static int64_t cut_cpu(struct app *app, int64_t cpu_ns, int64_t now_ns)
 void split_taken(struct app *app, struct handed *handed, const struct port_message *message)
 {
     struct exchange *exchange = handed->exchange;
+    if (!ASKR_METRICS)
+        return;
     handed->taken_ns = cut_clock(app->worker, message->time_ns, handed->put_ns);
     if (exchange != NULL)
         exchange->times.taken_ns = handed->taken_ns;
@@ -198,12 +231,14 @@ void split_ended(struct app *app, struct handed *handed, const struct port_messa
     struct worker *worker = app->worker;
     struct askr_split *split = &worker->status->split;
     struct exchange *exchange = handed->exchange;
+    if (!ASKR_METRICS)
+        return;
     int64_t ended_ns = cut_clock(worker, message->time_ns, handed->taken_ns);
     int64_t wall_ns = ended_ns - handed->taken_ns;
     int64_t cpu_ns = cut_cpu(app, message->cpu_ns, ended_ns);
-    add(&split->app_wall_ns, wall_ns);
+    split->app_wall_ns += (uint64_t)wall_ns;
     add(&split->app_cpu_ns, cpu_ns);
-    count(worker, ASKR_HISTOGRAM_APP_WALL, wall_ns);
+    count(worker->status->app_wall, wall_ns);
     handed->ended_ns = ended_ns;
     if (exchange == NULL)
         return;
@@ -216,9 +251,9 @@ void split_ended(struct app *app, struct handed *handed, const struct port_messa
 void split_finished(struct app *app, struct handed *handed, const struct port_message *message)
 {
     struct askr_split *split = &app->worker->status->split;
+    if (!ASKR_METRICS || message->time_ns <= handed->ended_ns)
+        return; /* the same clock: it did nothing more */
     int64_t finished_ns = cut_clock(app->worker, message->time_ns, handed->ended_ns);
-    if (finished_ns == handed->ended_ns)
-        return; /* one frame said both */
     add(&split->after_wall_ns, finished_ns - handed->ended_ns);
     add(&split->after_cpu_ns, cut_cpu(app, message->cpu_ns, finished_ns));
 }
@@ -226,24 +261,13 @@ void split_finished(struct app *app, struct handed *handed, const struct port_me
 void split_lost(struct app *app, struct handed *handed)
 {
     struct worker *worker = app->worker;
-    if (!handed->started || handed->ended_ns != 0)
+    if (!ASKR_METRICS || !handed->started || handed->ended_ns != 0)
         return;
     int64_t wall_ns = worker->io.now_ns - handed->taken_ns;
     add(&worker->status->split.app_wall_ns, wall_ns);
-    count(worker, ASKR_HISTOGRAM_APP_WALL, wall_ns > 0 ? wall_ns : 0);
+    count(worker->status->app_wall, wall_ns);
     if (handed->exchange != NULL)
         handed->exchange->times.app_wall_ns = wall_ns;
-}
-
-void split_held(struct worker *worker)
-{
-    struct split_worker *own = &worker->split;
-    if (worker->apps.handed_count > 0 && own->held_ns == 0)
-        own->held_ns = worker->io.now_ns;
-    if (worker->apps.handed_count > 0 || own->held_ns == 0)
-        return;
-    add(&worker->status->split.app_held_ns, worker->io.now_ns - own->held_ns);
-    own->held_ns = 0;
 }
 
 /* --- the worker ------------------------------------------------------------------------------- */
@@ -281,8 +305,6 @@ void split_beat(struct worker *worker)
     own->user_ns = user_ns;
     own->system_ns = system_ns;
     own->requests = split->requests;
-    if (own->held_ns == 0)
-        return;
-    add(&split->app_held_ns, worker->io.now_ns - own->held_ns);
-    own->held_ns = worker->io.now_ns;
+    bool holds = worker->apps.handed_count > 0;
+    split->app_held_ns = own->held_ns + (holds ? (uint64_t)worker->io.now_ns : 0);
 }

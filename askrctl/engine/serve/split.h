@@ -14,7 +14,7 @@
 #ifndef ASKR_SPLIT_H
 #define ASKR_SPLIT_H
 
-#include <stdint.h>
+#include "base/base.h"
 
 struct app;
 struct conn;
@@ -35,7 +35,7 @@ struct split_parts {
 };
 
 struct split_worker {
-    int64_t held_ns;            /* since when requests are with applications; 0: none is */
+    uint64_t held_ns;           /* app_held_ns, without the now that it ends with: split_held() */
     uint64_t requests;          /* at the last heartbeat */
     int64_t user_ns, system_ns; /* CPU time of this thread, then */
 };
@@ -44,8 +44,10 @@ struct split_worker {
 void split_answered(struct exchange *);
 /* The client left before its answer was complete. The exchange stays the caller's. */
 void split_abandoned(struct exchange *);
-/* So many bytes are with the kernel, or the connection has ended. */
-void split_sent(struct conn *, int64_t size);
+/* A send had to wait for the peer so long. */
+void split_waited(struct conn *, int64_t waited_ns);
+/* More bytes are with the kernel, as conn->sent says; or the connection has ended. */
+void split_sent(struct conn *);
 void split_closed(struct conn *);
 
 /* Of an exchange that is complete, or is being given up. */
@@ -57,8 +59,18 @@ void split_ended(struct app *, struct handed *, const struct port_message *);
 void split_finished(struct app *, struct handed *, const struct port_message *);
 /* Its process is gone, or given up. */
 void split_lost(struct app *, struct handed *);
-/* The number of requests that applications hold has changed from or to 0. */
-void split_held(struct worker *);
+/* Applications hold requests from now on; or none any more. From when to when is added up as the
+ * sum of the latter without that of the former. */
+static inline void split_held(struct split_worker *own, int64_t now_ns)
+{
+    if (ASKR_METRICS)
+        own->held_ns -= (uint64_t)now_ns;
+}
+static inline void split_released(struct split_worker *own, int64_t now_ns)
+{
+    if (ASKR_METRICS)
+        own->held_ns += (uint64_t)now_ns;
+}
 
 /* The worker begins to serve; a heartbeat. */
 void split_open(struct worker *);

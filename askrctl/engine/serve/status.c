@@ -59,6 +59,7 @@ void status_beat(struct worker *worker, int64_t now_ns)
     struct askr_worker_status *status = worker->status;
     worker->heartbeat_ns = now_ns + HEARTBEAT_NS;
     sites_beat(worker, now_ns);
+    apps_beat(worker);
     status->inflight = worker->apps.handed_count;
     split_beat(worker);
     accesslog_beat(worker);

@@ -41,8 +41,14 @@ enum askr_histogram {
     ASKR_HISTOGRAM_SELF = 1, /* the same, answered by the worker: files, redirects, errors */
     ASKR_HISTOGRAM_QUEUE = 2,
     ASKR_HISTOGRAM_APP_WALL = 3,
-    ASKR_HISTOGRAMS = 4,
-    ASKR_SITE_HISTOGRAMS = 3 /* those before it are also kept for each site */
+    ASKR_SITE_HISTOGRAMS = 3 /* those before it are kept by site */
+};
+
+/* What is counted of answers, each once: for its site where there are several, else, and when it
+ * was of none of them, for the worker. Readers add them up. */
+struct askr_tally {
+    uint64_t responses[10]; /* by the first digit of the status; [0]: there was none */
+    uint64_t histograms[3][514];
 };
 
 /* Requests of one route that an application answered: serve/route.h. */
@@ -67,7 +73,7 @@ enum askr_app_state {
     ASKR_APP_NONE = 0,
     ASKR_APP_BOOTING = 1,
     ASKR_APP_IDLE = 2,
-    ASKR_APP_BUSY = 3,
+    ASKR_APP_BUSY = 3, /* for readers: one that is idle, but for its since_ns */
     ASKR_APP_FAILED = 4,
     ASKR_APP_DEAD = 5,
     ASKR_APP_LEAVING = 6 /* it was told to go, and finishes what it has */
@@ -100,17 +106,16 @@ enum askr_worker_state {
     ASKR_WORKER_KEPT = 5 /* takes no connections, and is ready to take them again */
 };
 
-/* One site of a worker, where there are several. What it shares with the page counts there too. */
+/* One site of a worker, where there are several. What it shares with the page counts there too,
+ * but for its tally. */
 struct askr_site_status {
     char name[64];
-    uint64_t requests; /* answered, ever */
-    uint64_t responses[6];
     uint64_t queue_full, queue_expired, timeouts, app_deaths;
     uint64_t sendfile_refused; /* answers that named a file the site may not send */
     uint32_t queue_depth, inflight;
     int64_t queue_wait_ns;
     char boot_error[256];
-    uint64_t histograms[3][514]; /* the first ones of enum askr_histogram */
+    struct askr_tally tally;
 };
 
 /* One worker's page of the status memory: written by that worker alone, read by all. */
@@ -125,8 +130,6 @@ struct askr_worker_status {
     uint32_t queue_depth;  /* requests waiting for an application now */
     uint32_t inflight;     /* requests an application holds now */
     uint64_t accepted;     /* connections, ever */
-    uint64_t requests;     /* answered, ever */
-    uint64_t responses[6]; /* by class: [2] is 2xx; [0] unused */
     uint64_t bytes_in, bytes_out;
     uint64_t errors;          /* connections ended by a protocol error */
     uint64_t timeouts;        /* 408, 504 and silent closes by a timer */
@@ -157,7 +160,8 @@ struct askr_worker_status {
     uint32_t app_count;
     struct askr_app_status apps[256];
     struct askr_split split;
-    uint64_t histograms[4][514]; /* enum askr_histogram, base/histogram.h */
+    struct askr_tally tally;
+    uint64_t app_wall[514]; /* ASKR_HISTOGRAM_APP_WALL */
     uint32_t route_count;
     struct askr_route routes[64]; /* the first is "(other)" */
     uint32_t site_count;
