@@ -7,6 +7,7 @@ SIG_IGN and not a handler, which would end the sleep of a PHP script.
 """
 
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -29,7 +30,10 @@ def held(numbers: Iterable[signal.Signals] = TO_ALL) -> Iterator[None]:
 @contextmanager
 def after() -> Iterator[None]:
     """A request to end is heard behind this, not amid it: amid `Popen` it would leave a process
-    that nobody knows. Unlike held(), nothing of it is inherited."""
+    that nobody knows. Unlike held(), nothing of it is inherited. Only the main thread hears any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     heard: list[int] = []
     before = [
         (number, signal.signal(number, lambda number, _: heard.append(number)))

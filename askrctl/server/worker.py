@@ -13,6 +13,7 @@ import sys
 
 from askrctl import engine, signals
 from askrctl.model import AskrError, Credentials
+from askrctl.server import slices
 from askrctl.server.credentials import become, keep_from_others
 
 _PR_SET_NAME = 15  # prctl(2)
@@ -27,6 +28,7 @@ def main(text: str) -> int:
     if settings["cpu"] is not None:
         with contextlib.suppress(OSError):  # a core that has gone offline is no reason to fail
             os.sched_setaffinity(0, {settings["cpu"]})
+    slices.set_own(slices.WORKER_NS)
     name = f"askr-worker {settings['engine']['index']}".encode()
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
     if settings["engine"]["tls_fd"] >= 0:

@@ -62,7 +62,7 @@ static inline void count_answer(const struct exchange *exchange, struct askr_tal
                                 int64_t duration_ns)
 {
     uint32_t index = histogram_index(duration_ns);
-    if (!exchange->for_app) {
+    if (!exchange->for_app || exchange->times.taken_ns == 0) { /* no application has seen it */
         tally->histograms[ASKR_HISTOGRAM_SELF][index]++;
         return;
     }
