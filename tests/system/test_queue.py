@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The queue in front of PHP: 503 when it is full or too slow, 504 for the script that is."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -8,12 +9,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from system.client import Connection, build
+from system.client import Connection, ask, build
 from system.conftest import Serve, copy_app
 from system.harness import Server, wait_until
 
 ONE = {"processes": 1}
 QUEUE = 4
+TOKEN = "a-token-of-this-test-only"
 
 
 @pytest.fixture
@@ -39,8 +41,19 @@ def queued(server: Server) -> int:
     return int(worker["queue_depth"] + worker["inflight"] - 1)
 
 
+def answered(server: Server) -> tuple[int, int]:
+    """By the application, and by the server itself."""
+    [url] = server.status()["admin"]
+    address = "127.0.0.1", int(url.rstrip("/").rpartition(":")[2])
+    fields = [("Authorization", f"Bearer {TOKEN}")]
+    histograms = json.loads(ask(address, "GET", "/api/metrics", fields).body)["histograms"]
+    app, own = (sum(count for _, count in histograms[name]) for name in ("app", "self"))
+    return app, own
+
+
 def test_a_full_queue_is_503_with_retry_after(serve: Serve, app: Path, tmp_path: Path) -> None:
-    server = serve(app, config={"php": ONE, "limits": {"queue": QUEUE}})
+    admin = {"listen": ["127.0.0.1:0"], "token": TOKEN}
+    server = serve(app, config={"php": ONE, "limits": {"queue": QUEUE}, "admin": admin})
     with busy(server, tmp_path) as go, ThreadPoolExecutor(32) as pool:
         waiting = [pool.submit(server.get, "/hello") for _ in range(32)]
         wait_until("some are refused", lambda: any(future.done() for future in waiting))
@@ -51,6 +64,8 @@ def test_a_full_queue_is_503_with_retry_after(serve: Serve, app: Path, tmp_path:
     assert all(answer.get("Retry-After") for answer in refused)
     assert len(answers) - len(refused) >= QUEUE
     assert server.status()["workers"][0]["queue_full"] == len(refused)
+    served = len(answers) - len(refused) + 1  # the one that kept it busy
+    wait_until("each counts for who answered", lambda: answered(server) == (served, len(refused)))
 
 
 def test_waiting_too_long_in_the_queue_is_503(serve: Serve, app: Path, tmp_path: Path) -> None:
