@@ -29,7 +29,8 @@ class Pages:
     def write(self, slot: int, pid: int, user_ns: int, requests: int) -> None:
         view = self.memory[slot * engine.STATUS_STRIDE : (slot + 1) * engine.STATUS_STRIDE]
         page = ffi.cast("struct askr_worker_status *", ffi.from_buffer(view))
-        page.pid, page.requests, page.split.io_cpu_user_ns = pid, requests, user_ns
+        page.pid, page.split.io_cpu_user_ns = pid, user_ns
+        page.tally.responses[2] = requests
 
 
 def values(families: Any) -> dict[tuple[str, ...], float]:
