@@ -196,7 +196,8 @@ class AdminServer:
                 client.stream.shutdown(socket.SHUT_WR)
             self._forget(fd, client)
         else:
-            client.deadline = time.monotonic() + KEEPALIVE_S
+            left_s = CLIENT_TIMEOUT_S if client.received else KEEPALIVE_S
+            client.deadline = time.monotonic() + left_s
 
     def _send_rest(self, fd: int, client: _Client) -> None:
         assert self._loop is not None
